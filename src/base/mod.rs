@@ -1,0 +1,13 @@
+//! The vocabulary of the whole crate: money, tokens, ids, time, secrets, refusals, outcomes.
+//!
+//! Must not know any other module: everything may name `base`, `base` names nothing.
+
+pub mod complaint;
+pub mod ids;
+pub mod money;
+pub mod outcome;
+pub mod refusal;
+pub mod secret;
+pub mod time;
+pub mod usage;
+pub mod wire_format;

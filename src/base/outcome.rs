@@ -1,0 +1,127 @@
+//! The facts of a finished request: log line, metrics and charge are all made from it, once.
+//!
+//! Must not hold content: no prompt, no answer, no secret.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{AccountId, KeyId, RequestId};
+use super::money::NanoUsd;
+use super::time::UnixMs;
+use super::usage::Usage;
+use super::wire_format::WireFormat;
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// The whole answer was produced.
+    Done,
+    /// We answered instead of a model.
+    Refused,
+    /// The provider failed after content had gone out.
+    Cut,
+    /// The client left.
+    Left,
+    /// The charge could not be kept, so the answer was not completed.
+    Unsettled,
+}
+
+impl Ending {
+    /// The name used in rows, logs and labels.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Refused => "refused",
+            Self::Cut => "cut",
+            Self::Left => "left",
+            Self::Unsettled => "unsettled",
+        }
+    }
+}
+
+/// What is booked: one row of the ledger. Idempotent by `request_id`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Charge {
+    /// The request that is charged.
+    pub request_id: RequestId,
+    /// Who pays.
+    pub account: AccountId,
+    /// With which key.
+    pub key: KeyId,
+    /// When the request arrived.
+    pub at: UnixMs,
+    /// The name that the client asked for, as resolved against the catalogue: never free text.
+    pub requested: Arc<str>,
+    /// The lane, empty for a pin.
+    pub lane: Arc<str>,
+    /// The provider that answered.
+    pub provider: Arc<str>,
+    /// The model that answered, by its canonical id.
+    pub model: Arc<str>,
+    /// The client's wire format.
+    pub wire_format: WireFormat,
+    /// Whether the answer was streamed.
+    pub streamed: bool,
+    /// How it ended.
+    pub ending: Ending,
+    /// Attempts that were made.
+    pub attempts: u8,
+    /// What was used.
+    pub usage: Usage,
+    /// Whether `usage` was estimated because the provider sent none.
+    pub estimated: bool,
+    /// What the account pays.
+    pub amount: NanoUsd,
+    /// What the provider asks at its list price: for margins, not for the account.
+    pub provider_cost: NanoUsd,
+    /// From arrival to the last byte.
+    pub latency: Duration,
+}
+
+/// A finished request.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Its id.
+    pub request_id: RequestId,
+    /// Which endpoint, from a closed list.
+    pub route: &'static str,
+    /// Status that the client saw; 0 when it left before any.
+    pub status: u16,
+    /// How it ended.
+    pub ending: Ending,
+    /// Whose, where the key was known.
+    pub key: Option<(AccountId, KeyId)>,
+    /// The lane, empty where none was chosen.
+    pub lane: Arc<str>,
+    /// The alias asked for, empty where routing was not reached.
+    pub requested: Arc<str>,
+    /// The model that answered or was tried last.
+    pub model: Arc<str>,
+    /// The provider that answered or was tried last.
+    pub provider: Arc<str>,
+    /// Whether the answer was streamed.
+    pub streamed: bool,
+    /// Attempts that were made.
+    pub attempts: u8,
+    /// What was used.
+    pub usage: Usage,
+    /// Whether `usage` was estimated.
+    pub estimated: bool,
+    /// What the account was charged.
+    pub amount: NanoUsd,
+    /// From arrival to the end.
+    pub latency: Duration,
+    /// From arrival to the first byte of content sent to the client.
+    pub first_byte: Option<Duration>,
+    /// Time spent waiting for the provider.
+    pub upstream: Duration,
+    /// Own work before the request went upstream.
+    pub overhead: Duration,
+    /// Bytes of the request body.
+    pub request_bytes: u64,
+    /// Why it was refused or cut, for the log.
+    pub detail: Option<String>,
+}

@@ -1,0 +1,5 @@
+//! Flux: an LLM gateway and smart router on Pingora.
+//!
+//! The modules stand in the order in which a request meets them; `ARCHITECTURE.md` tells the way.
+
+pub mod base;
