@@ -57,10 +57,7 @@ impl PicoUsd {
     /// When the text is no plain decimal, too fine or too large.
     pub fn per_piece(decimal: &str) -> Result<Self, ParsePriceError> {
         let micro_usd = decimal_scaled(decimal, PRICE_DECIMALS_MAX)?;
-        micro_usd
-            .checked_mul(1_000_000)
-            .map(Self)
-            .ok_or_else(|| ParsePriceError::TooLarge(decimal.to_owned()))
+        micro_usd.checked_mul(1_000_000).map(Self).ok_or_else(|| ParsePriceError::TooLarge(decimal.to_owned()))
     }
 
     /// The price of `count` pieces, saturating.
@@ -142,7 +139,9 @@ mod tests {
 
     #[test]
     fn amounts_print_exactly() {
-        for (nano, text) in [(350_000, "0.00035"), (0, "0"), (1_000_000_000, "1"), (-500_000_000, "-0.5"), (1, "0.000000001")] {
+        for (nano, text) in
+            [(350_000, "0.00035"), (0, "0"), (1_000_000_000, "1"), (-500_000_000, "-0.5"), (1, "0.000000001")]
+        {
             assert_eq!(NanoUsd(nano).to_string(), text);
         }
     }
