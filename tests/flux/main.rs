@@ -17,6 +17,8 @@ mod provider;
 mod sse;
 
 #[cfg(test)]
+mod config;
+#[cfg(test)]
 mod failover;
 #[cfg(test)]
 mod passthrough;

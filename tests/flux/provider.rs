@@ -83,6 +83,11 @@ impl Provider {
         Self::start("anthropic", Auth::ApiKey, "/v1")
     }
 
+    /// Another provider of Anthropic's format, for a catalogue of the test's own.
+    pub(crate) fn second_anthropic() -> Self {
+        Self::start("anthropic-two", Auth::ApiKey, "/v1")
+    }
+
     /// The first of the pair that serves gpt-oss-120b.
     pub(crate) fn cerebras() -> Self {
         Self::start("cerebras", Auth::Bearer, "/v1")
