@@ -78,7 +78,10 @@ impl Answer {
 
     /// The provider's own failure, in OpenAI's shape, with internals in its text.
     pub(crate) fn failure(status: u16) -> Self {
-        Self::json(status, &json!({"error": {"message": PROVIDER_WORDS, "type": "server_error", "code": "internal_code"}}))
+        Self::json(
+            status,
+            &json!({"error": {"message": PROVIDER_WORDS, "type": "server_error", "code": "internal_code"}}),
+        )
     }
 
     /// The same in Anthropic's shape.
@@ -226,7 +229,8 @@ pub(crate) fn messages_stream(words: &[&str], input: &Value, output_tokens: u64)
     let mut events = vec![json!({"type": "message_start", "message": start})];
     events.push(json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}));
     events.push(json!({"type": "ping"}));
-    let delta = |word: &&str| json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": word}});
+    let delta =
+        |word: &&str| json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": word}});
     events.extend(words.iter().map(delta));
     events.push(json!({"type": "content_block_stop", "index": 0}));
     let stop = json!({"stop_reason": "end_turn", "stop_sequence": null});
@@ -236,7 +240,11 @@ pub(crate) fn messages_stream(words: &[&str], input: &Value, output_tokens: u64)
 }
 
 /// Answers as Anthropic does.
-pub(crate) fn messages(text: &'static str, input: Value, output: u64) -> impl Fn(&Recorded) -> Answer + Send + Sync + 'static {
+pub(crate) fn messages(
+    text: &'static str,
+    input: Value,
+    output: u64,
+) -> impl Fn(&Recorded) -> Answer + Send + Sync + 'static {
     move |request| {
         if request.json()["stream"] == Value::Bool(true) {
             return Answer::sse(&messages_stream(&text.split_inclusive(' ').collect::<Vec<_>>(), &input, output));

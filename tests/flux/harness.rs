@@ -106,7 +106,17 @@ impl Setup {
         let stdout = collect(child.stdout.take().expect("stdout"));
         let stderr = collect(child.stderr.take().expect("stderr"));
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut flux = Flux { child, stdout, stderr, setup: self, addr: any, private: any, key: String::new(), test_key: String::new(), started };
+        let mut flux = Flux {
+            child,
+            stdout,
+            stderr,
+            setup: self,
+            addr: any,
+            private: any,
+            key: String::new(),
+            test_key: String::new(),
+            started,
+        };
         flux.wait_until_ready(&addresses);
         flux.learn_keys();
         flux
@@ -183,7 +193,8 @@ impl Flux {
             let text = self.stdout();
             let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_'));
             let keys: Vec<&str> = words.filter(|word| word.starts_with("sk-flux-") && word.len() > 20).collect();
-            let (test, live): (Vec<&str>, Vec<&str>) = keys.into_iter().partition(|key| key.starts_with("sk-flux-test-"));
+            let (test, live): (Vec<&str>, Vec<&str>) =
+                keys.into_iter().partition(|key| key.starts_with("sk-flux-test-"));
             let (Some(live), Some(test)) = (live.first(), test.first()) else { return false };
             (self.key, self.test_key) = ((*live).to_owned(), (*test).to_owned());
             true
@@ -195,9 +206,15 @@ impl Flux {
         self.stdout.lock().expect("text").clone()
     }
 
-    /// What Flux logged.
+    /// What Flux logged: events go to stderr, a line for each request to stdout.
     pub(crate) fn log(&self) -> String {
-        self.stderr.lock().expect("text").clone()
+        let requests: Vec<String> = self.request_lines();
+        format!("{}{}", self.stderr.lock().expect("text"), requests.join("\n"))
+    }
+
+    /// The log lines of requests.
+    pub(crate) fn request_lines(&self) -> Vec<String> {
+        self.stdout().lines().filter(|line| line.contains("req_")).map(str::to_owned).collect()
     }
 
     pub(crate) fn data_dir(&self) -> &Path {
@@ -293,7 +310,8 @@ impl Flux {
     pub(crate) fn metric(&self, name: &str, parts: &[&str]) -> f64 {
         let text = self.private_get("/metrics").text();
         let is_of = |line: &&str| {
-            line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])) && parts.iter().all(|p| line.contains(p))
+            line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']))
+                && parts.iter().all(|p| line.contains(p))
         };
         text.lines().filter(is_of).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }

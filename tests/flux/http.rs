@@ -276,6 +276,11 @@ impl Conn {
         self.raw.is_empty() && !self.fill()
     }
 
+    /// Another handle on the same socket, for a sender in a thread of its own.
+    pub(crate) fn second_handle(&self) -> TcpStream {
+        self.stream.try_clone().expect("a second handle")
+    }
+
     /// Ends the sending half: the peer sees the end, but may still answer.
     pub(crate) fn half_close(&mut self) {
         drop(self.stream.shutdown(Shutdown::Write));

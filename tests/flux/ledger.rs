@@ -57,7 +57,7 @@ pub(crate) fn rows(data_dir: &Path) -> Vec<Row> {
         return Vec::new();
     };
     db.busy_timeout(std::time::Duration::from_secs(5)).expect("a busy time-out");
-    let mut statement = match db.prepare("SELECT * FROM ledger ORDER BY rowid") {
+    let mut statement = match db.prepare("SELECT * FROM ledger ORDER BY at, request_id") {
         Ok(statement) => statement,
         Err(_) => return Vec::new(),
     };

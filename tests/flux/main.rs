@@ -19,8 +19,18 @@ mod sse;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod durability;
+#[cfg(test)]
 mod failover;
 #[cfg(test)]
+mod framing;
+#[cfg(test)]
+mod keys;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod passthrough;
+#[cfg(test)]
+mod private;
 #[cfg(test)]
 mod streams;

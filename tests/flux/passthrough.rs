@@ -221,7 +221,8 @@ fn t18_cached_tokens_are_counted_once_in_either_format() {
     let luna = |usage: Value, nano| check_cost(&flux, &openai, "flux-pinned-gpt-6-luna", &usage, nano);
     // Prices of gpt-6-luna in USD per million: 0.1 in, 0.01 cached, 0.5 out.
     luna(answers::chat_usage(1000, 500), 350_000);
-    let cached = json!({"prompt_tokens": 1000, "completion_tokens": 500, "prompt_tokens_details": {"cached_tokens": 400}});
+    let cached =
+        json!({"prompt_tokens": 1000, "completion_tokens": 500, "prompt_tokens_details": {"cached_tokens": 400}});
     luna(cached, 600 * 100 + 400 * 10 + 500 * 500);
     let reasoned = json!({"prompt_tokens": 1000, "completion_tokens": 500, "completion_tokens_details": {"reasoning_tokens": 450}});
     luna(reasoned, 350_000);
@@ -289,7 +290,8 @@ fn t08_an_error_of_the_client_is_passed_on_in_its_shape_and_costs_nothing() {
             assert_eq!(super::http::nano(cost), 0);
         }
     }
-    let provider_error = json!({"type": "error", "error": {"type": "invalid_request_error", "message": "max_tokens: too large"}});
+    let provider_error =
+        json!({"type": "error", "error": {"type": "invalid_request_error", "message": "max_tokens: too large"}});
     anthropic.next(Answer::json(400, &provider_error));
     let reply = flux.messages(&ask_messages("claude-3-5-haiku-latest"));
     assert_messages_error(&reply, 400, "invalid_request_error");
@@ -324,7 +326,8 @@ fn t07_t08_a_provider_that_fails_costs_nothing_and_tells_nothing() {
 #[track_caller]
 pub(crate) fn assert_tells_nothing(reply: &Reply) {
     let text = reply.text().to_lowercase();
-    let internals = ["cerebras", "groq", "openai.com", "127.0.0.1", "sk-upstream", "pingora", "internal_code", "connectrefused"];
+    let internals =
+        ["cerebras", "groq", "openai.com", "127.0.0.1", "sk-upstream", "pingora", "internal_code", "connectrefused"];
     for word in internals {
         assert!(!text.contains(word), "the error names {word}: {text}");
     }
@@ -401,6 +404,10 @@ fn t17_a_silent_provider_is_estimated_and_marked() {
     let row = flux.only_row();
     assert!(row.is_estimated());
     assert_eq!(row.amount_nano(), reply.cost_nano());
-    assert!((900..1300).contains(&row.number("output")), "1000 words are about 1000 tokens, not {}", row.number("output"));
+    assert!(
+        (900..1300).contains(&row.number("output")),
+        "1000 words are about 1000 tokens, not {}",
+        row.number("output")
+    );
     assert!((2..60).contains(&row.number("input")), "{}", row.number("input"));
 }

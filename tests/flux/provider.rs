@@ -113,14 +113,8 @@ impl Provider {
                 Arc::new(answers::messages("Hello from the provider.", input, 500))
             }
         };
-        let state = State {
-            queue: VecDeque::new(),
-            script,
-            requests: Vec::new(),
-            faults: Vec::new(),
-            left: 0,
-            connections: 0,
-        };
+        let state =
+            State { queue: VecDeque::new(), script, requests: Vec::new(), faults: Vec::new(), left: 0, connections: 0 };
         let path = match (auth, base) {
             (Auth::ApiKey, _) => "/v1/messages",
             (Auth::Bearer, "/v1") => "/v1/chat/completions",
@@ -398,7 +392,10 @@ fn faults_of(request: &Recorded, provider: &Shared) -> Vec<String> {
     }
     let connection = headers.get("connection").unwrap_or("keep-alive");
     check(connection.eq_ignore_ascii_case("keep-alive"), format!("connection: {connection}"));
-    check(headers.get("accept-encoding") == Some("identity"), format!("accept-encoding {:?}", headers.get("accept-encoding")));
+    check(
+        headers.get("accept-encoding") == Some("identity"),
+        format!("accept-encoding {:?}", headers.get("accept-encoding")),
+    );
     check(headers.get("host") == Some(&provider.addr.to_string()), format!("host {:?}", headers.get("host")));
     check(headers.get("content-length").is_some(), "no content-length".to_owned());
     let media_type = headers.get("content-type").unwrap_or_default();

@@ -4,7 +4,9 @@
 
 use serde_json::{Value, json};
 
-use super::answers::{self, Answer, DONE, Gate, PROVIDER_WORDS, Step, chat_event, chat_events, chat_stream, chat_usage};
+use super::answers::{
+    self, Answer, DONE, Gate, PROVIDER_WORDS, Step, chat_event, chat_events, chat_stream, chat_usage,
+};
 use super::harness::{Flux, Setup, ask_chat, ask_chat_stream, ask_messages_stream, wait_for};
 use super::passthrough::{assert_clean, assert_tells_nothing};
 use super::provider::Provider;
@@ -55,7 +57,8 @@ fn t13_only_include_usage_is_added_to_the_body() {
     let sent = "{\"messages\":[ {\"role\":\"user\",\"content\":\"hi\"} ], \"stream\" : true,\"model\":\"gpt-4o-mini\"}";
     flux.ask(&flux.chat_request(sent.as_bytes())).expect_status(200);
     let seen = openai.only().text();
-    let without: String = seen.split_whitespace().collect::<String>().replace("\"stream_options\":{\"include_usage\":true}", "");
+    let without: String =
+        seen.split_whitespace().collect::<String>().replace("\"stream_options\":{\"include_usage\":true}", "");
     let without = without.replace(",,", ",").replace("{,", "{").replace(",}", "}");
     let expected: String = sent.replace("gpt-4o-mini", "gpt-6-luna").split_whitespace().collect();
     assert_eq!(without, expected, "{seen}");
