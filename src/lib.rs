@@ -3,3 +3,6 @@
 //! The modules stand in the order in which a request meets them; `ARCHITECTURE.md` tells the way.
 
 pub mod base;
+
+/// Requests and answers as bytes: point reads, splices, event borders, usage.
+pub mod wire;
