@@ -5,3 +5,4 @@
 pub mod head;
 pub mod leap;
 pub mod splice;
+pub mod usage;
