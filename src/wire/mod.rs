@@ -5,4 +5,5 @@
 pub mod head;
 pub mod leap;
 pub mod splice;
+pub mod sse;
 pub mod usage;
