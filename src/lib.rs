@@ -6,3 +6,6 @@ pub mod base;
 
 /// Requests and answers as bytes: point reads, splices, event borders, usage.
 pub mod wire;
+
+/// What an answer used, read while its frames go on.
+pub mod meter;
