@@ -6,4 +6,5 @@ pub mod head;
 pub mod leap;
 pub mod splice;
 pub mod sse;
+pub mod text;
 pub mod usage;
