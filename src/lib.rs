@@ -3,3 +3,7 @@
 //! The modules stand in the order in which a request meets them; `ARCHITECTURE.md` tells the way.
 
 pub mod base;
+pub mod catalog;
+pub mod config;
+pub mod plan;
+pub mod settle;
