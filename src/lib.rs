@@ -3,3 +3,5 @@
 //! The modules stand in the order in which a request meets them; `ARCHITECTURE.md` tells the way.
 
 pub mod base;
+/// The provider that is built in.
+pub mod mock;
