@@ -6,6 +6,7 @@ pub mod base;
 pub mod catalog;
 pub mod config;
 pub mod meter;
+pub mod mock;
 pub mod plan;
 pub mod settle;
 pub mod wire;
