@@ -7,3 +7,6 @@ pub mod accounts;
 /// Who is calling.
 pub mod authenticate;
 pub mod base;
+/// What is kept: charges and keys.
+#[cfg(feature = "shell")]
+pub mod store;
