@@ -2,4 +2,11 @@
 //!
 //! The modules stand in the order in which a request meets them; `ARCHITECTURE.md` tells the way.
 
+/// The keys that may call, as they stand in memory.
+pub mod accounts;
+/// Who is calling.
+pub mod authenticate;
 pub mod base;
+/// What is kept: charges and keys.
+#[cfg(feature = "shell")]
+pub mod store;
