@@ -35,6 +35,8 @@ pub(crate) enum Step {
     Pause(Duration),
     /// Waits until the test opens the gate, or the peer leaves.
     Wait(Gate),
+    /// Opens a gate: tells the test that all before it was sent.
+    Open(Gate),
     /// Says nothing more and waits for the peer to leave.
     Hang,
     /// Ends the connection with a reset.
@@ -103,10 +105,7 @@ impl Answer {
     pub(crate) fn sse_steps(steps: Vec<Step>) -> Self {
         let mut all = vec![Step::Send(sse_head())];
         for step in steps {
-            match step {
-                Step::Send(bytes) => all.push(Step::Send(chunk(&bytes))),
-                other => all.push(other),
-            }
+            all.push(if let Step::Send(bytes) = step { Step::Send(chunk(&bytes)) } else { step });
         }
         if !matches!(all.last(), Some(Step::Hang | Step::Reset | Step::Close)) {
             all.push(Step::Send(b"0\r\n\r\n".to_vec()));
@@ -131,7 +130,7 @@ impl Answer {
 pub(crate) fn head(status: u16, headers: &[(&str, &str)], framing: &str) -> Vec<u8> {
     let mut text = format!("HTTP/1.1 {status} Whatever\r\n");
     for (name, value) in PRIVATE_HEADERS.iter().chain(headers) {
-        text.push_str(&format!("{name}: {value}\r\n"));
+        text.extend([name, ": ", value, "\r\n"]);
     }
     text.push_str(framing);
     text.push_str("\r\n\r\n");

@@ -19,7 +19,7 @@ use super::sse;
 type Completed = Arc<Mutex<BTreeMap<String, i64>>>;
 
 /// Asks one thing after another until the server dies; notes every answer that came whole.
-fn load_client(addr: std::net::SocketAddr, requests: Vec<Vec<u8>>, completed: Completed, count: Arc<AtomicUsize>) {
+fn load_client(addr: std::net::SocketAddr, requests: &[Vec<u8>], completed: &Completed, count: &AtomicUsize) {
     let mut conn = Conn::open(addr);
     for request in requests.iter().cycle() {
         if !conn.try_write(request) {
@@ -75,12 +75,14 @@ fn t36_kill_9_under_load_loses_and_doubles_nothing() {
             .map(|_| {
                 let (addr, requests, completed, count) =
                     (flux.addr, requests.clone(), completed.clone(), count.clone());
-                spawn(move || load_client(addr, requests, completed, count))
+                spawn(move || load_client(addr, &requests, &completed, &count))
             })
             .collect();
         wait_for("the load", || count.load(Ordering::Relaxed) >= ANSWERS_EACH);
         let data = flux.kill();
-        clients.into_iter().for_each(|client| client.join().expect("a client"));
+        for client in clients {
+            client.join().expect("a client");
+        }
         flux = Setup::with(&[&openai, &anthropic]).data(&data).start();
         // What the dead process wrote is booked before the new one opens its port.
         assert_all_charged_once(&flux, &completed);

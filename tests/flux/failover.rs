@@ -308,6 +308,19 @@ fn t10_exactly_one_role_chunk_after_failover() {
 }
 
 #[test]
+fn t09_a_fallback_is_charged_once_and_all_choices_count() {
+    let pair = Pair::start();
+    pair.first.next(Answer::failure(503));
+    let mut body = ask_chat(PAIR);
+    body["n"] = 3.into();
+    pair.second.next(Answer::json(200, &chat_body("one of three", &chat_usage(1000, 1500))));
+    let reply = pair.flux.chat(&body).expect_status(200);
+    let row = pair.flux.only_row();
+    assert_eq!((row.number("output"), row.amount_nano()), (1500, reply.cost_nano()));
+    assert!(row.amount_nano() > 0);
+}
+
+#[test]
 fn many_clients_fail_over_at_once() {
     const CLIENTS: usize = 8;
     const REQUESTS: usize = 10;
@@ -326,7 +339,9 @@ fn many_clients_fail_over_at_once() {
             })
         })
         .collect();
-    threads.into_iter().for_each(|thread| thread.join().expect("a client"));
+    for thread in threads {
+        thread.join().expect("a client");
+    }
     assert_eq!((pair.first.count(), pair.second.count()), (CLIENTS * REQUESTS, CLIENTS * REQUESTS));
     wait_for("all rows", || pair.flux.ledger().len() == CLIENTS * REQUESTS);
 }

@@ -348,7 +348,7 @@ fn a_huge_head_is_refused() {
     let bench = Bench::start();
     let big = format!("Host: flux.test\r\nX-Big: {}\r\n", "x".repeat(2 << 20));
     bench.assert_refused("a head of two megabytes", &bench.altered("Host: flux.test\r\n", &big));
-    let many: String = (0..5000).map(|i| format!("X-{i}: y\r\n")).collect();
+    let many = "X-Many: y\r\n".repeat(5000);
     bench.assert_refused("5000 headers", &bench.altered("Host: flux.test\r\n", &format!("Host: flux.test\r\n{many}")));
     bench.assert_well();
 }

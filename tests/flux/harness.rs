@@ -193,10 +193,9 @@ impl Flux {
             let text = self.stdout();
             let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_'));
             let keys: Vec<&str> = words.filter(|word| word.starts_with("sk-flux-") && word.len() > 20).collect();
-            let (test, live): (Vec<&str>, Vec<&str>) =
-                keys.into_iter().partition(|key| key.starts_with("sk-flux-test-"));
-            let (Some(live), Some(test)) = (live.first(), test.first()) else { return false };
-            (self.key, self.test_key) = ((*live).to_owned(), (*test).to_owned());
+            let of_kind = |is_test: bool| keys.iter().find(|key| key.starts_with("sk-flux-test-") == is_test);
+            let (Some(live), Some(for_tests)) = (of_kind(false), of_kind(true)) else { return false };
+            (self.key, self.test_key) = ((*live).to_owned(), (*for_tests).to_owned());
             true
         });
         std::fs::write(is_first, json!([self.key, self.test_key]).to_string()).expect("keys kept");

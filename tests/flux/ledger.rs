@@ -41,11 +41,7 @@ impl Row {
 
     /// The request id as clients see it.
     pub(crate) fn request_id(&self) -> String {
-        match self.get("request_id") {
-            Value::String(id) if id.starts_with("req_") => id.clone(),
-            Value::String(hex) => format!("req_{hex:0>32}"),
-            other => panic!("request_id is {other}"),
-        }
+        format!("req_{:0>32}", self.text("request_id").trim_start_matches("req_"))
     }
 }
 
@@ -57,11 +53,10 @@ pub(crate) fn rows(data_dir: &Path) -> Vec<Row> {
         return Vec::new();
     };
     db.busy_timeout(std::time::Duration::from_secs(5)).expect("a busy time-out");
-    let mut statement = match db.prepare("SELECT * FROM ledger ORDER BY at, request_id") {
-        Ok(statement) => statement,
-        Err(_) => return Vec::new(),
+    let Ok(mut statement) = db.prepare("SELECT * FROM ledger ORDER BY at, request_id") else {
+        return Vec::new();
     };
-    let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let rows = statement.query_map([], |row| {
         let column = |(i, name): (usize, &String)| Ok((name.clone(), json_of(row.get_ref(i)?)));
         Ok(Row(names.iter().enumerate().map(column).collect::<rusqlite::Result<_>>()?))
@@ -75,6 +70,11 @@ fn json_of(value: ValueRef<'_>) -> Value {
         ValueRef::Integer(number) => number.into(),
         ValueRef::Real(number) => number.into(),
         ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned().into(),
-        ValueRef::Blob(bytes) => bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into(),
+        ValueRef::Blob(bytes) => hex(bytes).into(),
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }

@@ -27,6 +27,8 @@ mod framing;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
+mod leaving;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod passthrough;
@@ -34,3 +36,5 @@ mod passthrough;
 mod private;
 #[cfg(test)]
 mod streams;
+#[cfg(test)]
+mod tls;

@@ -285,7 +285,7 @@ impl Connection {
     }
 
     fn fill(&mut self) -> Option<()> {
-        let mut buffer = [0; 64 << 10];
+        let mut buffer = [0; 16 << 10];
         let n = self.stream.read(&mut buffer).ok().filter(|n| *n > 0)?;
         self.raw.extend_from_slice(&buffer[..n]);
         Some(())
@@ -297,6 +297,10 @@ impl Connection {
                 Step::Send(bytes) => self.stream.write_all(bytes).is_err(),
                 Step::Pause(time) => self.is_peer_gone_within(*time),
                 Step::Wait(gate) => self.is_peer_gone_before(|| gate.is_open_within(Duration::from_millis(2))),
+                Step::Open(gate) => {
+                    gate.open();
+                    false
+                }
                 Step::Hang => self.is_peer_gone_before(|| false),
                 Step::Reset => {
                     drop(SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)));
