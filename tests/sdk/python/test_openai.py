@@ -57,9 +57,9 @@ def test_stream_with_usage_and_cost(chat, behind):
     last = chunks[-1]
     assert last.choices == []
     assert last.usage.total_tokens == last.usage.prompt_tokens + last.usage.completion_tokens
-    cost = last.usage.model_extra["cost_usd"]
-    assert isinstance(cost, (int, float))
-    assert cost == pytest.approx(0.000314) if behind == "provider" else cost == 0
+    # A test key costs nothing, so it may be told nothing.
+    cost = last.usage.model_extra["cost_usd"] if behind == "provider" else last.usage.model_extra.get("cost_usd", 0)
+    assert cost == pytest.approx(0.000314 if behind == "provider" else 0)
 
 
 def test_stream_helper(chat, behind):
