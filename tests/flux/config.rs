@@ -80,6 +80,28 @@ pub(crate) fn with_second_anthropic() -> TempDir {
     dir
 }
 
+/// A configuration whose failover pair takes prompts of any length, so that 5 MB of text fit.
+pub(crate) fn with_wide_windows() -> TempDir {
+    let dir = copy_of_conf();
+    let path = dir.path().join("models.toml");
+    let text = std::fs::read_to_string(&path).expect("a file");
+    let models: Vec<String> = text.split("\n\n").map(widened).collect();
+    std::fs::write(&path, models.join("\n\n")).expect("written");
+    dir
+}
+
+fn widened(model: &str) -> String {
+    if !model.contains("canonical = \"deepseek-v4.1-flash\"") {
+        return model.to_owned();
+    }
+    let widen = |line: &str| match line.split_once(" = ") {
+        Some(("context_tokens", _)) => "context_tokens = 100000000".to_owned(),
+        Some(("input_tokens_max", _)) => "input_tokens_max = 100000000".to_owned(),
+        _ => line.to_owned(),
+    };
+    model.lines().map(widen).collect::<Vec<_>>().join("\n")
+}
+
 #[test]
 fn the_repositorys_own_configuration_is_right() {
     let output = check(&conf_dir());

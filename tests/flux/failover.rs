@@ -11,7 +11,7 @@ use super::passthrough::{assert_chat_error, assert_clean, assert_tells_nothing};
 use super::provider::{Provider, deaf_port, refusing_port};
 use super::sse;
 
-/// Served by deepseek, then by together; its window of a million tokens holds 5 MB of text.
+/// Served by deepseek, then by together.
 const PAIR: &str = "flux-pinned-deepseek-flash";
 /// What the two call it.
 const PAIR_NAMES: [&str; 2] = ["deepseek-flash", "deepseek-ai/DeepSeek-V4.1-Flash-1017"];
@@ -24,13 +24,17 @@ struct Pair {
     first: Provider,
     second: Provider,
     flux: Flux,
+    /// The files that Flux watches.
+    _conf: tempfile::TempDir,
 }
 
 impl Pair {
     fn start() -> Self {
         let (first, second) = (Provider::bearer("deepseek"), Provider::bearer("together"));
-        let setup = SHORT.iter().fold(Setup::with(&[&first, &second]), |setup, (name, value)| setup.env(name, value));
-        Self { flux: setup.start(), first, second }
+        let conf = super::config::with_wide_windows();
+        let setup = Setup::with(&[&first, &second]).config(conf.path());
+        let setup = SHORT.iter().fold(setup, |setup, (name, value)| setup.env(name, value));
+        Self { flux: setup.start(), first, second, _conf: conf }
     }
 
     /// Both attempts saw the same bytes but for the model's name, each under its own name and key (the strict
@@ -115,6 +119,7 @@ fn check_failover(streamed: bool, bytes: usize) {
     for (what, answer) in failures(streamed) {
         pair.forget();
         pair.first.next(answer);
+        eprintln!("the first provider: {what}");
         let reply = pair.flux.ask(&pair.flux.chat_request(sent.as_bytes()));
         assert_eq!(reply.status, 200, "{what}: {}", reply.text());
         assert_eq!(reply.header("x-flux-attempts"), "2", "{what}");
@@ -251,7 +256,8 @@ fn a_limit_at_every_provider_is_429_with_a_time_to_wait() {
 #[test]
 fn the_total_deadline_bounds_all_attempts() {
     let (first, second) = (Provider::bearer("deepseek"), Provider::bearer("together"));
-    let flux = Setup::with(&[&first, &second]).env("FLUX_TIMEOUTS__TOTAL_MS", "1500").start();
+    let setup = SHORT.iter().fold(Setup::with(&[&first, &second]), |setup, (name, value)| setup.env(name, value));
+    let flux = setup.env("FLUX_TIMEOUTS__TOTAL_MS", "1000").start();
     first.always(|_| Answer::silence());
     second.always(|_| Answer::silence());
     let reply = flux.chat(&ask_chat(PAIR));

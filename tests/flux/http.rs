@@ -3,7 +3,7 @@
 //! Must not know Flux: it writes what it is given and reads what comes back, well-formed or not.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -185,6 +185,7 @@ impl Conn {
     /// Reads on until the body holds the needle or ends; says whether it was found.
     pub(crate) fn read_until(&mut self, needle: &str) -> bool {
         loop {
+            self.advance();
             if contains(&self.reply.body, needle.as_bytes()) {
                 return true;
             }
@@ -194,14 +195,18 @@ impl Conn {
         }
     }
 
-    /// Decodes what is there, or reads more; false at the end.
-    fn step(&mut self) -> bool {
-        if self.is_done {
-            return false;
-        }
-        if self.decode() {
+    /// Decodes what is there.
+    fn advance(&mut self) {
+        if !self.is_done && self.decode() {
             self.is_done = true;
             self.reply.is_complete = true;
+        }
+    }
+
+    /// Decodes what is there, or reads more; false at the end.
+    fn step(&mut self) -> bool {
+        self.advance();
+        if self.is_done {
             return false;
         }
         if !self.fill() {
@@ -269,11 +274,6 @@ impl Conn {
     /// Another handle on the same socket, for a sender in a thread of its own.
     pub(crate) fn second_handle(&self) -> TcpStream {
         self.stream.try_clone().expect("a second handle")
-    }
-
-    /// Ends the sending half: the peer sees the end, but may still answer.
-    pub(crate) fn half_close(&mut self) {
-        drop(self.stream.shutdown(Shutdown::Write));
     }
 }
 
