@@ -217,3 +217,6 @@ fn listed(formats: &[WireFormat]) -> String {
     let names: Vec<_> = formats.iter().map(|format| format.name()).collect();
     names.join(", ")
 }
+
+#[cfg(test)]
+mod tests;

@@ -206,4 +206,6 @@ impl MockFault {
 }
 
 #[cfg(test)]
+mod price_tests;
+#[cfg(test)]
 mod tests;

@@ -1,3 +1,5 @@
+//! The shipped files, overrides, and a table of faults.
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -11,7 +13,7 @@ use crate::catalog::{ChainKind, Route, StandIn};
 
 const NOVEMBER: UnixMs = UnixMs(1_795_392_000_000);
 
-fn shipped() -> Texts {
+pub(super) fn shipped() -> Texts {
     let file = |name: &str, text: &str| (format!("conf/{name}"), text.to_owned());
     Texts {
         settings: file("flux.toml", include_str!("../../conf/flux.toml")),
@@ -333,7 +335,11 @@ fn faults_are_told_with_file_and_line() {
             "formats.openai-chta = \"/x\"".into(),
             "providers.toml:5: unknown wire format openai-chta (hint: did",
         ),
-        (providers, "formats.openai-images = \"x\"".into(), "providers.toml:5: acme.formats.openai-images: \"/v1x\""),
+        (
+            providers,
+            "formats.openai-images = \"x\"".into(),
+            "providers.toml:5: acme.formats.openai-images: \"x\" is no path",
+        ),
         (providers, "headers = { a = \"b\\n\" }".into(), "providers.toml:5: acme.headers.a: not a usable text"),
         (providers, "stream_usage = \"maybe\"".into(), "providers.toml:5: acme.stream_usage"),
         (
@@ -480,4 +486,45 @@ fn a_folder_is_loaded_and_its_changes_are_seen() {
     assert_eq!(loaded.fingerprint, fingerprint(folder.path()));
     std::fs::write(folder.path().join("flux.toml"), "[log]\nlevel = \"warn\"\n").unwrap();
     assert_ne!(loaded.fingerprint, fingerprint(folder.path()));
+}
+
+/// T-72 and the newcomer's first run: without a key the mock answers at real prices.
+#[test]
+fn the_mock_stands_in_while_no_provider_has_a_key() {
+    let address = "127.0.0.1:9999".parse().unwrap();
+    let secret = crate::base::secret::Secret::new("s");
+    let cases: [(&[(&str, &str)], bool); 4] = [
+        (&[], true),
+        (&[("OPENAI_API_KEY", "sk-1")], false),
+        (&[("OPENAI_API_KEY", "sk-1"), ("FLUX_MOCK__MODE", "on")], true),
+        (&[("FLUX_MOCK__MODE", "off")], false),
+    ];
+    for (pairs, stands_in) in cases {
+        let plain = checked(pairs).catalog;
+        assert_eq!(plain.has_stand_in(), stands_in, "{pairs:?}");
+        let catalog = plain.with_mock(address, &secret);
+        for (chain, before) in
+            catalog.lanes().iter().chain(catalog.pins()).zip(plain.lanes().iter().chain(plain.pins()))
+        {
+            let is_mock = |target: &Arc<crate::catalog::Target>| &*target.provider.id == "mock";
+            assert!(chain.mock_targets.iter().all(is_mock), "{}", chain.name);
+            assert_eq!(chain.mock_targets.len(), before.targets.len());
+            assert_eq!(chain.targets.iter().all(is_mock), stands_in, "{}", chain.name);
+            assert!(!stands_in || chain.is_routable(NOVEMBER), "{}", chain.name);
+            for (target, before) in chain.targets.iter().zip(&before.targets) {
+                assert_eq!(target.model, before.model);
+            }
+        }
+        let target = &catalog.lanes()[0].mock_targets[0];
+        let endpoint = target.provider.endpoint(WireFormat::AnthropicMessages).unwrap();
+        assert_eq!((&*endpoint.host, endpoint.port, endpoint.tls), ("127.0.0.1", 9999, false));
+        assert_eq!(&*endpoint.path, "/v1/messages");
+    }
+}
+
+#[test]
+fn keys_are_never_printed() {
+    let catalog = checked(&[("OPENAI_API_KEY", "sk-very-secret")]).catalog;
+    assert!(catalog.providers().iter().any(|provider| provider.key.expose() == "sk-very-secret"));
+    assert!(!format!("{catalog:?}").contains("very-secret"));
 }
