@@ -120,11 +120,10 @@ type Candidates<'a> = SmallVec<[&'a Arc<Target>; ATTEMPTS_INLINE]>;
 /// When no target is live, speaks the client's format, has the capabilities, and is large enough:
 /// the first of these tests that leaves nothing is told.
 pub fn plan(chain: &Arc<Chain>, needs: &Needs, terms: &Terms) -> Result<Plan, PlanError> {
-    let targets = match terms.via {
-        Via::Providers => &chain.targets,
-        Via::Mock => &chain.mock_targets,
-    };
-    let live: Candidates<'_> = targets.iter().filter(|target| target.is_live(terms.at)).collect();
+    if terms.via == Via::Mock {
+        return on_mock(chain);
+    }
+    let live: Candidates<'_> = chain.targets.iter().filter(|target| target.is_live(terms.at)).collect();
     if live.is_empty() {
         return Err(PlanError::NothingConfigured);
     }
@@ -136,6 +135,12 @@ pub fn plan(chain: &Arc<Chain>, needs: &Needs, terms: &Terms) -> Result<Plan, Pl
     let mut fitting = fitting(&able, needs)?;
     fitting.truncate(terms.attempts_max.max(1));
     Ok(Plan { chain: Arc::clone(chain), attempts: fitting.into_iter().cloned().collect() })
+}
+
+/// The mock takes any format and any size, as whichever model would have come first.
+fn on_mock(chain: &Arc<Chain>) -> Result<Plan, PlanError> {
+    let first = chain.mock_targets.first().ok_or(PlanError::NothingConfigured)?;
+    Ok(Plan { chain: Arc::clone(chain), attempts: SmallVec::from_iter([Arc::clone(first)]) })
 }
 
 /// Whether the client's bytes can go to the target as they are.

@@ -23,8 +23,8 @@ pub enum RefusalKind {
     NotFound,
     /// 404: no such model.
     ModelNotFound,
-    /// 405: the path exists, the method does not.
-    MethodNotAllowed,
+    /// 405: the path exists, the method does not; holds the one that does.
+    MethodNotAllowed(&'static str),
     /// 408: the client sent its request too slowly.
     RequestTimeout,
     /// 413: the body is larger than allowed.
@@ -94,7 +94,7 @@ impl Refusal {
             RefusalKind::InvalidKey => 401,
             RefusalKind::Forbidden => 403,
             RefusalKind::NotFound | RefusalKind::ModelNotFound => 404,
-            RefusalKind::MethodNotAllowed => 405,
+            RefusalKind::MethodNotAllowed(_) => 405,
             RefusalKind::RequestTimeout => 408,
             RefusalKind::BodyTooLarge => 413,
             RefusalKind::UpstreamRateLimited => 429,

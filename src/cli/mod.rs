@@ -5,6 +5,7 @@
 
 mod keys;
 mod reconcile;
+mod server;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,12 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the gateway
+    Serve(server::Serve),
+    /// Check configuration and rules, with file, line and hint for every fault
+    Check(server::Check),
+    /// List what clients can ask for with the provider keys that are set
+    Models(server::Models),
     /// Make, list and revoke keys, also while the server runs
     #[command(subcommand, arg_required_else_help = true)]
     Keys(keys::Command),
@@ -78,6 +85,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, out: &mut dyn Write, e
 
 fn execute(command: Command, out: &mut dyn Write) -> anyhow::Result<u8> {
     match command {
+        Command::Serve(serve) => server::serve(&serve),
+        Command::Check(check) => server::check(&check, out),
+        Command::Models(models) => server::models(&models, out),
         Command::Keys(command) => keys::run(command, out),
         Command::Reconcile(arguments) => reconcile::run(&arguments, out),
     }

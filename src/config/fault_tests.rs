@@ -30,7 +30,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("[ledger]\nsegment_bytes = 268435456", "flux.toml:2: ledger.segment_bytes: 2 segments of"),
     ("[log]\nlevel = \"loud\"", "flux.toml:2: log.level: \"loud\" is none of its words (hint: one of: off, error"),
     ("[mock]\nmode = true", "flux.toml:2: mock.mode: expected a text in quotes, found true or false"),
-    ("[mock]\nfaults = [\"cut\", \"boom\"]", "flux.toml:2: mock.faults: \"boom\" is no fault (hint: some of:"),
+    ("[mock]\nfault = \"boom\"", "flux.toml:2: mock.fault: \"boom\" is none of its words (hint: one of:"),
     ("[server\nlisten = 1", "flux.toml:1: "),
     ("[log]\nlevel = \"info\"\nlevel = \"warn\"", "flux.toml:3: duplicate key"),
     ("server = 1", "flux.toml:1: server: expected a table, found a whole number"),

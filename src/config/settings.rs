@@ -173,19 +173,7 @@ fn read_mock(fields: &mut Fields<'_, '_>) -> Mock {
         latency: fields.ms("latency_ms", 0, 0..=DAY_MS),
         chunk_latency: fields.ms("chunk_latency_ms", 0, 0..=DAY_MS),
         chunk_chars: fields.count("chunk_chars", 12, 1..=MIB),
-        faults: read_faults(fields),
+        fault: fields.choice("fault", MockFault::None, &MockFault::NAMES),
+        fault_every: u64::try_from(fields.count("fault_every", 1, 1..=MIB)).unwrap_or(1),
     }
-}
-
-fn read_faults(fields: &mut Fields<'_, '_>) -> Vec<MockFault> {
-    let mut faults = Vec::new();
-    for word in fields.texts("faults") {
-        if let Some((_, fault)) = MockFault::NAMES.iter().find(|(name, _)| *name == word) {
-            faults.push(*fault);
-            continue;
-        }
-        let all: Vec<_> = MockFault::NAMES.iter().map(|(name, _)| *name).collect();
-        fields.complain("faults", format!("\"{word}\" is no fault"), format!("some of: {}", all.join(", ")));
-    }
-    faults
 }

@@ -229,7 +229,7 @@ fn every_setting_can_be_overridden() {
     assert_eq!(config.limits.body_bytes_max, 1_048_576);
     assert_eq!(config.timeouts.total.as_secs(), 1000);
     assert_eq!((config.log.level, &config.log.requests), (log::LevelFilter::Debug, &RequestLog::Off));
-    assert_eq!(config.mock.faults, [MockFault::Cut, MockFault::Silent]);
+    assert_eq!(config.mock.fault, MockFault::Cut);
     assert_eq!(config.mock.mode, StandIn::Always);
     let chain = |name: &str| Arc::clone(catalog.chain(catalog.resolve(name).unwrap()).unwrap());
     let fast = chain("flux-fast");
@@ -256,7 +256,7 @@ fn bad_overrides_name_their_variable() {
         ("FLUX_LIMITS__ATTEMPTS_MAX", "0", "limits.attempts_max: 0 is out of range (hint: from 1 to 16)"),
         ("FLUX_LIMITS__ATTEMPTS_MAX", "-1", "limits.attempts_max: expected a whole number"),
         ("FLUX_LIMITS__ATTEMPTS_MAX", "six", "limits.attempts_max: expected a whole number"),
-        ("FLUX_MOCK__FAULTS", "boom", "mock.faults: \"boom\" is no fault"),
+        ("FLUX_MOCK__FAULT", "boom", "mock.fault: \"boom\" is none of its words"),
         ("FLUX_PROVIDERS__OPENIA__BASE_URL", "x", "unknown provider openia (hint: did you mean \"openai\"?)"),
         ("FLUX_PROVIDERS__OPENAI__BASE_URL", "http://api.openai.com/v1", "openai.base_url: is http:// to a public"),
         ("FLUX_PROVIDERS__OPENAI__BASE_URL", "http://0x7f.1", "openai.base_url: writes an IP address in a notation"),
