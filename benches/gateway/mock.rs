@@ -55,11 +55,12 @@ async fn converse(mut stream: TcpStream, answers: &Answers) -> io::Result<()> {
 /// One write an event, as providers do.
 async fn write_stream(stream: &mut TcpStream, answers: &Answers, pace: Duration) -> io::Result<()> {
     stream.write_all(&answers.stream_head).await?;
-    for event in &answers.events {
-        stream.write_all(event).await?;
-        if !pace.is_zero() {
+    for (number, event) in answers.events.iter().enumerate() {
+        // Not behind the last: the next request on this connection would wait.
+        if number > 0 && !pace.is_zero() {
             tokio::time::sleep(pace).await;
         }
+        stream.write_all(event).await?;
     }
     Ok(())
 }
