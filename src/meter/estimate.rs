@@ -1,0 +1,55 @@
+//! Tokens of a text that no provider counted.
+//!
+//! Must not know who pays for the estimate. OpenAI's o200k vocabulary is the yardstick; a model's factor turns
+//! its count into that model's own. The vocabulary (66 MB) is loaded when the first estimate is made: a
+//! process whose providers all report usage never pays for it.
+
+use crate::wire::leap;
+
+/// The factor of a model that counts as o200k does.
+pub const FACTOR_ONE_MILLI: u32 = 1000;
+
+/// The tokens of `text` for a model that counts `factor_milli` thousandths of o200k's; at least 1 for a text
+/// that is not empty.
+pub fn tokens(text: &str, factor_milli: u32) -> u64 {
+    if text.is_empty() {
+        return 0;
+    }
+    let counted = u64::try_from(bpe_openai::o200k_base().count(text)).unwrap_or(u64::MAX);
+    scale(counted, u64::from(factor_milli), u64::from(FACTOR_ONE_MILLI)).max(1)
+}
+
+/// The tokens of a text of which only the beginning was kept: `kept` stands as in JSON strings, escapes
+/// included, and `bytes_total` is the length of the whole in the same spelling.
+pub fn tokens_of_escaped(kept: &[u8], bytes_total: u64, factor_milli: u32) -> u64 {
+    let counted = tokens(&leap::unescape_lossy(kept), factor_milli);
+    let kept_bytes = u64::try_from(kept.len()).unwrap_or(u64::MAX);
+    if kept_bytes == 0 {
+        // Nothing to go by but the length: two bytes a token is more than any prose or code has.
+        return bytes_total.div_ceil(2);
+    }
+    if bytes_total <= kept_bytes { counted } else { scale(counted, bytes_total, kept_bytes) }
+}
+
+/// `count × numerator ÷ denominator`, rounded up.
+fn scale(count: u64, numerator: u64, denominator: u64) -> u64 {
+    let exact = (u128::from(count) * u128::from(numerator)).div_ceil(u128::from(denominator.max(1)));
+    u64::try_from(exact).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_counted_and_scaled() {
+        assert_eq!(tokens("", 1000), 0);
+        assert_eq!(tokens("hello world", 1000), 2);
+        assert_eq!(tokens("hello world", 1560), 4);
+        assert_eq!(tokens("a", 1), 1);
+        assert_eq!(tokens_of_escaped(br"hello\nworld", 12, 1000), tokens("hello\nworld", 1000));
+        assert_eq!(tokens_of_escaped(b"hello world", 110, 1000), 20);
+        assert_eq!(tokens_of_escaped(b"", 11, 1000), 6);
+        assert_eq!(tokens_of_escaped(b"", 0, 1000), 0);
+    }
+}

@@ -1,0 +1,473 @@
+//! The head of a request: what must be known of a body to route it, read without a tree.
+//!
+//! Must not know what the fields are used for. The members of the top level are found wherever they
+//! stand (SDKs send `messages` before `model`); everything else is leapt over and left to the provider to
+//! check. What could make the provider read another request than the one we routed and billed is refused:
+//! a field that is given twice, by whatever spelling, and a body that goes on after its object.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use super::leap::{self, Items, Malformed, NAME_BYTES_MAX};
+
+/// The longest model name that is looked at, in bytes of the body. Names end up in log lines and messages.
+pub const MODEL_BYTES_MAX: usize = 1024;
+
+/// What was found, as ranges of the body it was read from. An optional field that is `null` counts as absent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The index just after the `{` of the body; a member can be added here.
+    pub object_start: usize,
+    /// The value of `model` with its quotes: valid text of at most [`MODEL_BYTES_MAX`].
+    pub model: Range<usize>,
+    /// Whether the answer shall be streamed.
+    pub stream: bool,
+    /// `stream_options`, also where it is `null`.
+    pub stream_options: Option<StreamOptions>,
+    /// The limit on output: `max_completion_tokens`, else `max_output_tokens`, else `max_tokens`. `None` also
+    /// where it is no whole number.
+    pub max_tokens: Option<u64>,
+    /// How many answers are wanted; `None` also where it is no whole number.
+    pub n: Option<u64>,
+    /// `reasoning_effort` of Chat, with its quotes.
+    pub reasoning_effort: Option<Range<usize>>,
+    /// `reasoning` of Responses and of some compatible hosts.
+    pub reasoning: Option<Range<usize>>,
+    /// `thinking` of Anthropic and `DeepSeek`.
+    pub thinking: Option<Range<usize>>,
+    /// `output_config` of Anthropic, where the effort is.
+    pub output_config: Option<Range<usize>>,
+    /// `tools`.
+    pub tools: Option<Range<usize>>,
+    /// `messages` of Chat and Anthropic.
+    pub messages: Option<Range<usize>>,
+    /// `input` of Responses.
+    pub input: Option<Range<usize>>,
+    /// `instructions` of Responses.
+    pub instructions: Option<Range<usize>>,
+    /// `prompt` of the image endpoint.
+    pub prompt: Option<Range<usize>>,
+    /// `system` of Anthropic.
+    pub system: Option<Range<usize>>,
+    /// `response_format` of Chat.
+    pub response_format: Option<Range<usize>>,
+    /// `modalities` of Chat.
+    pub modalities: Option<Range<usize>>,
+}
+
+/// `stream_options` of Chat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamOptions {
+    /// The whole value: an object, or `null`.
+    pub range: Range<usize>,
+    /// Its `include_usage` and where the value stands; `null` is read as false.
+    pub include_usage: Option<(bool, Range<usize>)>,
+}
+
+/// Why a body is no request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HeadError {
+    /// The body is empty or something else than an object.
+    #[error("the body is not a JSON object")]
+    NotAnObject,
+    /// The object is broken.
+    #[error("the body is not valid JSON: {0}")]
+    Malformed(#[from] Malformed),
+    /// Something follows the object.
+    #[error("the body goes on after its JSON object, at byte {0}")]
+    TrailingBytes(usize),
+    /// A field we read is there twice; readers differ in which one they take.
+    #[error("`{0}` is given twice")]
+    Duplicate(&'static str),
+    /// A field that every request has is not there.
+    #[error("`{0}` is missing")]
+    Missing(&'static str),
+    /// A field has a value of another kind.
+    #[error("`{key}` must be {expected}")]
+    WrongType {
+        /// The field.
+        key: &'static str,
+        /// What it should be, with its article.
+        expected: &'static str,
+    },
+    /// Control bytes, broken UTF-8 or unknown escapes.
+    #[error("`{0}` is not valid text")]
+    BadText(&'static str),
+    /// Longer than any model name.
+    #[error("`model` is longer than {MODEL_BYTES_MAX} bytes")]
+    ModelTooLong,
+}
+
+impl HeadError {
+    /// The field that is at fault, if one is.
+    pub fn key(&self) -> Option<&'static str> {
+        match *self {
+            Self::NotAnObject | Self::Malformed(_) | Self::TrailingBytes(_) => None,
+            Self::Duplicate(key) | Self::Missing(key) | Self::BadText(key) | Self::WrongType { key, .. } => Some(key),
+            Self::ModelTooLong => Some(Field::Model.name()),
+        }
+    }
+}
+
+impl Head {
+    /// The model's name with its escapes undone. `body` must be the body this head was read from.
+    pub fn model<'a>(&self, body: &'a [u8]) -> Cow<'a, str> {
+        body.get(self.model.clone()).and_then(leap::string_inside).and_then(leap::unescape).unwrap_or_default()
+    }
+}
+
+/// Reads the head of a request body.
+///
+/// # Errors
+/// When the body is no complete JSON object, lacks `model`, gives a field that is read twice, or gives one
+/// with a value it cannot have.
+pub fn scan(body: &[u8]) -> Result<Head, HeadError> {
+    let mut members =
+        Items::open(body, leap::skip_space(body, 0)).filter(Items::is_object).ok_or(HeadError::NotAnObject)?;
+    let mut found = Found::new(members.position());
+    while let Some(member) = members.next_member()? {
+        let mut room = [0; NAME_BYTES_MAX];
+        let spelt = body.get(member.name).unwrap_or_default();
+        if let Some(field) = Field::of(leap::plain_name(spelt, &mut room)?) {
+            found.note(body, field, member.value)?;
+        }
+    }
+    let end = leap::skip_space(body, members.position());
+    if end < body.len() {
+        return Err(HeadError::TrailingBytes(end));
+    }
+    found.into_head()
+}
+
+/// A field that is read.
+#[derive(Clone, Copy)]
+enum Field {
+    Model,
+    Stream,
+    StreamOptions,
+    MaxCompletionTokens,
+    MaxOutputTokens,
+    MaxTokens,
+    N,
+    ReasoningEffort,
+    Reasoning,
+    Thinking,
+    OutputConfig,
+    Tools,
+    Messages,
+    Input,
+    Instructions,
+    Prompt,
+    System,
+    ResponseFormat,
+    Modalities,
+}
+
+impl Field {
+    fn of(name: &[u8]) -> Option<Self> {
+        Some(match name {
+            b"model" => Self::Model,
+            b"stream" => Self::Stream,
+            b"stream_options" => Self::StreamOptions,
+            b"max_completion_tokens" => Self::MaxCompletionTokens,
+            b"max_output_tokens" => Self::MaxOutputTokens,
+            b"max_tokens" => Self::MaxTokens,
+            b"n" => Self::N,
+            b"reasoning_effort" => Self::ReasoningEffort,
+            b"reasoning" => Self::Reasoning,
+            b"thinking" => Self::Thinking,
+            b"output_config" => Self::OutputConfig,
+            b"tools" => Self::Tools,
+            b"messages" => Self::Messages,
+            b"input" => Self::Input,
+            b"instructions" => Self::Instructions,
+            b"prompt" => Self::Prompt,
+            b"system" => Self::System,
+            b"response_format" => Self::ResponseFormat,
+            b"modalities" => Self::Modalities,
+            _ => return None,
+        })
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::Stream => "stream",
+            Self::StreamOptions => "stream_options",
+            Self::MaxCompletionTokens => "max_completion_tokens",
+            Self::MaxOutputTokens => "max_output_tokens",
+            Self::MaxTokens => "max_tokens",
+            Self::N => "n",
+            Self::ReasoningEffort => "reasoning_effort",
+            Self::Reasoning => "reasoning",
+            Self::Thinking => "thinking",
+            Self::OutputConfig => "output_config",
+            Self::Tools => "tools",
+            Self::Messages => "messages",
+            Self::Input => "input",
+            Self::Instructions => "instructions",
+            Self::Prompt => "prompt",
+            Self::System => "system",
+            Self::ResponseFormat => "response_format",
+            Self::Modalities => "modalities",
+        }
+    }
+}
+
+/// A head in the making.
+struct Found {
+    /// One bit a field.
+    seen: u32,
+    /// The limits on output, the one that wins first.
+    limits: [Option<u64>; 3],
+    head: Head,
+}
+
+impl Found {
+    fn new(object_start: usize) -> Self {
+        let head = Head {
+            object_start,
+            model: 0..0,
+            stream: false,
+            stream_options: None,
+            max_tokens: None,
+            n: None,
+            reasoning_effort: None,
+            reasoning: None,
+            thinking: None,
+            output_config: None,
+            tools: None,
+            messages: None,
+            input: None,
+            instructions: None,
+            prompt: None,
+            system: None,
+            response_format: None,
+            modalities: None,
+        };
+        Self { seen: 0, limits: [None; 3], head }
+    }
+
+    fn note(&mut self, body: &[u8], field: Field, at: Range<usize>) -> Result<(), HeadError> {
+        let bit = 1_u32 << field as u32;
+        if self.seen & bit != 0 {
+            return Err(HeadError::Duplicate(field.name()));
+        }
+        self.seen |= bit;
+        let value = body.get(at.clone()).unwrap_or_default();
+        let head = &mut self.head;
+        let given = (value != b"null").then(|| at.clone());
+        match field {
+            Field::Model => head.model = model(value, at)?,
+            Field::Stream => head.stream = switch(value, field.name())?,
+            Field::StreamOptions => head.stream_options = Some(stream_options(body, at)?),
+            Field::MaxCompletionTokens => self.limits[0] = whole_number(value),
+            Field::MaxOutputTokens => self.limits[1] = whole_number(value),
+            Field::MaxTokens => self.limits[2] = whole_number(value),
+            Field::N => head.n = whole_number(value),
+            Field::ReasoningEffort => {
+                if leap::string_inside(value).is_some_and(|inside| leap::unescape(inside).is_none()) {
+                    return Err(HeadError::BadText(field.name()));
+                }
+                head.reasoning_effort = given;
+            }
+            Field::Reasoning => head.reasoning = given,
+            Field::Thinking => head.thinking = given,
+            Field::OutputConfig => head.output_config = given,
+            Field::Tools => head.tools = given,
+            Field::Messages => head.messages = given,
+            Field::Input => head.input = given,
+            Field::Instructions => head.instructions = given,
+            Field::Prompt => head.prompt = given,
+            Field::System => head.system = given,
+            Field::ResponseFormat => head.response_format = given,
+            Field::Modalities => head.modalities = given,
+        }
+        Ok(())
+    }
+
+    fn into_head(mut self) -> Result<Head, HeadError> {
+        if self.head.model.is_empty() {
+            return Err(HeadError::Missing(Field::Model.name()));
+        }
+        self.head.max_tokens = self.limits.into_iter().flatten().next();
+        Ok(self.head)
+    }
+}
+
+fn model(value: &[u8], at: Range<usize>) -> Result<Range<usize>, HeadError> {
+    let key = Field::Model.name();
+    let inside = leap::string_inside(value).ok_or(HeadError::WrongType { key, expected: "a string" })?;
+    if inside.len() > MODEL_BYTES_MAX {
+        return Err(HeadError::ModelTooLong);
+    }
+    leap::unescape(inside).ok_or(HeadError::BadText(key))?;
+    Ok(at)
+}
+
+fn switch(value: &[u8], key: &'static str) -> Result<bool, HeadError> {
+    match value {
+        b"true" => Ok(true),
+        b"false" | b"null" => Ok(false),
+        _ => Err(HeadError::WrongType { key, expected: "a boolean" }),
+    }
+}
+
+/// A whole number as it stands; `u64::MAX` where it is larger, nothing where it is something else: such a
+/// request is the provider's to refuse.
+fn whole_number(value: &[u8]) -> Option<u64> {
+    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    Some(value.iter().fold(0_u64, |sum, digit| sum.saturating_mul(10).saturating_add(u64::from(digit - b'0'))))
+}
+
+fn stream_options(body: &[u8], range: Range<usize>) -> Result<StreamOptions, HeadError> {
+    const INCLUDE_USAGE: &str = "include_usage";
+    let mut include_usage = None;
+    if body.get(range.clone()) == Some(b"null") {
+        return Ok(StreamOptions { range, include_usage });
+    }
+    let mut members = Items::open(body, range.start)
+        .filter(Items::is_object)
+        .ok_or(HeadError::WrongType { key: Field::StreamOptions.name(), expected: "an object" })?;
+    while let Some(member) = members.next_member()? {
+        let mut room = [0; NAME_BYTES_MAX];
+        let spelt = body.get(member.name).unwrap_or_default();
+        if leap::plain_name(spelt, &mut room)? != INCLUDE_USAGE.as_bytes() {
+            continue;
+        }
+        let value = body.get(member.value.clone()).unwrap_or_default();
+        if include_usage.replace((switch(value, INCLUDE_USAGE)?, member.value)).is_some() {
+            return Err(HeadError::Duplicate(INCLUDE_USAGE));
+        }
+    }
+    Ok(StreamOptions { range, include_usage })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at<'a>(body: &'a str, range: Option<&Range<usize>>) -> &'a str {
+        range.map_or("", |r| &body[r.clone()])
+    }
+
+    #[test]
+    fn fields_are_found_wherever_they_stand() {
+        let body = r#" { "messages":[{"role":"user","content":"\\\"model\\\": {[\"stream\":true"}],
+            "tools" : [{"type":"function","function":{"name":"f","parameters":{"model":"inner"}}}],
+            "max_tokens":5,"max_completion_tokens":7,"n":2,"stream":true,"stream_options":{"include_usage":false},
+            "reasoning_effort":"high","thinking":null,"temperature":0.5,"model" : "gpt\u002d4o" } "#;
+        let head = scan(body.as_bytes()).unwrap();
+        assert_eq!(head.model(body.as_bytes()), "gpt-4o");
+        assert_eq!(&body[head.model.clone()], r#""gpt\u002d4o""#);
+        assert!(head.stream);
+        assert_eq!((head.max_tokens, head.n), (Some(7), Some(2)));
+        assert_eq!(at(body, head.reasoning_effort.as_ref()), "\"high\"");
+        assert_eq!(head.thinking, None);
+        assert!(at(body, head.tools.as_ref()).ends_with("}]"));
+        assert!(at(body, head.messages.as_ref()).starts_with("[{\"role\""));
+        let options = head.stream_options.unwrap();
+        assert_eq!(&body[options.range], r#"{"include_usage":false}"#);
+        let (wanted, place) = options.include_usage.unwrap();
+        assert_eq!((wanted, &body[place]), (false, "false"));
+        assert_eq!(head.object_start, 2);
+    }
+
+    #[test]
+    fn what_is_no_request_is_refused() {
+        use HeadError as E;
+        let wrong = |key, expected| E::WrongType { key, expected };
+        for (body, error) in [
+            ("", E::NotAnObject),
+            ("[]", E::NotAnObject),
+            ("\"model\"", E::NotAnObject),
+            ("{}", E::Missing("model")),
+            (r#"{"messages":[{"model":"x"}]}"#, E::Missing("model")),
+            (r#"{"model":"a","model":"b"}"#, E::Duplicate("model")),
+            (r#"{"model":"a","mod\u0065l":"b"}"#, E::Duplicate("model")),
+            (r#"{"\u006d\u006f\u0064\u0065\u006c":"a","model":"a"}"#, E::Duplicate("model")),
+            (r#"{"model":"a","stream":true,"str\u0065am":false}"#, E::Duplicate("stream")),
+            (r#"{"model":"a","max_tokens":1,"max_tokens":9}"#, E::Duplicate("max_tokens")),
+            (
+                r#"{"model":"a","stream_options":{"include_usage":true,"include\u005fusage":false}}"#,
+                E::Duplicate("include_usage"),
+            ),
+            (r#"{"model":1}"#, wrong("model", "a string")),
+            (r#"{"model":null}"#, wrong("model", "a string")),
+            (r#"{"model":["a"]}"#, wrong("model", "a string")),
+            (r#"{"model":"a","stream":"true"}"#, wrong("stream", "a boolean")),
+            (r#"{"model":"a","stream":1}"#, wrong("stream", "a boolean")),
+            (r#"{"model":"a","stream_options":[]}"#, wrong("stream_options", "an object")),
+            (r#"{"model":"a","stream_options":{"include_usage":1}}"#, wrong("include_usage", "a boolean")),
+            (r#"{"model":"a"}x"#, E::TrailingBytes(13)),
+            (r#"{"model":"a"}{"model":"b"}"#, E::TrailingBytes(13)),
+            ("{\"model\":\"a\"}\0", E::TrailingBytes(13)),
+            (r#"{"model":"a""#, E::Malformed(Malformed::Truncated)),
+            (r#"{"model":"a","b":[1,2"#, E::Malformed(Malformed::Truncated)),
+            (r#"{"model":"a","b":"x\"}"#, E::Malformed(Malformed::Truncated)),
+            (r#"{"model":"a",}"#, E::Malformed(Malformed::At(13))),
+            (r#"{,"model":"a"}"#, E::Malformed(Malformed::At(1))),
+            (r#"{"model":"a" "b":1}"#, E::Malformed(Malformed::At(13))),
+            (r#"{"model" "a"}"#, E::Malformed(Malformed::At(9))),
+            (r#"{"model":"a","b":}"#, E::Malformed(Malformed::At(17))),
+            (r#"{"model":"a","b":[}]}"#, E::Malformed(Malformed::At(18))),
+            (r#"{"model":"a","b\x":1}"#, E::Malformed(Malformed::At(1))),
+            (r#"{"model":"\ud800"}"#, E::BadText("model")),
+            ("{\"model\":\"a\nb\"}", E::BadText("model")),
+        ] {
+            assert_eq!(scan(body.as_bytes()), Err(error), "{body}");
+        }
+        assert_eq!(scan(b"{\"model\":\"\xff\"}"), Err(E::BadText("model")));
+        let deep = format!(r#"{{"model":"a","b":{}{}}}"#, "[".repeat(200), "]".repeat(200));
+        assert_eq!(scan(deep.as_bytes()), Err(E::Malformed(Malformed::TooDeep)));
+        let long = format!(r#"{{"model":"{}"}}"#, "m".repeat(MODEL_BYTES_MAX + 1));
+        assert_eq!(scan(long.as_bytes()), Err(E::ModelTooLong));
+    }
+
+    #[test]
+    fn odd_limits_are_left_to_the_provider() {
+        for (value, limit) in
+            [("1", Some(1)), ("99999999999999999999999", Some(u64::MAX)), ("-1", None), ("1.5", None), ("\"9\"", None)]
+        {
+            let body = format!(r#"{{"model":"a","max_tokens":{value}}}"#);
+            assert_eq!(scan(body.as_bytes()).unwrap().max_tokens, limit, "{value}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = scan(&body);
+        }
+
+        #[test]
+        fn no_prefix_is_a_request(cut in 1_usize..200) {
+            let body = br#"{"messages":[{"role":"user","content":"hi \"there\" {["}],"model":"a","stream":true,"n":1}"#;
+            let cut = cut % body.len();
+            prop_assert!(scan(&body[..cut]).is_err());
+        }
+
+        #[test]
+        fn the_same_is_read_as_by_a_full_parser(
+            text in ".{0,80}", model in "[a-z\"\\\\é]{1,20}", stream: bool, other in ".{0,20}", spaces in "[ \n\t]{0,4}",
+        ) {
+            let value = serde_json::json!({
+                format!("x{other}"): {"model": text, "stream": [!stream, text]},
+                "messages": [{"content": text}], "model": model, "stream": stream, "zz": other,
+            });
+            let pretty = format!("{spaces}{}{spaces}", serde_json::to_string_pretty(&value).unwrap());
+            let plain = serde_json::to_string(&value).unwrap();
+            for body in [pretty, plain] {
+                let head = scan(body.as_bytes()).unwrap();
+                prop_assert_eq!(head.model(body.as_bytes()), model.as_str());
+                prop_assert_eq!(head.stream, stream);
+                let messages: serde_json::Value = serde_json::from_str(&body[head.messages.unwrap()]).unwrap();
+                prop_assert_eq!(&messages, &value["messages"]);
+            }
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Byte work on the wire formats: point reads, splices, event borders, usage.
+//!
+//! Must not build a tree of a whole body, and must not know providers, keys, prices or sockets.
+
+pub mod head;
+pub mod leap;
+pub mod splice;
+pub mod sse;
+pub mod text;
+pub mod usage;
