@@ -2,13 +2,11 @@
 //!
 //! The modules stand in the order in which a request meets them; `ARCHITECTURE.md` tells the way.
 
+/// The keys that may call, as they stand in memory.
 pub mod accounts;
+/// Who is calling.
 pub mod authenticate;
 pub mod base;
-pub mod catalog;
-pub mod config;
-pub mod meter;
-pub mod mock;
-pub mod plan;
-pub mod settle;
-pub mod wire;
+/// What is kept: charges and keys.
+#[cfg(feature = "shell")]
+pub mod store;

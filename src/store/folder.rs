@@ -1,0 +1,70 @@
+//! What lies where in the data folder, and that one server at a time uses it.
+//!
+//! Must not know what the files hold.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use super::StoreError;
+
+/// The data folder.
+#[derive(Clone, Debug)]
+pub(super) struct Folder {
+    root: PathBuf,
+}
+
+impl Folder {
+    /// Names a folder; touches nothing.
+    pub(super) fn new(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    /// Makes what is missing, for the owner's eyes only.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub(super) fn create(&self) -> Result<(), StoreError> {
+        let path = self.journal();
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&path)
+            .map_err(|source| StoreError::Folder { path, source })
+    }
+
+    /// The database.
+    pub(super) fn database(&self) -> PathBuf {
+        self.root.join("flux.db")
+    }
+
+    /// The folder of the journal's segments.
+    pub(super) fn journal(&self) -> PathBuf {
+        self.root.join("journal")
+    }
+
+    /// Refuses a folder without a database, so that a mistyped one is not filled with a new one.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(super) fn expect_database(&self) -> Result<(), StoreError> {
+        let path = self.database();
+        if path.is_file() { Ok(()) } else { Err(StoreError::NoDatabase { path }) }
+    }
+
+    /// Takes the folder for this process, for as long as the file is held. The kernel gives it back
+    /// whatever way the process ends.
+    ///
+    /// # Errors
+    /// When another server has it.
+    pub(super) fn lock(&self) -> Result<File, StoreError> {
+        let path = self.root.join("flux.lock");
+        let failed = |source| StoreError::Folder { path: path.clone(), source };
+        let file = OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: self.root.clone() }),
+            Err(TryLockError::Error(source)) => Err(failed(source)),
+        }
+    }
+}

@@ -1,0 +1,430 @@
+//! What is kept: charges in the journal and the ledger, keys in the database.
+//!
+//! Must not know requests, HTTP or prices. A charge is safe when [`Store::append`] returns; that it
+//! reaches the ledger is the business of the threads started here. See ARCHITECTURE.md, "Durable
+//! before done".
+
+mod folder;
+pub mod journal;
+pub mod keys;
+mod progress;
+pub mod reconcile;
+pub mod sqlite;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::accounts::{DirectoryFull, KeyDirectory};
+use crate::base::outcome::Charge;
+use crate::base::time::Clock;
+
+use self::folder::Folder;
+use self::journal::{Journal, JournalBounds, JournalError};
+use self::keys::{CreatedKey, FirstKeys, KeyEntry, KeyTable, NewKey, Watch};
+use self::progress::{Progress, add};
+use self::sqlite::{Database, DatabaseError};
+use self::writer::{Pace, Writer};
+
+/// How long people and the start wait for a lock of another process.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a thread waits for one before it counts a failure and tries again.
+const THREAD_BUSY_TIMEOUT: Duration = Duration::from_millis(200);
+/// How failures of the other two threads are called in the log.
+const SYNCING: &str = "the disk does not take the journal";
+const WATCHING: &str = "keys cannot be read";
+
+/// Where the store lives and its bounds.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The data folder; made if it is not there.
+    pub data_dir: PathBuf,
+    /// The journal's bound: when it is reached, charges are refused.
+    pub journal_bytes_max: u64,
+    /// Size of one file of the journal.
+    pub segment_bytes: u64,
+    /// How often the disk is handed what the kernel has: what a power cut may take.
+    pub sync_every: Duration,
+    /// Wait between two batches while there is traffic.
+    pub poll: Duration,
+    /// Wait when there is none.
+    pub idle_poll: Duration,
+    /// Rows of one transaction.
+    pub batch_rows_max: usize,
+    /// How long [`Store::flush`] waits.
+    pub flush_wait_max: Duration,
+    /// Keys that may exist.
+    pub keys_max: usize,
+    /// Unknown keys that are remembered.
+    pub unknown_keys_max: usize,
+    /// How often changes of keys by other processes are looked for.
+    pub keys_poll: Duration,
+    /// For how long keys may be served from memory without having been looked for.
+    pub keys_stale_after: Duration,
+    /// How often uses of keys are written down.
+    pub uses_every: Duration,
+}
+
+impl Settings {
+    /// The defaults for a data folder.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            journal_bytes_max: 256 * 1024 * 1024,
+            segment_bytes: 16 * 1024 * 1024,
+            sync_every: Duration::from_millis(200),
+            poll: Duration::from_millis(5),
+            idle_poll: Duration::from_millis(20),
+            batch_rows_max: 1_024,
+            flush_wait_max: Duration::from_secs(5),
+            keys_max: 1_000_000,
+            unknown_keys_max: 65_536,
+            keys_poll: Duration::from_millis(250),
+            keys_stale_after: Duration::from_secs(1),
+            uses_every: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Why the store cannot do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A file or folder of the data folder cannot be made or opened.
+    #[error("cannot use {path}: {source}")]
+    Folder {
+        /// Which one.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Another server uses the data folder.
+    #[error("another flux uses the data folder {path}: stop it first or give this one its own")]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// There is no database where one is needed.
+    #[error("there is no database {path}: start flux or make a key first, or name another data folder")]
+    NoDatabase {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The database refuses.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The journal's files cannot be read or written.
+    #[error("journal: {0}")]
+    Journal(#[source] io::Error),
+    /// More keys are stored than may be.
+    #[error(transparent)]
+    Directory(#[from] DirectoryFull),
+    /// The system gives no random bytes.
+    #[error("the system gives no random bytes")]
+    NoRandomness,
+    /// A name is too long or has control characters, or an account has none.
+    #[error("the {what}'s name must have 1 to 128 bytes and no control characters")]
+    BadName {
+        /// Of what.
+        what: &'static str,
+    },
+    /// No key is meant.
+    #[error("there is no key \"{which}\"")]
+    NoSuchKey {
+        /// What was asked for, shortened.
+        which: String,
+    },
+    /// More than one key is meant.
+    #[error("several keys begin with \"{which}\": name one by its id ({ids})")]
+    SeveralKeys {
+        /// What was asked for.
+        which: String,
+        /// Ids of those that fit.
+        ids: String,
+    },
+    /// The ledger is behind.
+    #[error("charges were not booked in time")]
+    NotBooked,
+    /// A thread could not be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[source] io::Error),
+}
+
+/// How the store fares.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// The trouble that lasts, if any does.
+    pub last_error: Option<String>,
+    /// Charges that wait in the journal to be booked.
+    pub backlog_rows: u64,
+    /// Their bytes.
+    pub backlog_bytes: u64,
+    /// Size of the journal.
+    pub journal_bytes: u64,
+    /// Its bound.
+    pub journal_bytes_max: u64,
+    /// Rows added to the ledger since the start.
+    pub rows_added: u64,
+    /// Charges that were in the ledger already.
+    pub rows_repeated: u64,
+    /// Batches that named an account that does not exist.
+    pub unknown_accounts: u64,
+    /// Places of the journal that could not be read.
+    pub damaged_records: u64,
+    /// Batches that had to be tried again.
+    pub book_failures: u64,
+    /// Times the disk did not take the journal.
+    pub sync_failures: u64,
+    /// Times the keys could not be read.
+    pub keys_failures: u64,
+    /// Charges that could not be kept.
+    pub append_failures: u64,
+    /// Keys that are known.
+    pub keys: u64,
+    /// How long ago the keys in memory were last known to be right.
+    pub keys_age: Duration,
+}
+
+/// The store of a running server. One in a process, shared by all.
+#[derive(Debug)]
+pub struct Store {
+    settings: Settings,
+    clock: Arc<dyn Clock>,
+    journal: Arc<Journal>,
+    directory: Arc<KeyDirectory>,
+    progress: Arc<Progress>,
+    // Guards a connection: keys are made and revoked by people, one after the other.
+    table: Mutex<KeyTable>,
+    // Guards a connection: the thread looks for changes, and so does whoever has just made one.
+    watch: Arc<Mutex<Watch>>,
+    // Guards the threads until they are joined.
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    // Held, not used: the data folder is ours while this is open.
+    _lock: File,
+}
+
+impl Store {
+    /// Opens the data folder, books what an earlier run has left in the journal, loads the keys and
+    /// starts the threads.
+    ///
+    /// # Errors
+    /// When another server has the folder, or anything in it cannot be used.
+    pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        let folder = Folder::new(&settings.data_dir);
+        folder.create()?;
+        let lock = folder.lock()?;
+        let table = KeyTable::open(&settings.data_dir, settings.keys_max)?;
+        let database = Database::open(&folder.database(), THREAD_BUSY_TIMEOUT)?;
+        let Settings { journal_bytes_max, segment_bytes, .. } = settings;
+        let bounds = JournalBounds { journal_bytes_max, segment_bytes };
+        let position = database.position()?;
+        let journal = Journal::open(&folder.journal(), bounds, position).map_err(StoreError::Journal)?;
+        let journal = Arc::new(journal);
+        let directory = Arc::new(KeyDirectory::new(settings.keys_max, settings.unknown_keys_max));
+        let progress = Arc::new(Progress::new(position, clock.now()));
+        let shared = (Arc::clone(&journal), Arc::clone(&directory), Arc::clone(&progress));
+        let pace = Pace {
+            batch_rows_max: settings.batch_rows_max,
+            poll: settings.poll,
+            idle_poll: settings.idle_poll,
+            uses_every: settings.uses_every,
+        };
+        let mut writer = Writer::new(&folder, database, shared, Arc::clone(&clock), pace)?;
+        writer.catch_up()?;
+        progress.counters.handled.store(0, Ordering::Relaxed);
+        let reading = Database::open(&folder.database(), THREAD_BUSY_TIMEOUT)?;
+        progress.set_keys_checked(clock.now());
+        let watch = Watch::start(reading, Arc::clone(&directory))?;
+        let store = Self {
+            settings,
+            clock,
+            journal,
+            directory,
+            progress,
+            table: Mutex::new(table),
+            watch: Arc::new(Mutex::new(watch)),
+            threads: Mutex::default(),
+            _lock: lock,
+        };
+        store.start_threads(writer)?;
+        Ok(store)
+    }
+
+    fn start_threads(&self, writer: Writer) -> Result<(), StoreError> {
+        self.start_thread("flux-ledger", || writer.run())?;
+        let (journal, progress, every) =
+            (Arc::clone(&self.journal), Arc::clone(&self.progress), self.settings.sync_every);
+        self.start_thread("flux-sync", move || sync_until_stopped(&journal, &progress, every))?;
+        let (watch, clock, progress) = (Arc::clone(&self.watch), Arc::clone(&self.clock), Arc::clone(&self.progress));
+        let every = self.settings.keys_poll;
+        self.start_thread("flux-keys", move || {
+            while !progress.pause(every) {
+                look_at_keys(&watch, &*clock, &progress);
+            }
+        })
+    }
+
+    fn start_thread(&self, name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), StoreError> {
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(StoreError::Thread)?;
+        self.threads().push(thread);
+        Ok(())
+    }
+
+    /// Keeps a charge. When this returns, `kill -9` cannot lose it: the answer may be completed.
+    ///
+    /// # Errors
+    /// When it was not kept: the answer must not be completed.
+    pub fn append(&self, charge: &Charge) -> Result<(), JournalError> {
+        let appended = self.journal.append(charge);
+        if appended.is_err() {
+            add(&self.progress.counters.append_failures, 1);
+        }
+        appended
+    }
+
+    /// Books all that was appended before this call, and returns when that is done. Blocks: not for
+    /// a worker that serves requests.
+    ///
+    /// # Errors
+    /// When that takes longer than the settings allow.
+    pub fn flush(&self) -> Result<(), StoreError> {
+        let is_booked = self.progress.wait_for(self.journal.end(), self.settings.flush_wait_max);
+        if is_booked { Ok(()) } else { Err(StoreError::NotBooked) }
+    }
+
+    /// The keys, for those who authenticate.
+    pub fn keys(&self) -> Arc<KeyDirectory> {
+        Arc::clone(&self.directory)
+    }
+
+    /// Whether the keys in memory are older than may be: a revocation could have been missed, so
+    /// nobody may be let in.
+    pub fn keys_are_stale(&self, now: Instant) -> bool {
+        self.progress.keys_age(now) > self.settings.keys_stale_after
+    }
+
+    /// Makes the default account and its first keys, once in the life of a data folder.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn bootstrap(&self, account: &str) -> Result<Option<FirstKeys>, StoreError> {
+        let first = self.table().bootstrap(account, self.clock.unix_ms())?;
+        self.take_in_keys();
+        Ok(first)
+    }
+
+    /// Makes a key; it works within the poll interval of keys, mostly at once.
+    ///
+    /// # Errors
+    /// When a name is not usable, there are too many keys, or the database cannot be written.
+    pub fn create_key(&self, new: &NewKey<'_>) -> Result<CreatedKey, StoreError> {
+        let created = self.table().create(new, self.clock.unix_ms())?;
+        self.take_in_keys();
+        Ok(created)
+    }
+
+    /// Revokes a key by its id, its prefix or itself.
+    ///
+    /// # Errors
+    /// When no key or several are meant, or the database cannot be written.
+    pub fn revoke_key(&self, which: &str) -> Result<KeyEntry, StoreError> {
+        let revoked = self.table().revoke(which, self.clock.unix_ms())?;
+        self.take_in_keys();
+        Ok(revoked)
+    }
+
+    /// All keys.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn list_keys(&self) -> Result<Vec<KeyEntry>, StoreError> {
+        self.table().list()
+    }
+
+    /// How the store fares.
+    pub fn health(&self) -> Health {
+        let counters = &self.progress.counters;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Health {
+            last_error: self.progress.last_error().clone(),
+            backlog_rows: self.journal.records().saturating_sub(read(&counters.handled)),
+            backlog_bytes: self.journal.bytes_after(self.progress.booked()),
+            journal_bytes: self.journal.bytes(),
+            journal_bytes_max: self.settings.journal_bytes_max,
+            rows_added: read(&counters.added),
+            rows_repeated: read(&counters.repeated),
+            unknown_accounts: read(&counters.unknown_accounts),
+            damaged_records: read(&counters.damaged),
+            book_failures: read(&counters.book_failures),
+            sync_failures: read(&counters.sync_failures),
+            keys_failures: read(&counters.keys_failures),
+            append_failures: read(&counters.append_failures),
+            keys: self.directory.len() as u64,
+            keys_age: self.progress.keys_age(self.clock.now()),
+        }
+    }
+
+    /// Ends the threads and waits for them; what is in the journal is booked first, if it can be.
+    pub fn stop(&self) {
+        self.progress.stop();
+        let threads = std::mem::take(&mut *self.threads());
+        for thread in threads {
+            let name = thread.thread().name().unwrap_or_default().to_owned();
+            if thread.join().is_err() {
+                log::error!(thread = name; "a thread of the store had panicked");
+            }
+        }
+    }
+
+    /// Lets a change of keys by this process act at once.
+    fn take_in_keys(&self) {
+        look_at_keys(&self.watch, &*self.clock, &self.progress);
+    }
+
+    fn table(&self) -> MutexGuard<'_, KeyTable> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn sync_until_stopped(journal: &Journal, progress: &Progress, every: Duration) {
+    loop {
+        let is_stopping = progress.pause(every);
+        match journal.sync() {
+            Ok(()) => progress.went_well(SYNCING),
+            Err(error) => progress.failed(&progress.counters.sync_failures, SYNCING, &error),
+        }
+        if is_stopping {
+            return;
+        }
+    }
+}
+
+fn look_at_keys(watch: &Mutex<Watch>, clock: &dyn Clock, progress: &Progress) {
+    let mut watch = watch.lock().unwrap_or_else(PoisonError::into_inner);
+    // Taken before the look: a change that is committed meanwhile may be missed by it.
+    let at = clock.now();
+    match watch.poll() {
+        Ok(()) => {
+            progress.set_keys_checked(at);
+            progress.went_well(WATCHING);
+        }
+        Err(error) => progress.failed(&progress.counters.keys_failures, WATCHING, &error),
+    }
+}

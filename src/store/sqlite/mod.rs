@@ -1,0 +1,151 @@
+//! The database: one file in the data folder, opened, migrated and spoken to in SQL here alone.
+//!
+//! Must not know the journal, threads or the command line. Several processes use it at once: the
+//! server and whoever runs `flux keys`.
+
+pub(super) mod audit;
+pub(super) mod keys;
+pub(super) mod ledger;
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use crate::base::time::UnixMs;
+
+/// Each step brings the schema from its index to the next; `PRAGMA user_version` counts them.
+const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_accounts_keys_ledger.sql")];
+/// No schema is named: the main one.
+const MAIN: Option<&str> = None;
+/// Prepared statements kept by a connection.
+const STATEMENTS_MAX: usize = 32;
+/// How long the journal mode may be in the hands of another process that starts at the same time.
+const WAL_TRIES: u32 = 50;
+
+/// Why the database did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// SQLite says so: locked, disk full, damaged, …
+    #[error("database: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// Written by a newer Flux.
+    #[error("the database is of version {found}, this flux knows {known}: use a newer one")]
+    TooNew {
+        /// What the file says.
+        found: usize,
+        /// What this program knows.
+        known: usize,
+    },
+    /// A figure or a sum does not fit 63 bits.
+    #[error("{what} does not fit the database")]
+    TooLarge {
+        /// Which one.
+        what: &'static str,
+    },
+    /// The bound of keys is reached.
+    #[error("there are {keys_max} keys already, the most that are allowed")]
+    KeysFull {
+        /// The bound.
+        keys_max: usize,
+    },
+}
+
+/// A connection to the database.
+#[derive(Debug)]
+pub(super) struct Database {
+    connection: Connection,
+}
+
+impl Database {
+    /// Opens the database, makes it if it is not there, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// When it cannot be opened, is locked longer than `busy_timeout`, or is too new.
+    pub(super) fn open(path: &Path, busy_timeout: Duration) -> Result<Self, DatabaseError> {
+        let mut connection = Connection::open(path)?;
+        connection.busy_timeout(busy_timeout)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+        enter_wal(&connection)?;
+        connection.pragma_update(MAIN, "synchronous", "NORMAL")?;
+        connection.pragma_update(MAIN, "foreign_keys", "ON")?;
+        migrate(&mut connection)?;
+        Ok(Self { connection })
+    }
+
+    /// Opens an existing database to look at.
+    ///
+    /// # Errors
+    /// When it is not there, cannot be opened, or is too new.
+    pub(super) fn open_read_only(path: &Path, busy_timeout: Duration) -> Result<Self, DatabaseError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(busy_timeout)?;
+        refuse_newer(version(&connection)?)?;
+        Ok(Self { connection })
+    }
+
+    /// A number that changes when another connection has committed.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub(super) fn data_version(&self) -> Result<i64, DatabaseError> {
+        Ok(self.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?)
+    }
+
+    /// A write transaction: taken at the start, so that what is read in it stays true to its end.
+    fn write(&mut self) -> Result<rusqlite::Transaction<'_>, DatabaseError> {
+        Ok(self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?)
+    }
+}
+
+/// The switch needs the file alone for a moment, and SQLite does not wait for that by itself.
+fn enter_wal(connection: &Connection) -> Result<(), DatabaseError> {
+    for _ in 0..WAL_TRIES {
+        match connection.pragma_update_and_check(MAIN, "journal_mode", "WAL", |_| Ok(())) {
+            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            outcome => return Ok(outcome?),
+        }
+    }
+    Ok(connection.pragma_update_and_check(MAIN, "journal_mode", "WAL", |_| Ok(()))?)
+}
+
+/// Several processes may start at once: the first takes the lock and the others find the work done.
+fn migrate(connection: &mut Connection) -> Result<(), DatabaseError> {
+    if version(connection)? == MIGRATIONS.len() {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
+    let found = version(&transaction)?;
+    refuse_newer(found)?;
+    for step in MIGRATIONS.iter().skip(found) {
+        transaction.execute_batch(step)?;
+    }
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    transaction.pragma_update(MAIN, "user_version", known)?;
+    Ok(transaction.commit()?)
+}
+
+fn version(connection: &Connection) -> Result<usize, DatabaseError> {
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    Ok(usize::try_from(found).unwrap_or(usize::MAX))
+}
+
+fn refuse_newer(found: usize) -> Result<(), DatabaseError> {
+    let known = MIGRATIONS.len();
+    if found > known { Err(DatabaseError::TooNew { found, known }) } else { Ok(()) }
+}
+
+fn count(figure: u64, what: &'static str) -> Result<i64, DatabaseError> {
+    i64::try_from(figure).map_err(|_| DatabaseError::TooLarge { what })
+}
+
+fn time(at: UnixMs) -> Result<i64, DatabaseError> {
+    count(at.0, "a time")
+}
+
+fn unix_ms(stored: i64) -> UnixMs {
+    UnixMs(u64::try_from(stored).unwrap_or(0))
+}

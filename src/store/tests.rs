@@ -1,0 +1,408 @@
+//! The store as a whole: exactly once over crashes, two processes at one database, keys that act.
+
+use std::path::Path;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::journal::read::Position;
+use super::reconcile::{Report, reconcile};
+use super::*;
+use crate::accounts::key::KeyKind;
+use crate::authenticate::{AuthError, authenticate};
+use crate::base::ids::{AccountId, KeyId, RequestId};
+use crate::base::money::NanoUsd;
+use crate::base::outcome::Ending;
+use crate::base::time::{SystemClock, TestClock, UnixMs};
+use crate::base::usage::{CacheWrite, Usage};
+use crate::base::wire_format::WireFormat;
+
+/// The `n`th charge: of account and key 1, all figures different, `n` nano-USD.
+pub(in crate::store) fn charge(n: u64) -> Charge {
+    let cache_write = CacheWrite { m5: 3, m30: 4, h1: 5, h12: 6 };
+    Charge {
+        request_id: RequestId::new(UnixMs(1_790_000_000_000 + n), u128::from(n)),
+        account: AccountId(1),
+        key: KeyId(1),
+        at: UnixMs(1_790_000_000_000 + n),
+        requested: "flux-auto".into(),
+        lane: "express".into(),
+        provider: "openai".into(),
+        model: "gpt-9".into(),
+        wire_format: WireFormat::OpenaiChat,
+        streamed: true,
+        ending: Ending::Done,
+        attempts: 2,
+        usage: Usage { input: n, cache_read: 2, cache_write, output: 7, reasoning: 1, ..Usage::default() },
+        estimated: false,
+        amount: NanoUsd(n.cast_signed()),
+        provider_cost: NanoUsd(1),
+        latency: Duration::from_millis(n),
+    }
+}
+
+fn settings(dir: &Path) -> Settings {
+    // Small, so that few charges go through many segments and batches.
+    Settings {
+        segment_bytes: 1_000,
+        batch_rows_max: 7,
+        poll: Duration::from_millis(1),
+        keys_poll: Duration::from_millis(5),
+        sync_every: Duration::from_millis(5),
+        ..Settings::new(dir)
+    }
+}
+
+fn start(dir: &Path) -> Store {
+    Store::start(settings(dir), Arc::new(SystemClock)).unwrap()
+}
+
+/// A store with its first keys, so that account 1 and key 1 exist.
+fn started() -> (tempfile::TempDir, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = start(dir.path());
+    store.bootstrap("default").unwrap().unwrap();
+    (dir, store)
+}
+
+fn expect_books(dir: &Path, rows: i64, sum: i64) {
+    let report = reconcile(dir).unwrap();
+    assert!(report.adds_up(), "{report:#?}");
+    let [account] = report.accounts.as_slice() else { panic!("{report:#?}") };
+    assert_eq!((account.rows, account.balance), (rows, NanoUsd(sum)), "{report:#?}");
+}
+
+#[test]
+fn charges_are_booked_once_whatever_is_repeated() {
+    let (dir, store) = started();
+    for n in (1..=50).chain(20..=30) {
+        store.append(&charge(n)).unwrap();
+    }
+    store.flush().unwrap();
+    expect_books(dir.path(), 50, 50 * 51 / 2);
+    let health = store.health();
+    assert_eq!((health.rows_added, health.rows_repeated, health.backlog_rows, health.backlog_bytes), (50, 11, 0, 0));
+    assert_eq!(health.last_error, None);
+}
+
+#[test]
+fn a_crash_between_booking_and_deleting_books_nothing_twice() {
+    let (dir, store) = started();
+    for n in 1..=40 {
+        store.append(&charge(n)).unwrap();
+    }
+    // The segments as they were before any was deleted, put back after the rest was booked.
+    let journal = dir.path().join("journal");
+    store.stop();
+    let kept: Vec<_> = std::fs::read_dir(&journal).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let bytes: Vec<_> = kept.iter().map(|path| std::fs::read(path).unwrap()).collect();
+    drop(store);
+    drop(start(dir.path()));
+    for (path, bytes) in kept.iter().zip(&bytes) {
+        std::fs::write(path, bytes).unwrap();
+    }
+    let database = Database::open(&dir.path().join("flux.db"), BUSY_TIMEOUT).unwrap();
+    for position in [Position::default(), database.position().unwrap()] {
+        let mut database = Database::open(&dir.path().join("flux.db"), BUSY_TIMEOUT).unwrap();
+        database.book(&[], position).unwrap();
+        drop(start(dir.path()));
+        expect_books(dir.path(), 40, 40 * 41 / 2);
+    }
+}
+
+#[test]
+fn charges_wait_while_the_database_is_locked_and_are_booked_after() {
+    let (dir, store) = started();
+    let other = rusqlite::Connection::open(dir.path().join("flux.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    for n in 1..=10 {
+        store.append(&charge(n)).unwrap();
+    }
+    while store.health().book_failures == 0 {
+        std::thread::yield_now();
+    }
+    let health = store.health();
+    assert_eq!(health.backlog_rows, 10);
+    assert!(health.last_error.is_some());
+    assert!(!store.keys_are_stale(SystemClock.now()), "keys can still be read");
+    let report = reconcile(dir.path()).unwrap();
+    assert!(report.adds_up());
+    assert_eq!((report.pending_records, report.pending), (10, NanoUsd(55)));
+    other.execute_batch("ROLLBACK").unwrap();
+    store.flush().unwrap();
+    assert_eq!(store.health().last_error, None);
+    expect_books(dir.path(), 10, 55);
+}
+
+#[test]
+fn a_full_journal_refuses_charges_and_recovers() {
+    let dir = tempfile::tempdir().unwrap();
+    let small = Settings { journal_bytes_max: 3_000, ..settings(dir.path()) };
+    let store = Store::start(small, Arc::new(SystemClock)).unwrap();
+    store.bootstrap("default").unwrap();
+    let other = rusqlite::Connection::open(dir.path().join("flux.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let kept = (1..=1_000).take_while(|n| store.append(&charge(*n)).is_ok()).count() as u64;
+    assert!((5..100).contains(&kept), "{kept}");
+    assert_eq!(store.health().append_failures, 1);
+    other.execute_batch("ROLLBACK").unwrap();
+    store.flush().unwrap();
+    store.append(&charge(kept + 1)).unwrap();
+    store.flush().unwrap();
+    let rows = kept.cast_signed() + 1;
+    expect_books(dir.path(), rows, rows * (rows + 1) / 2);
+}
+
+#[test]
+fn the_ledger_takes_no_change_and_reconcile_finds_what_is_forced_in() {
+    let (dir, store) = started();
+    for n in 1..=3 {
+        store.append(&charge(n)).unwrap();
+    }
+    store.append(&Charge { account: AccountId(77), key: KeyId(78), ..charge(4) }).unwrap();
+    store.flush().unwrap();
+    assert_eq!(store.health().unknown_accounts, 1);
+    let report = reconcile(dir.path()).unwrap();
+    assert!(!report.adds_up(), "an account that does not exist");
+    assert_eq!((report.unknown_keys, report.accounts[1].name.as_deref()), (1, None));
+    let other = rusqlite::Connection::open(dir.path().join("flux.db")).unwrap();
+    for sql in ["UPDATE ledger SET amount_nano = 0", "DELETE FROM ledger", "DELETE FROM keys", "UPDATE keys SET id = 9"]
+    {
+        assert!(other.execute_batch(sql).is_err(), "{sql}");
+    }
+    let check = |sql: &str, find: &dyn Fn(&Report) -> bool| {
+        other.execute_batch(sql).unwrap();
+        let report = reconcile(dir.path()).unwrap();
+        assert!(find(&report) && !report.adds_up(), "{sql}: {report:#?}");
+    };
+    check("UPDATE accounts SET balance_nano = balance_nano + 1", &|report| !report.accounts[0].adds_up());
+    other.execute_batch("DROP TRIGGER ledger_never_updated; DROP TRIGGER ledger_never_deleted").unwrap();
+    // The last record is in the journal's last segment, which is still there.
+    check("UPDATE ledger SET amount_nano = 9 WHERE account_id = 77", &|report| report.differing_records == 1);
+    check("DELETE FROM ledger WHERE account_id = 77", &|report| report.missing_records == 1);
+}
+
+#[test]
+fn a_balance_past_63_bits_is_refused_not_wrapped() {
+    let (dir, store) = started();
+    store.stop();
+    let mut database = Database::open(&dir.path().join("flux.db"), BUSY_TIMEOUT).unwrap();
+    let large = |n| Charge { amount: NanoUsd(i64::MAX - 1), ..charge(n) };
+    let position = Position { segment: 9, offset: 0 };
+    assert!(database.book(&[large(1), large(2)], position).is_err());
+    database.book(&[large(1)], position).unwrap();
+    assert!(database.book(&[large(2)], position).is_err());
+    let sums = database.account_sums().unwrap();
+    assert_eq!((sums[0].rows, sums[0].ledger, sums[0].balance), (1, NanoUsd(i64::MAX - 1), NanoUsd(i64::MAX - 1)));
+}
+
+#[test]
+fn a_second_server_is_refused_the_folder() {
+    let (dir, store) = started();
+    let second = Store::start(settings(dir.path()), Arc::new(SystemClock));
+    assert!(matches!(second, Err(StoreError::InUse { .. })));
+    drop(store);
+    drop(start(dir.path()));
+}
+
+/// T-63: several processes may start on an empty folder at once, and a start is quick.
+#[test]
+fn migrations_run_once_whoever_starts() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("flux.db");
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| Database::open(&path, BUSY_TIMEOUT).unwrap());
+        }
+    });
+    Database::open(&path, BUSY_TIMEOUT).unwrap();
+    rusqlite::Connection::open(&path).unwrap().pragma_update(Option::<&str>::None, "user_version", 99).unwrap();
+    assert!(matches!(Database::open(&path, BUSY_TIMEOUT), Err(DatabaseError::TooNew { found: 99, .. })));
+}
+
+#[test]
+fn first_keys_are_made_once() {
+    let (dir, store) = started();
+    assert!(store.bootstrap("default").unwrap().is_none());
+    drop(store);
+    let store = start(dir.path());
+    assert!(store.bootstrap("default").unwrap().is_none());
+    let keys = store.list_keys().unwrap();
+    assert_eq!(keys.iter().map(|key| key.kind).collect::<Vec<_>>(), ["live", "test"]);
+    assert_eq!(store.health().keys, 2);
+}
+
+fn new_key(name: &str) -> NewKey<'_> {
+    NewKey { account: "default", name, is_test: false, expires_at: None }
+}
+
+fn try_key(store: &Store, raw: &str) -> Result<KeyKind, AuthError> {
+    authenticate(&store.keys(), raw.as_bytes(), SystemClock.unix_ms()).map(|key| key.kind)
+}
+
+/// Waits until the running server sees a change by another process; fails after the second it may take.
+fn within_a_second(mut is_so: impl FnMut() -> bool) {
+    let start = SystemClock.now();
+    while !is_so() {
+        assert!(start.elapsed() < Duration::from_secs(1), "not within a second");
+        std::thread::yield_now();
+    }
+}
+
+/// T-64: keys made, expired and revoked by another process act on the running server.
+#[test]
+fn keys_of_another_process_act_within_a_second() {
+    let (dir, store) = started();
+    let mut table = KeyTable::open_existing(dir.path(), 10).unwrap();
+    let now = SystemClock.unix_ms();
+    let made = table.create(&new_key("ci"), now).unwrap();
+    let raw = made.raw.expose();
+    assert!(raw.starts_with("sk-flux-") && raw.len() == 48, "{raw}");
+    assert!(!format!("{made:?}").contains(raw));
+    within_a_second(|| try_key(&store, raw) == Ok(KeyKind::Live));
+    let other = rusqlite::Connection::open(dir.path().join("flux.db")).unwrap();
+    other.execute("UPDATE keys SET expires_at = ?1 WHERE id = ?2", [now.0.cast_signed(), made.entry.id.0]).unwrap();
+    within_a_second(|| try_key(&store, raw) == Err(AuthError::Expired));
+    let revoked = table.revoke(&made.entry.prefix, now).unwrap();
+    assert_eq!(revoked.standing(now), "revoked");
+    within_a_second(|| try_key(&store, raw) == Err(AuthError::Revoked));
+}
+
+#[test]
+fn keys_made_by_the_server_act_at_once() {
+    let (_dir, store) = started();
+    let made = store.create_key(&NewKey { is_test: true, ..new_key("mine") }).unwrap();
+    assert_eq!(try_key(&store, made.raw.expose()), Ok(KeyKind::Test));
+    let revoked = store.revoke_key(made.raw.expose()).unwrap();
+    assert_eq!(revoked.id, made.entry.id);
+    assert_eq!(try_key(&store, made.raw.expose()), Err(AuthError::Revoked));
+    assert!(matches!(store.revoke_key("sk-flux-"), Err(StoreError::SeveralKeys { .. })));
+    for nobody in ["", "99", "sk-flux-zzzzzzzz", "sk-flux-zzzzzzzzzzzzzzzzzzzzzzzzzz"] {
+        assert!(matches!(store.revoke_key(nobody), Err(StoreError::NoSuchKey { .. })), "{nobody}");
+    }
+}
+
+#[test]
+fn the_bound_of_keys_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    let few = |keys_max| Settings { keys_max, ..settings(dir.path()) };
+    let store = Store::start(few(3), Arc::new(SystemClock)).unwrap();
+    store.bootstrap("default").unwrap();
+    store.create_key(&new_key("third")).unwrap();
+    let refused = store.create_key(&new_key("fourth"));
+    assert!(matches!(refused, Err(StoreError::Database(DatabaseError::KeysFull { keys_max: 3 }))));
+    drop(store);
+    assert!(matches!(Store::start(few(2), Arc::new(SystemClock)), Err(StoreError::Directory(_))));
+    drop(Store::start(few(3), Arc::new(SystemClock)).unwrap());
+}
+
+#[test]
+fn uses_of_keys_are_written_down() {
+    let (dir, store) = started();
+    let made = store.create_key(&new_key("used")).unwrap();
+    try_key(&store, made.raw.expose()).unwrap();
+    store.stop();
+    let listed = KeyTable::open_existing(dir.path(), 10).unwrap().list().unwrap();
+    let used: Vec<_> = listed.iter().filter(|key| key.last_used_at.is_some()).map(|key| key.id).collect();
+    assert_eq!(used, [made.entry.id]);
+}
+
+/// T-68: a flood of unknown keys asks the database nothing.
+#[test]
+fn unknown_keys_cost_no_database_read() {
+    let (dir, store) = started();
+    store.stop();
+    // With the database gone and every thread ended, only memory can answer.
+    for file in ["flux.db", "flux.db-wal", "flux.db-shm"] {
+        let _ = std::fs::remove_file(dir.path().join(file));
+    }
+    for n in 0..10_000 {
+        assert!(matches!(try_key(&store, &format!("sk-flux-{n}")), Err(AuthError::Unknown { .. })));
+    }
+}
+
+#[test]
+fn keys_go_stale_when_nobody_looks() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(TestClock::new(UnixMs(1_790_000_000_000)));
+    let store = Store::start(settings(dir.path()), Arc::<TestClock>::clone(&clock)).unwrap();
+    store.stop();
+    assert!(!store.keys_are_stale(clock.now()));
+    clock.advance(Duration::from_millis(1_000));
+    assert!(!store.keys_are_stale(clock.now()));
+    clock.advance(Duration::from_millis(1));
+    assert!(store.keys_are_stale(clock.now()));
+}
+
+#[test]
+fn keys_that_cannot_be_read_go_stale_and_say_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(TestClock::new(UnixMs(1_790_000_000_000)));
+    let store = Store::start(settings(dir.path()), Arc::<TestClock>::clone(&clock)).unwrap();
+    rusqlite::Connection::open(dir.path().join("flux.db"))
+        .unwrap()
+        .execute_batch("ALTER TABLE keys RENAME TO gone")
+        .unwrap();
+    clock.advance(Duration::from_secs(2));
+    within_a_second(|| store.health().keys_failures > 0);
+    assert!(store.keys_are_stale(clock.now()));
+    assert!(store.health().last_error.is_some());
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Append(u64),
+    Flush,
+    Restart,
+    /// The end of the process with whatever state the threads are in.
+    Tear(usize),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        8 => (1_u64..40).prop_map(Step::Append),
+        1 => Just(Step::Flush),
+        1 => Just(Step::Restart),
+        1 => (0_usize..200).prop_map(Step::Tear),
+    ];
+    proptest::collection::vec(step, 1..60)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    /// However appends, bookings, restarts and torn writes follow each other: the ledger is the set
+    /// of what was appended, and the balance is its sum.
+    #[test]
+    fn the_ledger_is_what_was_appended(steps in steps()) {
+        let (dir, store) = started();
+        let mut running = Some(store);
+        let mut appended = std::collections::BTreeSet::new();
+        for step in steps {
+            let store = running.take().unwrap_or_else(|| start(dir.path()));
+            match step {
+                Step::Append(n) => {
+                    store.append(&charge(n)).unwrap();
+                    appended.insert(n);
+                }
+                Step::Flush => store.flush().unwrap(),
+                Step::Restart => continue,
+                Step::Tear(bytes) => {
+                    let end = store.journal.end().segment;
+                    drop(store);
+                    let path = journal::read::segment_path(&dir.path().join("journal"), end);
+                    let torn = [std::fs::read(&path).unwrap(), vec![0x11; bytes]].concat();
+                    std::fs::write(path, torn).unwrap();
+                    continue;
+                }
+            }
+            running = Some(store);
+        }
+        drop(running);
+        let report = reconcile(dir.path()).unwrap();
+        prop_assert!(report.adds_up(), "{:#?}", report);
+        prop_assert_eq!(report.pending_records, 0);
+        let sum: u64 = appended.iter().sum();
+        prop_assert_eq!(report.accounts[0].rows, i64::try_from(appended.len()).unwrap());
+        prop_assert_eq!(report.accounts[0].balance, NanoUsd(sum.cast_signed()));
+    }
+}
