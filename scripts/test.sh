@@ -38,9 +38,9 @@ stage_doc() {
 # Unit, property, golden and process tests, the replayed fuzz corpus, tidy, and the examples in the documentation.
 stage_rust() {
     if cargo nextest --version >/dev/null 2>&1; then
-        cargo nextest run --locked && cargo test --locked --doc
+        cargo nextest run --locked --no-fail-fast && cargo test --locked --doc
     else
-        cargo test --locked
+        cargo test --locked --no-fail-fast
     fi
 }
 
@@ -50,7 +50,8 @@ stage_sdk() {
         echo 'tests/sdk/run is not there yet'
         return 0
     fi
-    cargo build --locked --bin flux || return 1
+    # With the tests: alone, the binary would want dependencies without the tests' features, and build them again.
+    cargo build --locked --bins --tests || return 1
     FLUX_BIN=$(realpath "$TARGET/debug/flux") tests/sdk/run
 }
 

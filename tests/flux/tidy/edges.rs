@@ -72,7 +72,7 @@ impl Table {
     fn allows(&self, from: &str, to: &str) -> bool {
         match self.allowed.get(from) {
             _ if from == to => true,
-            // The binary is a door to the command line and nothing else.
+            // The binary is a door to the command line and nothing else, unless a row says otherwise.
             None if from == "main" => to == "cli",
             None => false,
             Some(Allowed::All) => self.allowed.contains_key(to),
@@ -86,7 +86,7 @@ impl Table {
         for module in modules.iter().filter(|module| !self.allowed.contains_key(*module)) {
             found.push(format!("src/{module} has no row in the table of ARCHITECTURE.md"));
         }
-        for (module, allowed) in &self.allowed {
+        for (module, allowed) in self.allowed.iter().filter(|(module, _)| *module != "main") {
             match (modules.contains(module), self.planned.contains(module)) {
                 (true, true) => found.push(format!("`{module}` exists: take `{PLANNED}` out of ARCHITECTURE.md")),
                 (false, false) => found.push(format!("ARCHITECTURE.md has a row for `{module}`, src has not")),
