@@ -7,6 +7,9 @@ pub mod accounts;
 /// Who is calling.
 pub mod authenticate;
 pub mod base;
+/// The command line.
+#[cfg(feature = "shell")]
+pub mod cli;
 /// What is kept: charges and keys.
 #[cfg(feature = "shell")]
 pub mod store;

@@ -206,4 +206,8 @@ impl MockFault {
 }
 
 #[cfg(test)]
+mod fault_tests;
+#[cfg(test)]
+mod price_tests;
+#[cfg(test)]
 mod tests;

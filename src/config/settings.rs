@@ -39,6 +39,13 @@ pub(super) fn read(file: &Table, origin: &Origin, findings: &mut Findings) -> Co
     }
 }
 
+/// The names of all settings: what an empty file leaves to defaults.
+pub(super) fn names() -> Vec<String> {
+    let mut findings = Findings::default();
+    read(&Table::default(), &Origin { file: "".into(), line: 0 }, &mut findings);
+    findings.defaulted
+}
+
 fn section<T>(
     (table, origin, name): (&Table, &Origin, &str),
     findings: &mut Findings,
