@@ -98,8 +98,8 @@ fn works() -> Vec<Work> {
         figures,
     };
     works.push(stream("200 chunks, flat out", 0, 16, None, 2_000, &[Cpu, Rate, FirstByte]));
-    // Each takes 4 s and the next begins at once: the interval only spreads their starts.
-    works.push(stream("200 chunks, 20 ms apart", 20, 200, Some(500), 4_000, &[Cpu, FirstByte]));
+    // Each takes 4 s and the next begins at once: the interval only spreads their starts evenly.
+    works.push(stream("200 chunks, 20 ms apart", 20, 200, Some(4_000), 4_000, &[Cpu, FirstByte]));
     works
 }
 
