@@ -185,7 +185,7 @@ impl StreamMeter {
             let Some(end) = self.framer.frame_end(&bytes, run) else { break };
             match self.read(bytes.get(run..end).unwrap_or_default()) {
                 Verdict::Forward | Verdict::ForwardText(_) => run = end,
-                verdict => {
+                verdict @ (Verdict::Usage { .. } | Verdict::Drop | Verdict::Terminator | Verdict::Error(_)) => {
                     forward(bytes.split_to(run), out);
                     let frame = bytes.split_to(end - run);
                     emit(verdict, frame, out);
