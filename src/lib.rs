@@ -2,10 +2,13 @@
 //!
 //! The modules stand in the order in which a request meets them; `ARCHITECTURE.md` tells the way.
 
+pub mod accounts;
+pub mod authenticate;
 pub mod base;
-
-/// Requests and answers as bytes: point reads, splices, event borders, usage.
-pub mod wire;
-
-/// What an answer used, read while its frames go on.
+pub mod catalog;
+pub mod config;
 pub mod meter;
+pub mod mock;
+pub mod plan;
+pub mod settle;
+pub mod wire;

@@ -36,11 +36,11 @@ pub struct Usage {
 pub struct CacheWrite {
     /// Kept for five minutes (Anthropic's default).
     pub m5: u64,
-    /// Kept for thirty minutes (OpenAI's default).
+    /// Kept for thirty minutes (`OpenAI`'s default).
     pub m30: u64,
     /// Kept for an hour (Anthropic).
     pub h1: u64,
-    /// Kept for twelve hours (OpenAI).
+    /// Kept for twelve hours (`OpenAI`).
     pub h12: u64,
 }
 

@@ -1,0 +1,215 @@
+//! A key: how it looks, how it is hashed, what state it is in.
+//!
+//! Must not keep a raw key: it exists when it is minted and in the request that carries it.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use sha2::{Digest, Sha256};
+
+use crate::base::ids::{AccountId, KeyId};
+use crate::base::time::UnixMs;
+
+/// Characters of a raw key that may be shown again: enough to tell keys apart.
+const SHOWN_CHARS: usize = 16;
+/// Random characters of a key: 238 bits, and the whole key still fits one block of SHA-256.
+const RANDOM_CHARS: usize = 40;
+/// A use is noted when the last note is this old, so that a busy key writes no shared cache line.
+const TOUCH_MS: u64 = 1_000;
+
+/// Random bytes that one new key takes: eight a character make the remainder's bias vanish.
+pub const RANDOM_BYTES: usize = RANDOM_CHARS * 8;
+
+/// The SHA-256 of a raw key: all that is ever stored of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct KeyHash(pub [u8; 32]);
+
+impl KeyHash {
+    /// Hashes a raw key.
+    pub fn of(raw: &[u8]) -> Self {
+        Self(Sha256::digest(raw).into())
+    }
+}
+
+/// Without a length in front: the directory's hasher takes the bytes as they come.
+impl Hash for KeyHash {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(&self.0);
+    }
+}
+
+/// Short: the whole hash is of no use in a log.
+impl fmt::Debug for KeyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [first, second, third, ..] = self.0;
+        write!(f, "KeyHash({first:02x}{second:02x}{third:02x}…)")
+    }
+}
+
+/// Whether a key buys answers or plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KeyKind {
+    /// Reaches providers and is charged.
+    Live,
+    /// Gets mock answers, reaches no provider and costs nothing.
+    Test,
+}
+
+impl KeyKind {
+    /// What a raw key, or the shown part of it, says of itself. Everything but a test key is live.
+    pub fn of(raw: &str) -> Self {
+        let is_test = ["sk-flux-test-", "cf_test_"].iter().any(|scheme| raw.starts_with(scheme));
+        if is_test { Self::Test } else { Self::Live }
+    }
+
+    /// The name in rows and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Test => "test",
+        }
+    }
+
+    /// How a new key of this kind begins.
+    fn scheme(self) -> &'static str {
+        match self {
+            Self::Live => "sk-flux-",
+            Self::Test => "sk-flux-test-",
+        }
+    }
+
+    /// Makes a raw key out of random bytes.
+    pub fn mint(self, random: &[u8; RANDOM_BYTES]) -> String {
+        const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+        let (draws, _) = random.as_chunks();
+        let digits = draws.iter().map(|draw| {
+            let digit = usize::try_from(u64::from_le_bytes(*draw) % 62).unwrap_or(0);
+            BASE62.get(digit).map_or('0', |byte| char::from(*byte))
+        });
+        self.scheme().chars().chain(digits).collect()
+    }
+}
+
+/// The part of a raw key that may be shown and stored.
+pub fn shown_prefix(raw: &str) -> &str {
+    raw.get(..SHOWN_CHARS).unwrap_or(raw)
+}
+
+/// A key as the server sees it. A change of the stored key replaces the whole state.
+#[derive(Debug)]
+pub struct KeyState {
+    /// Its id.
+    pub id: KeyId,
+    /// Whose it is.
+    pub account: AccountId,
+    /// What its owner calls it; may be empty.
+    pub name: String,
+    /// Its first characters.
+    pub prefix: String,
+    /// Live or test.
+    pub kind: KeyKind,
+    /// When it was made.
+    pub created_at: UnixMs,
+    /// From when on it is refused; `None`: never.
+    pub expires_at: Option<UnixMs>,
+    /// When it was revoked; `None`: it was not.
+    pub revoked_at: Option<UnixMs>,
+    /// When it was last used.
+    pub last_used: LastUsed,
+}
+
+impl KeyState {
+    /// A key without limits, for tests of whatever needs one.
+    #[cfg(test)]
+    pub(crate) fn sample(kind: KeyKind) -> Self {
+        Self {
+            id: KeyId(1),
+            account: AccountId(1),
+            name: "sample".to_owned(),
+            prefix: kind.scheme().to_owned(),
+            kind,
+            created_at: UnixMs(0),
+            expires_at: None,
+            revoked_at: None,
+            last_used: LastUsed::default(),
+        }
+    }
+}
+
+/// When a key was last used, exact to a second, and whether that is still to be written down.
+#[derive(Debug, Default)]
+pub struct LastUsed {
+    /// 0: never.
+    at_ms: AtomicU64,
+    is_pending: AtomicBool,
+}
+
+impl LastUsed {
+    /// As it was stored.
+    pub fn stored(at: Option<UnixMs>) -> Self {
+        Self { at_ms: AtomicU64::new(at.map_or(0, |at| at.0)), is_pending: AtomicBool::default() }
+    }
+
+    /// The time, `None` if it was never used.
+    pub fn at(&self) -> Option<UnixMs> {
+        match self.at_ms.load(Ordering::Relaxed) {
+            0 => None,
+            at => Some(UnixMs(at)),
+        }
+    }
+
+    /// Notes a use; true when the caller must see to it that it is written down.
+    pub(super) fn touch(&self, now: UnixMs) -> bool {
+        if now.0.saturating_sub(self.at_ms.load(Ordering::Relaxed)) < TOUCH_MS {
+            return false;
+        }
+        self.at_ms.store(now.0, Ordering::Relaxed);
+        !self.is_pending.swap(true, Ordering::AcqRel)
+    }
+
+    pub(super) fn forget_touch(&self) {
+        self.is_pending.store(false, Ordering::Release);
+    }
+
+    pub(super) fn keep_newest(&self, older: &Self) {
+        self.at_ms.fetch_max(older.at_ms.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn minted_keys_say_what_they_are_and_fit_one_block() {
+        let random: [u8; RANDOM_BYTES] = std::array::from_fn(|i| u8::try_from(i % 251).unwrap());
+        for (kind, scheme) in [(KeyKind::Live, "sk-flux-"), (KeyKind::Test, "sk-flux-test-")] {
+            let raw = kind.mint(&random);
+            assert!(raw.starts_with(scheme), "{raw}");
+            assert_eq!(raw.len(), scheme.len() + 40);
+            assert!(raw.len() <= 55, "one block of SHA-256: {}", raw.len());
+            assert!(raw[scheme.len()..].bytes().all(|b| b.is_ascii_alphanumeric()), "{raw}");
+            assert_eq!(KeyKind::of(&raw), kind);
+            assert_eq!(KeyKind::of(shown_prefix(&raw)), kind);
+            assert_eq!(shown_prefix(&raw).len(), 16);
+        }
+    }
+
+    #[test]
+    fn kinds_are_read_off_the_key() {
+        for (raw, kind) in [
+            ("cf_live_abc", KeyKind::Live),
+            ("cf_test_abc", KeyKind::Test),
+            ("sk-flux-abc", KeyKind::Live),
+            ("sk-flux-test-abc", KeyKind::Test),
+        ] {
+            assert_eq!(KeyKind::of(raw), kind, "{raw}");
+        }
+    }
+
+    #[test]
+    fn a_hash_prints_short() {
+        assert_eq!(format!("{:?}", KeyHash::of(b"")), "KeyHash(e3b0c4…)");
+    }
+}

@@ -1,0 +1,371 @@
+//! Providers, models, lanes and pins: what can be asked for and what it costs. Immutable.
+//!
+//! Must not know files or environment variables (`config` builds it), nor which target a request
+//! takes (`plan` decides that).
+
+pub mod price;
+pub mod provider;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::base::money::PicoUsd;
+use crate::base::secret::Secret;
+use crate::base::time::UnixMs;
+use crate::base::wire_format::WireFormat;
+
+use self::price::PriceCard;
+use self::provider::{AuthKind, Endpoint, Endpoints, Provider, StreamUsage};
+
+/// The id of the built-in provider that stands in while no real one has a key.
+pub const MOCK_ID: &str = "mock";
+/// The client names of one catalogue, at most: a bound for memory and for `/v1/models`.
+pub const NAMES_MAX: usize = 10_000;
+
+/// What a model is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModelKind {
+    /// Text, perhaps with pictures on the way.
+    Chat,
+    /// Pictures.
+    Image,
+}
+
+/// What a model can take. `false` means that it is known not to; the unknown is left to the provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of a model")]
+pub struct Capabilities {
+    /// Answers as a stream.
+    pub streaming: bool,
+    /// Images in the prompt.
+    pub vision: bool,
+    /// Tools.
+    pub tools: bool,
+    /// A tool choice that names a tool or demands one.
+    pub forced_tool_choice: bool,
+    /// Answers that follow a JSON schema.
+    pub json_schema: bool,
+    /// Temperature and top-p.
+    pub sampling_params: bool,
+    /// Reasoning before the answer.
+    pub reasoning: bool,
+    /// Tools together with a reasoning effort on Chat Completions.
+    pub tools_with_reasoning_on_chat: bool,
+}
+
+/// Limits of a model in tokens; `None` where no source states one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Prompt and answer together.
+    pub context_tokens: Option<u64>,
+    /// The prompt.
+    pub input_tokens_max: Option<u64>,
+    /// The answer, reasoning included.
+    pub output_tokens_max: Option<u64>,
+}
+
+impl Limits {
+    /// The longest prompt: the tighter of the two limits; `u64::MAX` where neither is known.
+    pub fn prompt_tokens_max(&self) -> u64 {
+        let context = self.context_tokens.unwrap_or(u64::MAX);
+        context.min(self.input_tokens_max.unwrap_or(u64::MAX))
+    }
+}
+
+/// A model at a provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Model {
+    /// `provider/slug`, unique.
+    pub id: Arc<str>,
+    /// Same value, same weights.
+    pub canonical: Arc<str>,
+    /// The name that goes into the request.
+    pub provider_model_id: Arc<str>,
+    /// For people.
+    pub display_name: Arc<str>,
+    /// Who made it.
+    pub developer: Arc<str>,
+    /// What it is for.
+    pub kind: ModelKind,
+    /// When it came out; 0 where unknown.
+    pub released: UnixMs,
+    /// When it ends; `None` where no end is set.
+    pub retires: Option<UnixMs>,
+    /// Formats that it speaks, best first.
+    pub formats: Vec<WireFormat>,
+    /// Formats that work with losses, or as long as the provider keeps them.
+    pub secondary_formats: Vec<WireFormat>,
+    /// In tokens.
+    pub limits: Limits,
+    /// What it can take.
+    pub capabilities: Capabilities,
+    /// Tokens of this model for a thousand of `o200k`, cautious.
+    pub tokenizer_factor_milli: u32,
+    /// What it costs.
+    pub price: PriceCard,
+}
+
+impl Model {
+    /// Whether it has ended.
+    pub fn is_retired(&self, at: UnixMs) -> bool {
+        self.retires.is_some_and(|end| end <= at)
+    }
+}
+
+/// A model with its provider: where an attempt may go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Who serves.
+    pub provider: Arc<Provider>,
+    /// What is served.
+    pub model: Arc<Model>,
+}
+
+/// What a lane charges, whichever model answers; pico-USD per token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaneRates {
+    /// The prompt.
+    pub input: PicoUsd,
+    /// The answer.
+    pub output: PicoUsd,
+    /// Prompt tokens read from a cache.
+    pub cache_read: PicoUsd,
+    /// Prompt tokens written to a cache, whatever the lifetime.
+    pub cache_write: PicoUsd,
+}
+
+/// What a chain of targets is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChainKind {
+    /// Targets of different models, one after the other.
+    Lane,
+    /// Targets of one model at different providers.
+    Pin,
+}
+
+/// A lane or a pinned alias: a name, and where it may lead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chain {
+    /// What clients ask for.
+    pub name: Arc<str>,
+    /// The name for people; of a pin, its model's.
+    pub display_name: Arc<str>,
+    /// Lane or pin.
+    pub kind: ChainKind,
+    /// What it charges; `None` charges the price of the model that answers.
+    pub rates: Option<LaneRates>,
+    /// Where it may lead, best first. Never empty.
+    pub targets: Vec<Arc<Target>>,
+    /// The same targets served by the mock; empty until the mock has an address.
+    pub mock_targets: Vec<Arc<Target>>,
+}
+
+impl Chain {
+    /// Whether any target could serve a request now.
+    pub fn is_routable(&self, at: UnixMs) -> bool {
+        self.targets.iter().any(|target| target.provider.is_configured() && !target.model.is_retired(at))
+    }
+}
+
+/// Which lane, an index of this catalogue only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LaneId(u16);
+
+/// Which pin, an index of this catalogue only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AliasId(u16);
+
+/// What a name leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Route {
+    /// The router chooses a lane.
+    Auto,
+    /// A lane.
+    Lane(LaneId),
+    /// A pinned model.
+    Pin(AliasId),
+}
+
+/// Whether the mock takes the place of the providers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StandIn {
+    /// Always.
+    Always,
+    /// While no provider is configured.
+    WhileNoneConfigured,
+    /// Never.
+    Never,
+}
+
+/// What a catalogue is made of; checked by `config`.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// The name that leaves the choice to the router.
+    pub auto_name: Arc<str>,
+    /// The lane of a request that the router has no opinion on; must be among `lanes`.
+    pub default_lane: Arc<str>,
+    /// All providers.
+    pub providers: Vec<Arc<Provider>>,
+    /// All models.
+    pub models: Vec<Arc<Model>>,
+    /// The lanes, in the order of the file.
+    pub lanes: Vec<Chain>,
+    /// The pins, in the order of the file.
+    pub pins: Vec<Chain>,
+    /// Names that clients send, each with the name it stands for.
+    pub client_names: Vec<(String, String)>,
+    /// When the mock stands in.
+    pub stand_in: StandIn,
+}
+
+/// All that can be asked for.
+#[derive(Clone, Debug)]
+pub struct Catalog {
+    providers: Vec<Arc<Provider>>,
+    models: Vec<Arc<Model>>,
+    lanes: Vec<Arc<Chain>>,
+    pins: Vec<Arc<Chain>>,
+    auto_name: Arc<str>,
+    default_lane: LaneId,
+    routes: HashMap<Box<str>, Route>,
+    stands_in: bool,
+}
+
+impl Catalog {
+    /// Builds the look-up tables. Names that lead nowhere are left out: `config` has complained.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { auto_name, default_lane, providers, models, lanes, pins, client_names, stand_in } = parts;
+        let mut routes = HashMap::with_capacity(lanes.len() + pins.len() + client_names.len() + 1);
+        routes.insert(Box::from(&*auto_name), Route::Auto);
+        for (chain, index) in lanes.iter().zip(0..) {
+            routes.insert(Box::from(&*chain.name), Route::Lane(LaneId(index)));
+        }
+        for (chain, index) in pins.iter().zip(0..) {
+            routes.insert(Box::from(&*chain.name), Route::Pin(AliasId(index)));
+        }
+        for (name, meant) in client_names.into_iter().take(NAMES_MAX) {
+            if let Some(route) = routes.get(meant.as_str()).copied() {
+                routes.entry(name.into_boxed_str()).or_insert(route);
+            }
+        }
+        let stands_in = match stand_in {
+            StandIn::Always => true,
+            StandIn::WhileNoneConfigured => !providers.iter().any(|provider| provider.is_configured()),
+            StandIn::Never => false,
+        };
+        let default_lane = lanes.iter().zip(0..).find(|(chain, _)| chain.name == default_lane);
+        let default_lane = LaneId(default_lane.map_or(0, |(_, index)| index));
+        let lanes = lanes.into_iter().map(Arc::new).collect();
+        let pins = pins.into_iter().map(Arc::new).collect();
+        Self { providers, models, lanes, pins, auto_name, default_lane, routes, stands_in }
+    }
+
+    /// The same catalogue with the mock at an address of this machine. Where the mock stands in, it
+    /// takes the place of every provider; models and prices stay, so that costs look real.
+    #[must_use]
+    pub fn with_mock(&self, at: SocketAddr, key: &Secret) -> Self {
+        let mock = Arc::new(mock(at, key));
+        let moved = |chains: &[Arc<Chain>]| chains.iter().map(|chain| self.moved(chain, &mock)).collect();
+        let lanes = moved(&self.lanes);
+        let pins = moved(&self.pins);
+        Self { lanes, pins, ..self.clone() }
+    }
+
+    fn moved(&self, chain: &Arc<Chain>, mock: &Arc<Provider>) -> Arc<Chain> {
+        let on_mock =
+            |target: &Arc<Target>| Arc::new(Target { provider: Arc::clone(mock), model: Arc::clone(&target.model) });
+        let mock_targets: Vec<_> = chain.targets.iter().map(on_mock).collect();
+        let targets = if self.stands_in { mock_targets.clone() } else { chain.targets.clone() };
+        Arc::new(Chain { targets, mock_targets, ..Chain::clone(chain) })
+    }
+
+    /// Whether the mock stands in for the providers.
+    pub fn has_stand_in(&self) -> bool {
+        self.stands_in
+    }
+
+    /// What a name leads to; `None` for names that nobody knows.
+    pub fn resolve(&self, name: &str) -> Option<Route> {
+        self.routes.get(name).copied()
+    }
+
+    /// The chain of a route; `None` for [`Route::Auto`], which needs a lane first.
+    pub fn chain(&self, route: Route) -> Option<&Arc<Chain>> {
+        match route {
+            Route::Auto => None,
+            Route::Lane(LaneId(index)) => self.lanes.get(usize::from(index)),
+            Route::Pin(AliasId(index)) => self.pins.get(usize::from(index)),
+        }
+    }
+
+    /// The lane for requests that the router has no opinion on.
+    pub fn default_lane(&self) -> LaneId {
+        self.default_lane
+    }
+
+    /// A lane by name.
+    pub fn lane(&self, name: &str) -> Option<LaneId> {
+        match self.resolve(name) {
+            Some(Route::Lane(id)) => Some(id),
+            Some(Route::Auto | Route::Pin(_)) | None => None,
+        }
+    }
+
+    /// The name that leaves the choice to the router.
+    pub fn auto_name(&self) -> &Arc<str> {
+        &self.auto_name
+    }
+
+    /// All lanes, in the order of the file.
+    pub fn lanes(&self) -> &[Arc<Chain>] {
+        &self.lanes
+    }
+
+    /// All pins, in the order of the file.
+    pub fn pins(&self) -> &[Arc<Chain>] {
+        &self.pins
+    }
+
+    /// All providers, live or not.
+    pub fn providers(&self) -> &[Arc<Provider>] {
+        &self.providers
+    }
+
+    /// All models of all providers.
+    pub fn models(&self) -> &[Arc<Model>] {
+        &self.models
+    }
+
+    /// All names that lead somewhere, in no order.
+    pub fn names(&self) -> impl Iterator<Item = (&str, Route)> {
+        self.routes.iter().map(|(name, route)| (&**name, *route))
+    }
+}
+
+fn mock(at: SocketAddr, key: &Secret) -> Provider {
+    let endpoint = |path: &str, auth| Endpoint {
+        host: at.ip().to_string().into(),
+        port: at.port(),
+        tls: false,
+        authority: at.to_string().into(),
+        path: path.into(),
+        stream_path: path.into(),
+        auth,
+    };
+    let mut endpoints = Endpoints::default();
+    endpoints.insert(WireFormat::OpenaiChat, endpoint("/v1/chat/completions", AuthKind::Bearer));
+    endpoints.insert(WireFormat::AnthropicMessages, endpoint("/v1/messages", AuthKind::Bearer));
+    Provider {
+        id: MOCK_ID.into(),
+        name: "built-in mock".into(),
+        key: key.clone(),
+        headers: Vec::new(),
+        stream_usage: StreamUsage::StreamOptions,
+        reasoning_outside_output: false,
+        cached_outside_input: false,
+        region: "".into(),
+        unusable: "".into(),
+        endpoints,
+    }
+}

@@ -1,0 +1,158 @@
+//! Providers: where they are, how they are paid attention to, which formats they speak.
+//!
+//! Must not know how a request is sent: `proxy::upstream` makes peer, path and headers from this.
+
+use std::sync::Arc;
+
+use crate::base::secret::Secret;
+use crate::base::wire_format::WireFormat;
+
+/// Wire formats that exist; the size of the table of endpoints.
+const FORMATS: usize = 6;
+
+/// How a provider wants to be shown its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthKind {
+    /// `authorization: Bearer KEY`.
+    Bearer,
+    /// `x-api-key: KEY`.
+    XApiKey,
+    /// `x-goog-api-key: KEY`.
+    XGoogApiKey,
+    /// `api-key: KEY`.
+    ApiKey,
+    /// No key at all.
+    None,
+    /// Signed requests of AWS. Not served yet.
+    AwsSigv4,
+    /// Short-lived tokens made from a service account. Not served yet.
+    Oauth2,
+}
+
+impl AuthKind {
+    /// All kinds with the names used in configuration.
+    pub const NAMES: [(&'static str, Self); 7] = [
+        ("bearer", Self::Bearer),
+        ("x-api-key", Self::XApiKey),
+        ("x-goog-api-key", Self::XGoogApiKey),
+        ("api-key", Self::ApiKey),
+        ("none", Self::None),
+        ("aws-sigv4", Self::AwsSigv4),
+        ("oauth2", Self::Oauth2),
+    ];
+
+    /// Whether Flux can do it.
+    pub fn is_served(self) -> bool {
+        !matches!(self, Self::AwsSigv4 | Self::Oauth2)
+    }
+}
+
+/// What makes a provider send usage in a chat stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamUsage {
+    /// `stream_options.include_usage`, which is spliced in where the client left it out.
+    StreamOptions,
+    /// It always comes.
+    Always,
+    /// It never comes and is estimated.
+    Never,
+}
+
+impl StreamUsage {
+    /// All with the names used in configuration.
+    pub const NAMES: [(&'static str, Self); 3] =
+        [("stream_options", Self::StreamOptions), ("always", Self::Always), ("never", Self::Never)];
+}
+
+/// Where one wire format of a provider is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Host name or address without brackets: for the resolver and the certificate.
+    pub host: Arc<str>,
+    /// Port.
+    pub port: u16,
+    /// Whether TLS is spoken; the server name is `host`.
+    pub tls: bool,
+    /// The `host` header: the port only where it is not the scheme's own, IPv6 in brackets.
+    pub authority: Arc<str>,
+    /// Path and query of a unary request. May hold `{model}`.
+    pub path: Arc<str>,
+    /// Path and query of a streamed request; the same for most.
+    pub stream_path: Arc<str>,
+    /// How the key is shown on this endpoint.
+    pub auth: AuthKind,
+}
+
+impl Endpoint {
+    /// Whether the model's name belongs into the path instead of the body, so that a client's body
+    /// does not fit as it is.
+    pub fn has_model_in_path(&self) -> bool {
+        self.path.contains("{model}")
+    }
+}
+
+/// A provider of models.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provider {
+    /// Its id in configuration, labels and rows.
+    pub id: Arc<str>,
+    /// Its name for people.
+    pub name: Arc<str>,
+    /// The key; empty where none is needed.
+    pub key: Secret,
+    /// Headers that are sent unless the client's allowed headers already say them; lower case.
+    pub headers: Vec<(Arc<str>, Arc<str>)>,
+    /// What makes usage arrive in a chat stream.
+    pub stream_usage: StreamUsage,
+    /// Whether its output count leaves reasoning tokens out.
+    pub reasoning_outside_output: bool,
+    /// Whether its input count leaves cached tokens out.
+    pub cached_outside_input: bool,
+    /// The region that its host stands for in prices; empty for the global one.
+    pub region: Arc<str>,
+    /// Why it cannot be used; empty when it is live.
+    pub unusable: Arc<str>,
+    /// By wire format.
+    pub endpoints: Endpoints,
+}
+
+impl Provider {
+    /// Whether requests can be sent to it.
+    pub fn is_configured(&self) -> bool {
+        self.unusable.is_empty()
+    }
+
+    /// Where it serves a format.
+    pub fn endpoint(&self, format: WireFormat) -> Option<&Endpoint> {
+        self.endpoints.get(format)
+    }
+}
+
+/// Endpoints by wire format.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Endpoints([Option<Endpoint>; FORMATS]);
+
+impl Endpoints {
+    /// The endpoint of a format.
+    pub fn get(&self, format: WireFormat) -> Option<&Endpoint> {
+        self.0.get(slot(format)).and_then(Option::as_ref)
+    }
+
+    /// Sets the endpoint of a format.
+    pub fn insert(&mut self, format: WireFormat, endpoint: Endpoint) {
+        if let Some(place) = self.0.get_mut(slot(format)) {
+            *place = Some(endpoint);
+        }
+    }
+}
+
+fn slot(format: WireFormat) -> usize {
+    match format {
+        WireFormat::OpenaiChat => 0,
+        WireFormat::OpenaiResponses => 1,
+        WireFormat::AnthropicMessages => 2,
+        WireFormat::OpenaiImages => 3,
+        WireFormat::GeminiGenerate => 4,
+        WireFormat::BedrockConverse => 5,
+    }
+}

@@ -1,0 +1,142 @@
+//! Texts and environment become settings and a catalogue, or all complaints at once.
+//!
+//! Must not read files or the process's environment: both come in as arguments.
+
+use crate::base::complaint::Complaint;
+use crate::catalog::{Catalog, Parts};
+
+use super::fields::{Findings, meant};
+use super::raw::{self, Origin, Table};
+use super::{Config, lanes, models, providers, settings};
+
+/// What every override begins with.
+const PREFIX: &str = "FLUX_";
+/// Between section and key, and key and key.
+const SEPARATOR: &str = "__";
+const SETTINGS_SECTIONS: [&str; 6] = ["server", "limits", "timeouts", "ledger", "log", "mock"];
+const LANES_SECTIONS: [&str; 4] = ["auto", "lanes", "pins", "client_names"];
+
+/// The four files: name for complaints, and content.
+#[derive(Clone, Debug, Default)]
+pub struct Texts {
+    /// `flux.toml`.
+    pub settings: (String, String),
+    /// `providers.toml`.
+    pub providers: (String, String),
+    /// `models.toml`.
+    pub models: (String, String),
+    /// `lanes.toml`.
+    pub lanes: (String, String),
+}
+
+/// What was found good.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// The settings.
+    pub config: Config,
+    /// Providers, models, lanes and pins.
+    pub catalog: Catalog,
+    /// Settings of `flux.toml` that no file and no variable mentions.
+    pub defaulted: Vec<String>,
+}
+
+/// Checks everything.
+///
+/// # Errors
+/// With every complaint about every file and variable, in the order of files and lines.
+pub fn check(texts: &Texts, environment: &[(String, String)]) -> Result<Checked, Vec<Complaint>> {
+    let mut findings = Findings::default();
+    let mut trees = Trees {
+        settings: raw::parse(&texts.settings.0, &texts.settings.1, &mut findings.complaints),
+        providers: raw::parse(&texts.providers.0, &texts.providers.1, &mut findings.complaints),
+        models: raw::parse(&texts.models.0, &texts.models.1, &mut findings.complaints),
+        lanes: raw::parse(&texts.lanes.0, &texts.lanes.1, &mut findings.complaints),
+    };
+    for (variable, text) in environment {
+        trees.lay_over(variable, text, &mut findings.complaints);
+    }
+    let origin = |file: &str| Origin { file: file.into(), line: 1 };
+    let config = settings::read(&trees.settings, &origin(&texts.settings.0), &mut findings);
+    let defaulted = std::mem::take(&mut findings.defaulted);
+    let variables = environment.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let providers = providers::read(&trees.providers, &variables, &mut findings);
+    let models = models::read(&trees.models, &providers, &mut findings);
+    let lanes = lanes::read(&trees.lanes, &origin(&texts.lanes.0), &providers, &models, &mut findings);
+    if !findings.complaints.is_empty() {
+        return Err(sorted(findings.complaints));
+    }
+    let catalog = Catalog::new(Parts {
+        auto_name: lanes.auto_name.into(),
+        default_lane: lanes.default_lane.into(),
+        providers,
+        models,
+        lanes: lanes.chains,
+        pins: lanes.pins,
+        client_names: lanes.client_names,
+        stand_in: config.mock.mode,
+    });
+    Ok(Checked { config, catalog, defaulted })
+}
+
+fn sorted(mut complaints: Vec<Complaint>) -> Vec<Complaint> {
+    complaints.sort_by(|a, b| (&a.file, a.line, &a.message).cmp(&(&b.file, b.line, &b.message)));
+    complaints.dedup();
+    complaints
+}
+
+/// What the four files say.
+struct Trees {
+    settings: Table,
+    providers: Table,
+    models: Table,
+    lanes: Table,
+}
+
+impl Trees {
+    /// Lays one variable over the file that its section belongs to, if it is an override at all.
+    fn lay_over(&mut self, variable: &str, text: &str, complaints: &mut Vec<Complaint>) {
+        let Some(name) = variable.get(..PREFIX.len()).filter(|start| start.eq_ignore_ascii_case(PREFIX)) else {
+            return;
+        };
+        let name = variable.get(name.len()..).unwrap_or_default();
+        let path: Vec<&str> = name.split(SEPARATOR).collect();
+        let section = path.first().map(|section| section.to_ascii_lowercase()).unwrap_or_default();
+        let origin = Origin { file: variable.into(), line: 0 };
+        let [_, rest @ ..] = path.as_slice() else { return };
+        if rest.is_empty() {
+            if let Some(hint) = one_underscore(name) {
+                complaints.push(origin.complaint("is no override: one underscore after the section", hint));
+            }
+            return;
+        }
+        if path.iter().any(|word| word.is_empty()) {
+            let hint = "FLUX_SECTION__KEY, words with two underscores between";
+            complaints.push(origin.complaint("has an empty word in its name", hint));
+            return;
+        }
+        match section.as_str() {
+            "providers" => self.providers.lay_over(rest, variable, text),
+            "models" => self.models.lay_over(rest, variable, text),
+            section if LANES_SECTIONS.contains(&section) => self.lanes.lay_over(&path, variable, text),
+            section if SETTINGS_SECTIONS.contains(&section) => self.settings.lay_over(&path, variable, text),
+            section => {
+                let hint = meant(section, sections()).unwrap_or_else(|| sections().collect::<Vec<_>>().join(", "));
+                complaints.push(origin.complaint(format!("unknown section {section}"), hint));
+            }
+        }
+    }
+}
+
+fn sections() -> impl Iterator<Item = &'static str> {
+    SETTINGS_SECTIONS.into_iter().chain(["providers", "models"]).chain(LANES_SECTIONS)
+}
+
+/// `SERVER_LISTEN` was meant to be `SERVER__LISTEN`. Other variables that begin with `FLUX_` are
+/// none of ours to judge.
+fn one_underscore(name: &str) -> Option<String> {
+    let lower = name.to_ascii_lowercase();
+    let rest = |section: &str| lower.strip_prefix(section).and_then(|rest| rest.strip_prefix('_')).map(str::to_owned);
+    let (section, rest) = sections().find_map(|section| Some((section, rest(section)?)))?;
+    let (section, rest) = (section.to_ascii_uppercase(), rest.to_ascii_uppercase());
+    Some(format!("did you mean {PREFIX}{section}{SEPARATOR}{rest}?"))
+}

@@ -1,0 +1,334 @@
+//! `lanes.toml` becomes lanes, pins and client names, with every target found.
+//!
+//! Must not know wire formats or prices of models.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::base::money::PicoUsd;
+use crate::catalog::provider::Provider;
+use crate::catalog::{Chain, ChainKind, LaneRates, Model, NAMES_MAX, Target};
+
+use super::fields::{Fields, Findings, as_text, as_texts, meant};
+use super::raw::{Node, Origin, Table, Value};
+
+/// Lanes, and pins; a route holds an index of 16 bits.
+const CHAINS_MAX: usize = 10_000;
+const NAME_BYTES_MAX: usize = 256;
+
+/// What `lanes.toml` says.
+#[derive(Debug)]
+pub(super) struct Lanes {
+    /// The name that leaves the choice to the router.
+    pub(super) auto_name: String,
+    /// For requests that the router has no opinion on.
+    pub(super) default_lane: String,
+    /// The lanes.
+    pub(super) chains: Vec<Chain>,
+    /// The pins.
+    pub(super) pins: Vec<Chain>,
+    /// Names that clients send, each with what it stands for.
+    pub(super) client_names: Vec<(String, String)>,
+}
+
+/// Models that targets can name.
+struct Known<'a> {
+    providers: HashMap<&'a str, &'a Arc<Provider>>,
+    models: HashMap<&'a str, &'a Arc<Model>>,
+}
+
+impl Known<'_> {
+    fn target(&self, id: &str) -> Option<Arc<Target>> {
+        let model = self.models.get(id)?;
+        let (provider, _) = id.split_once('/')?;
+        let provider = self.providers.get(provider)?;
+        Some(Arc::new(Target { provider: Arc::clone(provider), model: Arc::clone(model) }))
+    }
+
+    fn is_known(&self, id: &str) -> bool {
+        self.models.contains_key(id)
+    }
+
+    fn hint(&self, id: &str) -> String {
+        let hint = meant(id, self.models.keys().copied());
+        hint.unwrap_or_else(|| "name a model of models.toml, such as openai/gpt-6-luna".to_owned())
+    }
+}
+
+/// Reads all of `lanes.toml`.
+pub(super) fn read(
+    file: &Table,
+    origin: &Origin,
+    providers: &[Arc<Provider>],
+    models: &[Arc<Model>],
+    findings: &mut Findings,
+) -> Lanes {
+    let known = Known {
+        providers: providers.iter().map(|provider| (&*provider.id, provider)).collect(),
+        models: models.iter().map(|model| (&*model.id, model)).collect(),
+    };
+    let empty = (&Table::default(), origin);
+    let mut sections = Fields::new(file, origin, "", findings);
+    let auto = sections.table("auto").unwrap_or(empty);
+    let lanes = sections.table("lanes").unwrap_or(empty);
+    let pins = sections.table("pins").unwrap_or(empty);
+    let client_names = sections.table("client_names").unwrap_or(empty);
+    sections.finish();
+
+    let mut auto = Fields::new(auto.0, auto.1, "auto", findings);
+    let auto_name = auto.text("name").unwrap_or_else(|| "flux-auto".to_owned());
+    let default_lane = auto.text_needed("default_lane");
+    if !default_lane.is_empty() && lanes.0.get(&default_lane).is_none() {
+        let hint = meant(&default_lane, lanes.0.iter().map(|(name, _)| name));
+        auto.complain("default_lane", format!("unknown lane \"{default_lane}\""), hint.unwrap_or_default());
+    }
+    auto.finish();
+
+    let lanes = read_lanes(lanes.0, &known, findings);
+    let pins = read_pins(pins.0, &known, findings);
+    let names = Names { auto: &auto_name, lanes: &lanes, pins: &pins };
+    names.complain_of_doubles(file, findings);
+    let client_names = read_client_names(client_names.0, &names, findings);
+    Lanes { auto_name, default_lane, chains: lanes, pins, client_names }
+}
+
+/// A lane as it is written, before lanes in lanes are opened.
+struct Written<'a> {
+    name: &'a str,
+    node: &'a Node,
+    display_name: String,
+    rates: Option<LaneRates>,
+    targets: Vec<(String, Origin)>,
+}
+
+fn read_lanes(table: &Table, known: &Known<'_>, findings: &mut Findings) -> Vec<Chain> {
+    let mut written = Vec::new();
+    for (name, node) in table.iter().take(CHAINS_MAX) {
+        let Value::Table(lane) = &node.value else {
+            findings.complaints.push(node.origin.complaint(format!("lanes.{name}: expected a table"), ""));
+            continue;
+        };
+        if node.origin.is_override() {
+            let hint = meant(name, table.iter().filter(|(_, n)| !n.origin.is_override()).map(|(known, _)| known));
+            let hint = hint.unwrap_or_else(|| "add it to lanes.toml first".to_owned());
+            findings.complaints.push(node.origin.complaint(format!("unknown lane {name}"), hint));
+            continue;
+        }
+        check_name(name, &node.origin, findings);
+        let mut fields = Fields::new(lane, &node.origin, format!("lanes.{name}"), findings);
+        let display_name = fields.text("product_name").unwrap_or_else(|| name.to_owned());
+        fields.text_needed("default");
+        let mut targets = list_of("default", lane);
+        fields.texts("fallbacks");
+        targets.extend(list_of("fallbacks", lane));
+        let rates = read_rates(&mut fields);
+        fields.finish();
+        written.push(Written { name, node, display_name, rates, targets });
+    }
+    let mut chains = Vec::new();
+    for lane in &written {
+        let mut targets = Vec::new();
+        open(lane, &written, known, &mut vec![lane.name], &mut targets, findings);
+        chains.push(Chain {
+            name: lane.name.into(),
+            display_name: lane.display_name.as_str().into(),
+            kind: ChainKind::Lane,
+            rates: lane.rates,
+            targets,
+            mock_targets: Vec::new(),
+        });
+    }
+    chains
+}
+
+/// The texts at a key with the place of each.
+fn list_of(key: &str, table: &Table) -> Vec<(String, Origin)> {
+    let Some(node) = table.get(key) else { return Vec::new() };
+    if let Value::List(list) = &node.value {
+        return list.iter().filter_map(|node| Some((as_text(&node.value)?, node.origin.clone()))).collect();
+    }
+    let texts = as_texts(&node.value).unwrap_or_default();
+    texts.into_iter().filter(|text| !text.is_empty()).map(|text| (text, node.origin.clone())).collect()
+}
+
+/// Finds the targets of a lane; a lane among them stands for its own targets. `path` holds the
+/// lanes being opened, so the recursion ends: a lane on it is a cycle.
+fn open<'a>(
+    lane: &Written<'a>,
+    all: &[Written<'a>],
+    known: &Known<'_>,
+    path: &mut Vec<&'a str>,
+    targets: &mut Vec<Arc<Target>>,
+    findings: &mut Findings,
+) {
+    let is_first = path.len() == 1;
+    for (id, origin) in &lane.targets {
+        if let Some(inner) = all.iter().find(|inner| inner.name == id) {
+            if path.contains(&inner.name) {
+                if is_first || path.first() == Some(&inner.name) {
+                    let cycle =
+                        format!("lanes.{}: the lanes lead in a circle: {} -> {id}", lane.name, path.join(" -> "));
+                    findings.complaints.push(origin.complaint(cycle, "take one of them out of the chain"));
+                }
+                continue;
+            }
+            path.push(inner.name);
+            open(inner, all, known, path, targets, findings);
+            path.pop();
+            continue;
+        }
+        match known.target(id) {
+            Some(target) if !targets.iter().any(|known| known.model.id == target.model.id) => targets.push(target),
+            Some(_) if is_first => {
+                let message = format!("lanes.{}: {id} is there twice", lane.name);
+                findings.complaints.push(origin.complaint(message, "each target is tried once"));
+            }
+            None if is_first && !known.is_known(id) => {
+                let message = format!("lanes.{}: unknown model \"{id}\"", lane.name);
+                findings.complaints.push(origin.complaint(message, known.hint(id)));
+            }
+            // Told where the lane inside is read, or of the model without a provider.
+            Some(_) | None => {}
+        }
+    }
+    if is_first && targets.is_empty() {
+        let message = format!("lanes.{}: leads nowhere", lane.name);
+        findings.complaints.push(lane.node.origin.complaint(message, "name a default that exists"));
+    }
+}
+
+fn read_rates(lane: &mut Fields<'_, '_>) -> Option<LaneRates> {
+    let (table, origin) = lane.table("price")?;
+    let path = lane.named("price");
+    let mut fields = Fields::new(table, origin, path, lane.findings);
+    let [input, output, cache_read, cache_write] =
+        ["input", "output", "cache_read", "cache_write"].map(|key| fields.price(key, PicoUsd::per_million));
+    if input.is_none() || output.is_none() {
+        fields.complain("input", "a lane's price needs input and output", "such as { input = \"1\", output = \"4\" }");
+    }
+    fields.finish();
+    let (input, output) = (input?, output?);
+    Some(LaneRates {
+        input,
+        output,
+        cache_read: cache_read.unwrap_or(input),
+        cache_write: cache_write.unwrap_or(input),
+    })
+}
+
+fn read_pins(table: &Table, known: &Known<'_>, findings: &mut Findings) -> Vec<Chain> {
+    let mut pins = Vec::new();
+    for (name, node) in table.iter().take(CHAINS_MAX) {
+        check_name(name, &node.origin, findings);
+        let Some(ids) = as_texts(&node.value) else {
+            let message = format!("pins.{name}: expected a list of models");
+            findings.complaints.push(node.origin.complaint(message, "such as [\"openai/gpt-6-luna\"]"));
+            continue;
+        };
+        let mut targets: Vec<Arc<Target>> = Vec::new();
+        for id in &ids {
+            match known.target(id) {
+                Some(target) if targets.iter().any(|known| known.model.id == target.model.id) => {
+                    let message = format!("pins.{name}: {id} is there twice");
+                    findings.complaints.push(node.origin.complaint(message, "each target is tried once"));
+                }
+                Some(target) => targets.push(target),
+                None if known.is_known(id) => {}
+                None => {
+                    let message = format!("pins.{name}: unknown model \"{id}\"");
+                    findings.complaints.push(node.origin.complaint(message, known.hint(id)));
+                }
+            }
+        }
+        let Some(first) = targets.first() else {
+            if ids.is_empty() {
+                findings.complaints.push(node.origin.complaint(format!("pins.{name}: is empty"), "name a model"));
+            }
+            continue;
+        };
+        if let Some(other) = targets.iter().find(|target| target.model.canonical != first.model.canonical) {
+            let message =
+                format!("pins.{name}: mixes the models {} and {}", first.model.canonical, other.model.canonical);
+            findings.complaints.push(node.origin.complaint(message, "a pin never changes its model; make it a lane"));
+        }
+        pins.push(Chain {
+            name: name.into(),
+            display_name: Arc::clone(&first.model.display_name),
+            kind: ChainKind::Pin,
+            rates: None,
+            targets,
+            mock_targets: Vec::new(),
+        });
+    }
+    pins
+}
+
+/// Names travel in headers, labels and JSON.
+fn check_name(name: &str, origin: &Origin, findings: &mut Findings) {
+    let is_good = |byte: u8| byte.is_ascii_graphic() && !b"\"\\".contains(&byte);
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(is_good) {
+        let message = format!("{name:?} cannot be a name");
+        findings.complaints.push(origin.complaint(message, "printable characters without spaces and quotes"));
+    }
+}
+
+/// All names that can be asked for.
+struct Names<'a> {
+    auto: &'a str,
+    lanes: &'a [Chain],
+    pins: &'a [Chain],
+}
+
+impl Names<'_> {
+    fn iter(&self) -> impl Iterator<Item = &str> {
+        let chains = self.lanes.iter().chain(self.pins).map(|chain| &*chain.name);
+        std::iter::once(self.auto).chain(chains)
+    }
+
+    fn holds(&self, name: &str) -> bool {
+        self.iter().any(|known| known == name)
+    }
+
+    /// A pin that is named like a lane, or either like the router.
+    fn complain_of_doubles(&self, file: &Table, findings: &mut Findings) {
+        let sections = [("pins", file.get("pins")), ("lanes", file.get("lanes"))];
+        for (section, node) in sections {
+            let Some(Node { value: Value::Table(table), .. }) = node else { continue };
+            for (name, node) in table.iter() {
+                if self.iter().filter(|known| *known == name).count() > 1 {
+                    let message = format!("{section}.{name}: the name is taken");
+                    findings
+                        .complaints
+                        .push(node.origin.complaint(message, "lanes, pins and auto.name share one space"));
+                }
+            }
+        }
+    }
+}
+
+fn read_client_names(table: &Table, names: &Names<'_>, findings: &mut Findings) -> Vec<(String, String)> {
+    let mut client_names = Vec::new();
+    for (at, (name, node)) in table.iter().enumerate() {
+        check_name(name, &node.origin, findings);
+        if at == NAMES_MAX {
+            let message = format!("client_names: more than {NAMES_MAX} names");
+            findings.complaints.push(node.origin.complaint(message, "names beyond are not looked up"));
+        }
+        let Some(meaning) = as_text(&node.value) else {
+            let message = format!("client_names.{name}: expected a text in quotes");
+            findings.complaints.push(node.origin.complaint(message, "the name of a pin or lane"));
+            continue;
+        };
+        if names.holds(name) {
+            let message = format!("client_names.{name}: the name is taken by a lane or pin");
+            findings.complaints.push(node.origin.complaint(message, "take it out, it could never be reached"));
+        }
+        if !names.holds(&meaning) {
+            let hint = meant(&meaning, names.iter()).unwrap_or_else(|| "the name of a pin or lane".to_owned());
+            let message = format!("client_names.{name}: unknown alias \"{meaning}\"");
+            findings.complaints.push(node.origin.complaint(message, hint));
+        }
+        client_names.push((name.to_owned(), meaning));
+    }
+    client_names
+}

@@ -1,0 +1,76 @@
+//! Reads the four files of a configuration folder.
+//!
+//! Must not judge what they say: `check` does that. The environment comes in as an argument.
+
+use std::fs;
+use std::path::Path;
+use std::time::UNIX_EPOCH;
+
+use crate::base::complaint::Complaint;
+use crate::catalog::Catalog;
+
+use super::Config;
+use super::check::{Checked, Texts, check};
+
+/// Larger files are refused: a catalogue of a thousand models has one megabyte.
+const FILE_BYTES_MAX: u64 = 32 << 20;
+/// The files of a configuration folder.
+pub const FILES: [&str; 4] = ["flux.toml", "providers.toml", "models.toml", "lanes.toml"];
+
+/// A configuration that was found good.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The settings.
+    pub config: Config,
+    /// Providers, models, lanes and pins.
+    pub catalog: Catalog,
+    /// Of the files, taken before they were read.
+    pub fingerprint: Fingerprint,
+}
+
+/// Tells whether files may have changed: time of change and size of each. Cheap, no file is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fingerprint([(u128, u64); FILES.len()]);
+
+/// Takes the fingerprint of a folder; a file that cannot be seen counts as empty.
+pub fn fingerprint(dir: &Path) -> Fingerprint {
+    Fingerprint(FILES.map(|file| {
+        let Ok(seen) = fs::metadata(dir.join(file)) else { return (0, 0) };
+        let changed = seen.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        (changed.map_or(0, |since| since.as_nanos()), seen.len())
+    }))
+}
+
+/// Reads and checks a configuration folder.
+///
+/// # Errors
+/// With all complaints about all files and variables.
+pub fn load(dir: &Path, environment: &[(String, String)]) -> Result<Loaded, Vec<Complaint>> {
+    let fingerprint = fingerprint(dir);
+    let mut unread = Vec::new();
+    let [settings, providers, models, lanes] = FILES.map(|file| {
+        let path = dir.join(file);
+        let name = path.display().to_string();
+        let text = read(&path).unwrap_or_else(|message| {
+            let hint = "the folder needs flux.toml, providers.toml, models.toml and lanes.toml".to_owned();
+            unread.push(Complaint { file: name.clone(), line: 0, message, hint });
+            String::new()
+        });
+        (name, text)
+    });
+    let checked = check(&Texts { settings, providers, models, lanes }, environment);
+    // Without a file the others refer to nothing; what they say about that would only hide the cause.
+    if !unread.is_empty() {
+        return Err(unread);
+    }
+    let Checked { config, catalog, defaulted: _ } = checked?;
+    Ok(Loaded { config, catalog, fingerprint })
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let seen = fs::metadata(path).map_err(|error| format!("cannot be read: {error}"))?;
+    if seen.len() > FILE_BYTES_MAX {
+        return Err(format!("is larger than {FILE_BYTES_MAX} bytes"));
+    }
+    fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))
+}

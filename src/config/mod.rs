@@ -1,0 +1,209 @@
+//! The settings: what the operator wrote, checked and typed.
+//!
+//! Must not know how anything is served. `raw` is the tree of what was written, `fields` reads it,
+//! `check` turns it into the types here and into a catalogue, `load` (a shell) reads the files.
+
+pub mod address;
+pub mod check;
+mod fields;
+mod lanes;
+#[cfg(feature = "shell")]
+pub mod load;
+mod models;
+mod prices;
+mod providers;
+mod raw;
+mod settings;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// All settings of `flux.toml`. What each means is said there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// `[server]`
+    pub server: Server,
+    /// `[limits]`
+    pub limits: Limits,
+    /// `[timeouts]`
+    pub timeouts: Timeouts,
+    /// `[ledger]`
+    pub ledger: Ledger,
+    /// `[log]`
+    pub log: Log,
+    /// `[mock]`
+    pub mock: Mock,
+}
+
+/// `[server]`: where Flux listens and keeps its files. Read once, at start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Where `/metrics`, `/healthz` and `/readyz` are.
+    pub private_listen: SocketAddr,
+    /// The ledger and the journal.
+    pub data_dir: PathBuf,
+    /// Worker threads; 0 for as many as there are cores.
+    pub threads: usize,
+    /// Certificate and key; `None` serves without TLS.
+    pub tls: Option<Tls>,
+}
+
+/// Files of a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// The chain, PEM.
+    pub cert: PathBuf,
+    /// The key, PEM.
+    pub key: PathBuf,
+}
+
+/// `[limits]`: bounds of memory and work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Of a request body; 413 above.
+    pub body_bytes_max: usize,
+    /// Of an answer that is held to carry its cost in a header; streamed on above.
+    pub unary_held_bytes_max: usize,
+    /// Of one event of a stream; passed on unread above.
+    pub sse_frame_bytes_max: usize,
+    /// Of text that is tokenised to estimate usage; scaled by bytes above.
+    pub estimate_text_bytes_max: usize,
+    /// Targets that one request tries.
+    pub attempts_max: usize,
+    /// Keys in memory.
+    pub keys_max: usize,
+    /// Unknown keys that are remembered, so that they cost no look-up.
+    pub unknown_keys_max: usize,
+    /// Requests at once; 503 above.
+    pub in_flight_max: usize,
+    /// Idle connections to providers.
+    pub upstream_pool_size: usize,
+    /// Log lines that wait for the disk; dropped and counted above.
+    pub log_queue_max: usize,
+    /// Of a request head; refused above.
+    pub header_bytes_max: usize,
+}
+
+/// `[timeouts]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For the head of a request.
+    pub head: Duration,
+    /// For the body of a request.
+    pub body: Duration,
+    /// An idle connection of a client.
+    pub downstream_keepalive: Duration,
+    /// A client that does not read.
+    pub downstream_write: Duration,
+    /// TCP and TLS to a provider.
+    pub connect: Duration,
+    /// Until a provider's first byte.
+    pub first_byte: Duration,
+    /// Between two chunks of a provider.
+    pub idle: Duration,
+    /// A whole request with all its attempts.
+    pub total: Duration,
+    /// An idle connection to a provider.
+    pub upstream_keepalive: Duration,
+    /// Open requests at shutdown.
+    pub shutdown: Duration,
+}
+
+/// `[ledger]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ledger {
+    /// All segments of the journal; no answer is completed above.
+    pub journal_bytes_max: u64,
+    /// One file of the journal.
+    pub segment_bytes: u64,
+    /// Rows of one transaction.
+    pub batch_rows_max: usize,
+    /// Between two syncs to the disk.
+    pub sync: Duration,
+    /// Between two looks of the writer at the journal.
+    pub poll: Duration,
+    /// Between two looks at keys that other processes changed.
+    pub keys_poll: Duration,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// Where the line of each request goes.
+    pub requests: RequestLog,
+    /// What else is told.
+    pub level: log::LevelFilter,
+}
+
+/// Where the line of each request goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RequestLog {
+    /// Standard output.
+    Stdout,
+    /// Nowhere.
+    Off,
+    /// A file, appended to.
+    File(PathBuf),
+}
+
+/// `[mock]`: the provider inside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mock {
+    /// Whether it stands in for the providers.
+    pub mode: crate::catalog::StandIn,
+    /// Before the first byte.
+    pub latency: Duration,
+    /// Between two chunks of a stream.
+    pub chunk_latency: Duration,
+    /// Characters of one chunk.
+    pub chunk_chars: usize,
+    /// Faults that it plays, one after the other; empty for none.
+    pub faults: Vec<MockFault>,
+}
+
+/// What the mock can do wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MockFault {
+    /// 429 with `retry-after`.
+    RateLimited,
+    /// 500.
+    ServerError,
+    /// 529, as Anthropic says it is overloaded.
+    Overloaded,
+    /// 400.
+    BadRequest,
+    /// Closes the connection without an answer.
+    Closed,
+    /// Ends in the middle of the answer.
+    Cut,
+    /// A stream whose first event is an error.
+    ErrorFirst,
+    /// A stream that fails after content.
+    ErrorLater,
+    /// An answer without usage.
+    NoUsage,
+    /// No byte until the time-out.
+    Silent,
+}
+
+impl MockFault {
+    /// All with the names used in configuration.
+    pub const NAMES: [(&'static str, Self); 10] = [
+        ("rate_limited", Self::RateLimited),
+        ("server_error", Self::ServerError),
+        ("overloaded", Self::Overloaded),
+        ("bad_request", Self::BadRequest),
+        ("closed", Self::Closed),
+        ("cut", Self::Cut),
+        ("error_first", Self::ErrorFirst),
+        ("error_later", Self::ErrorLater),
+        ("no_usage", Self::NoUsage),
+        ("silent", Self::Silent),
+    ];
+}
+
+#[cfg(test)]
+mod tests;

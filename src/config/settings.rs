@@ -1,0 +1,184 @@
+//! `flux.toml` becomes [`Config`]: names, defaults and bounds of all settings.
+//!
+//! Must not know providers or models.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use crate::catalog::StandIn;
+
+use super::fields::{Fields, Findings};
+use super::raw::{Origin, Table};
+use super::{Config, Ledger, Limits, Log, Mock, MockFault, RequestLog, Server, Timeouts, Tls, address};
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+const GIB: usize = 1 << 30;
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+const PORT: u16 = 8080;
+const PRIVATE_PORT: u16 = 9090;
+/// Files of the journal that are needed at least: one is written while the other is booked.
+const SEGMENTS_MIN: u64 = 2;
+
+/// Reads all sections of `flux.toml`.
+pub(super) fn read(file: &Table, origin: &Origin, findings: &mut Findings) -> Config {
+    let empty = Table::default();
+    let mut sections = Fields::new(file, origin, "", findings);
+    let [server, limits, timeouts, ledger, log, mock] =
+        ["server", "limits", "timeouts", "ledger", "log", "mock"].map(|name| {
+            let (table, at) = sections.table(name).unwrap_or((&empty, origin));
+            (table, at, name)
+        });
+    sections.finish();
+    Config {
+        server: section(server, findings, read_server),
+        limits: section(limits, findings, read_limits),
+        timeouts: section(timeouts, findings, read_timeouts),
+        ledger: section(ledger, findings, read_ledger),
+        log: section(log, findings, read_log),
+        mock: section(mock, findings, read_mock),
+    }
+}
+
+fn section<T>(
+    (table, origin, name): (&Table, &Origin, &str),
+    findings: &mut Findings,
+    read: impl Fn(&mut Fields<'_, '_>) -> T,
+) -> T {
+    let mut fields = Fields::new(table, origin, name, findings);
+    let value = read(&mut fields);
+    fields.finish();
+    value
+}
+
+fn read_server(fields: &mut Fields<'_, '_>) -> Server {
+    let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let listen = fields.address("listen", local(PORT));
+    let private_listen = fields.address("private_listen", local(PRIVATE_PORT));
+    let is_public_meant = fields.flag("private_listen_public", false);
+    if !is_public_meant && !address::is_loopback(private_listen.ip()) {
+        fields.complain(
+            "private_listen",
+            format!("{private_listen} can be reached from other machines, and metrics are served without a key"),
+            "use 127.0.0.1, or set private_listen_public = true",
+        );
+    }
+    if listen == private_listen && listen.port() != 0 {
+        fields.complain("private_listen", "is the same address as server.listen", "take another port");
+    }
+    let data_dir = fields.text("data_dir").unwrap_or_else(|| "data".to_owned());
+    if data_dir.is_empty() {
+        fields.complain("data_dir", "is empty", "name the folder for the ledger, such as \"data\"");
+    }
+    let threads = fields.count("threads", 0, 0..=1_024);
+    let cert = fields.text("tls_cert").unwrap_or_default();
+    let key = fields.text("tls_key").unwrap_or_default();
+    let tls = match (cert.is_empty(), key.is_empty()) {
+        (true, true) => None,
+        (false, false) => Some(Tls { cert: cert.into(), key: key.into() }),
+        (false, true) => {
+            fields.complain("tls_key", "is missing beside tls_cert", "TLS needs both, as PEM files");
+            None
+        }
+        (true, false) => {
+            fields.complain("tls_cert", "is missing beside tls_key", "TLS needs both, as PEM files");
+            None
+        }
+    };
+    Server { listen, private_listen, data_dir: data_dir.into(), threads, tls }
+}
+
+fn read_limits(fields: &mut Fields<'_, '_>) -> Limits {
+    Limits {
+        body_bytes_max: fields.count("body_bytes_max", 32 * MIB, KIB..=GIB),
+        unary_held_bytes_max: fields.count("unary_held_bytes_max", 8 * MIB, KIB..=GIB),
+        sse_frame_bytes_max: fields.count("sse_frame_bytes_max", 8 * MIB, KIB..=GIB),
+        estimate_text_bytes_max: fields.count("estimate_text_bytes_max", 64 * KIB, KIB..=MIB),
+        attempts_max: fields.count("attempts_max", 6, 1..=16),
+        keys_max: fields.count("keys_max", 100_000, 1..=100_000_000),
+        unknown_keys_max: fields.count("unknown_keys_max", 10_000, 1..=10_000_000),
+        in_flight_max: fields.count("in_flight_max", 20_000, 1..=1_000_000),
+        upstream_pool_size: fields.count("upstream_pool_size", 8_192, 1..=1_000_000),
+        log_queue_max: fields.count("log_queue_max", 8_192, 1..=1_000_000),
+        header_bytes_max: fields.count("header_bytes_max", 64 * KIB, KIB..=MIB),
+    }
+}
+
+fn read_timeouts(fields: &mut Fields<'_, '_>) -> Timeouts {
+    let timeouts = Timeouts {
+        head: fields.ms("head_ms", 10_000, 1..=DAY_MS),
+        body: fields.ms("body_ms", 60_000, 1..=DAY_MS),
+        downstream_keepalive: fields.ms("downstream_keepalive_ms", 75_000, 1..=DAY_MS),
+        downstream_write: fields.ms("downstream_write_ms", 60_000, 1..=DAY_MS),
+        connect: fields.ms("connect_ms", 3_000, 1..=DAY_MS),
+        first_byte: fields.ms("first_byte_ms", 120_000, 1..=DAY_MS),
+        idle: fields.ms("idle_ms", 90_000, 1..=DAY_MS),
+        total: fields.ms("total_ms", 600_000, 1..=DAY_MS),
+        upstream_keepalive: fields.ms("upstream_keepalive_ms", 60_000, 1..=DAY_MS),
+        shutdown: fields.ms("shutdown_ms", 30_000, 0..=DAY_MS),
+    };
+    if timeouts.connect > timeouts.total {
+        fields.complain("connect_ms", "is longer than timeouts.total_ms", "the total includes every attempt");
+    }
+    timeouts
+}
+
+fn read_ledger(fields: &mut Fields<'_, '_>) -> Ledger {
+    let journal_bytes_max = fields.whole("journal_bytes_max", 256 << 20, 1 << 20..=1 << 40);
+    let segment_bytes = fields.whole("segment_bytes", 16 << 20, 64 << 10..=1 << 30);
+    if segment_bytes.saturating_mul(SEGMENTS_MIN) > journal_bytes_max {
+        fields.complain(
+            "segment_bytes",
+            format!("{SEGMENTS_MIN} segments of {segment_bytes} do not fit into ledger.journal_bytes_max"),
+            "make the segments smaller or the journal larger",
+        );
+    }
+    Ledger {
+        journal_bytes_max,
+        segment_bytes,
+        batch_rows_max: fields.count("batch_rows_max", 2_000, 1..=100_000),
+        sync: fields.ms("sync_ms", 100, 1..=60_000),
+        poll: fields.ms("poll_ms", 20, 1..=10_000),
+        keys_poll: fields.ms("keys_poll_ms", 250, 10..=10_000),
+    }
+}
+
+fn read_log(fields: &mut Fields<'_, '_>) -> Log {
+    let requests = match fields.text("requests").as_deref() {
+        None | Some("stdout") => RequestLog::Stdout,
+        Some("off" | "") => RequestLog::Off,
+        Some(path) => RequestLog::File(path.into()),
+    };
+    let levels = [
+        ("off", log::LevelFilter::Off),
+        ("error", log::LevelFilter::Error),
+        ("warn", log::LevelFilter::Warn),
+        ("info", log::LevelFilter::Info),
+        ("debug", log::LevelFilter::Debug),
+        ("trace", log::LevelFilter::Trace),
+    ];
+    Log { requests, level: fields.choice("level", log::LevelFilter::Info, &levels) }
+}
+
+fn read_mock(fields: &mut Fields<'_, '_>) -> Mock {
+    let modes = [("auto", StandIn::WhileNoneConfigured), ("on", StandIn::Always), ("off", StandIn::Never)];
+    Mock {
+        mode: fields.choice("mode", StandIn::WhileNoneConfigured, &modes),
+        latency: fields.ms("latency_ms", 0, 0..=DAY_MS),
+        chunk_latency: fields.ms("chunk_latency_ms", 0, 0..=DAY_MS),
+        chunk_chars: fields.count("chunk_chars", 12, 1..=MIB),
+        faults: read_faults(fields),
+    }
+}
+
+fn read_faults(fields: &mut Fields<'_, '_>) -> Vec<MockFault> {
+    let mut faults = Vec::new();
+    for word in fields.texts("faults") {
+        if let Some((_, fault)) = MockFault::NAMES.iter().find(|(name, _)| *name == word) {
+            faults.push(*fault);
+            continue;
+        }
+        let all: Vec<_> = MockFault::NAMES.iter().map(|(name, _)| *name).collect();
+        fields.complain("faults", format!("\"{word}\" is no fault"), format!("some of: {}", all.join(", ")));
+    }
+    faults
+}

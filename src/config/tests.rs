@@ -1,0 +1,483 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::check::{Checked, Texts, check};
+use super::*;
+use crate::base::complaint::Complaint;
+use crate::base::time::UnixMs;
+use crate::base::wire_format::WireFormat;
+use crate::catalog::provider::{AuthKind, StreamUsage};
+use crate::catalog::{ChainKind, Route, StandIn};
+
+const NOVEMBER: UnixMs = UnixMs(1_795_392_000_000);
+
+fn shipped() -> Texts {
+    let file = |name: &str, text: &str| (format!("conf/{name}"), text.to_owned());
+    Texts {
+        settings: file("flux.toml", include_str!("../../conf/flux.toml")),
+        providers: file("providers.toml", include_str!("../../conf/providers.toml")),
+        models: file("models.toml", include_str!("../../conf/models.toml")),
+        lanes: file("lanes.toml", include_str!("../../conf/lanes.toml")),
+    }
+}
+
+fn environment(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
+}
+
+fn checked(pairs: &[(&str, &str)]) -> Checked {
+    check(&shipped(), &environment(pairs)).unwrap_or_else(|complaints| panic!("{}", told(&complaints)))
+}
+
+fn refused(texts: &Texts, pairs: &[(&str, &str)]) -> Vec<Complaint> {
+    check(texts, &environment(pairs)).map(|_| ()).unwrap_err()
+}
+
+fn told(complaints: &[Complaint]) -> String {
+    complaints.iter().map(|complaint| format!("{complaint}\n")).collect()
+}
+
+/// A small catalogue that is right: cases put their faults into it.
+fn small() -> Texts {
+    let file = |name: &str, text: &str| (name.to_owned(), text.to_owned());
+    let price = "price = { as_of = \"2026-11-22\", rates = { input = \"1\", output = \"2\" } }";
+    let model = |id: &str, canonical: &str| {
+        format!("[\"{id}\"]\nmodel = \"m\"\ncanonical = \"{canonical}\"\nformats = [\"openai-chat\"]\n{price}\n")
+    };
+    Texts {
+        settings: file("flux.toml", ""),
+        providers: file(
+            "providers.toml",
+            "[acme]\nbase_url = \"https://acme.example/v1\"\napi_key_env = \"ACME_KEY\"\n\
+             formats.openai-chat = \"/chat/completions\"\n",
+        ),
+        models: ("models.toml".to_owned(), model("acme/one", "one") + &model("acme/two", "two")),
+        lanes: file(
+            "lanes.toml",
+            "[auto]\ndefault_lane = \"fast\"\n[lanes.fast]\ndefault = \"acme/one\"\n[pins]\np1 = [\"acme/one\"]\n",
+        ),
+    }
+}
+
+#[test]
+fn the_shipped_files_are_good_and_whole() {
+    let Checked { config, catalog, defaulted } = checked(&[]);
+    assert_eq!(defaulted, Vec::<String>::new(), "every setting stands in conf/flux.toml");
+    let empty = Texts { settings: ("flux.toml".to_owned(), String::new()), ..shipped() };
+    let defaults = check(&empty, &[]).unwrap();
+    assert_eq!(config, defaults.config, "conf/flux.toml shows the defaults");
+    assert!(defaults.defaulted.len() > 40);
+
+    assert_eq!(catalog.providers().len(), 16);
+    assert_eq!(catalog.models().len(), 99);
+    assert_eq!(catalog.pins().len(), 37);
+    let lanes: Vec<_> = catalog.lanes().iter().map(|lane| &*lane.name).collect();
+    assert_eq!(lanes, ["flux-fast", "flux-standard", "flux-reasoning", "flux-image"]);
+    for chain in catalog.pins() {
+        assert!(chain.name.starts_with("flux-pinned-"), "{}", chain.name);
+        assert_eq!(chain.kind, ChainKind::Pin);
+        let first = &chain.targets.first().unwrap().model.canonical;
+        assert!(chain.targets.iter().all(|target| target.model.canonical == *first), "{}", chain.name);
+        let days_60 = 60 * 24 * 3_600 * 1_000;
+        assert!(!chain.targets.iter().any(|target| target.model.is_retired(UnixMs(NOVEMBER.0 + days_60))));
+    }
+    assert_eq!(catalog.lanes().iter().filter(|lane| lane.rates.is_some()).count(), 3);
+}
+
+#[test]
+fn every_name_of_a_client_leads_somewhere() {
+    let catalog = checked(&[]).catalog;
+    let leads = |name: &str| {
+        let route = catalog.resolve(name)?;
+        Some(catalog.chain(route).map_or_else(|| "auto".to_owned(), |chain| chain.name.to_string()))
+    };
+    let cases = [
+        ("flux-auto", Some("auto")),
+        ("flux-fast", Some("flux-fast")),
+        ("flux-pinned-gpt-6-luna", Some("flux-pinned-gpt-6-luna")),
+        ("gpt-4o", Some("flux-pinned-gpt-6-luna")),
+        ("gpt-6-luna", Some("flux-pinned-gpt-6-luna")),
+        ("claude-sonnet-4-5", Some("flux-pinned-claude-sonnet-5-5")),
+        ("claude-sonnet-5-5", Some("flux-pinned-claude-sonnet-5-5")),
+        ("openai/gpt-oss-120b", Some("flux-pinned-gpt-oss-120b")),
+        ("gemini-3.1-pro-preview", Some("flux-pinned-gemini-3-1-pro")),
+        ("gpt-7", None),
+        ("", None),
+    ];
+    for (name, chain) in cases {
+        assert_eq!(leads(name).as_deref(), chain, "{name}");
+    }
+    for pin in catalog.pins() {
+        for target in &pin.targets {
+            let by_canonical = catalog.resolve(&target.model.canonical).and_then(|route| catalog.chain(route));
+            assert_eq!(by_canonical.map(|chain| &chain.name), Some(&pin.name));
+        }
+    }
+    assert_eq!(catalog.lane("flux-standard"), Some(catalog.default_lane()));
+}
+
+#[test]
+fn keys_make_providers_live() {
+    let live = |pairs: &[(&str, &str)]| -> Vec<String> {
+        let catalog = checked(pairs).catalog;
+        let live = catalog.providers().iter().filter(|provider| provider.is_configured());
+        live.map(|provider| provider.id.to_string()).collect()
+    };
+    let cases: &[(&[(&str, &str)], &[&str])] = &[
+        (&[], &[]),
+        (&[("OPENAI_API_KEY", "")], &[]),
+        (&[("OPENAI_API_KEY", "sk-1"), ("GROQ_API_KEY", "gsk")], &["openai", "groq"]),
+        (&[("GEMINI_API_KEY", "g")], &["google"]),
+        (&[("GOOGLE_API_KEY", "g")], &["google"]),
+        (&[("FLUX_PROVIDERS__ANTHROPIC__API_KEY", "a")], &["anthropic"]),
+        (&[("flux_providers__anthropic__api_key", "a")], &["anthropic"]),
+        (&[("AZURE_OPENAI_API_KEY", "a")], &[]),
+        (&[("AZURE_OPENAI_API_KEY", "a"), ("FLUX_PROVIDERS__AZURE_OPENAI__VALUES__RESOURCE", "r")], &["azure-openai"]),
+        (
+            &[("AZURE_OPENAI_API_KEY", "a"), ("FLUX_PROVIDERS__AZURE_OPENAI__BASE_URL", "https://r.example/v1")],
+            &["azure-openai"],
+        ),
+        (&[("AWS_BEARER_TOKEN_BEDROCK", "a")], &["bedrock"]),
+        (&[("FLUX_PROVIDERS__VERTEX__API_KEY", "a"), ("FLUX_PROVIDERS__VERTEX__VALUES__PROJECT", "p")], &[]),
+        (&[("FLUX_PROVIDERS__VLLM__ENABLED", "true")], &["vllm"]),
+        (&[("FLUX_PROVIDERS__OLLAMA__BASE_URL", "http://127.0.0.1:11434/v1")], &["ollama"]),
+        (
+            &[
+                ("FLUX_PROVIDERS__OLLAMA__BASE_URL", "http://127.0.0.1:11434/v1"),
+                ("FLUX_PROVIDERS__OLLAMA__ENABLED", "false"),
+            ],
+            &[],
+        ),
+        (&[("OPENAI_API_KEY", "sk-1"), ("FLUX_PROVIDERS__OPENAI__ENABLED", "no")], &[]),
+    ];
+    for (pairs, expected) in cases {
+        assert_eq!(live(pairs), *expected, "{pairs:?}");
+    }
+}
+
+#[test]
+fn endpoints_are_put_together() {
+    let catalog = checked(&[
+        ("OPENAI_API_KEY", "sk-1"),
+        ("FLUX_PROVIDERS__ANTHROPIC__BASE_URL", "http://127.0.0.1:9001/x/"),
+        ("FLUX_PROVIDERS__DEEPSEEK__BASE_URL", "http://[::1]:9002/v1"),
+    ])
+    .catalog;
+    let providers: HashMap<_, _> = catalog.providers().iter().map(|p| (&*p.id, Arc::clone(p))).collect();
+    let cases = [
+        ("openai", WireFormat::OpenaiChat, "api.openai.com:443 api.openai.com /v1/chat/completions", AuthKind::Bearer),
+        ("anthropic", WireFormat::AnthropicMessages, "127.0.0.1:9001 127.0.0.1:9001 /x/messages", AuthKind::XApiKey),
+        ("deepseek", WireFormat::OpenaiChat, "::1:9002 [::1]:9002 /v1/chat/completions", AuthKind::Bearer),
+        ("deepseek", WireFormat::AnthropicMessages, "::1:9002 [::1]:9002 /anthropic/v1/messages", AuthKind::XApiKey),
+        (
+            "google",
+            WireFormat::OpenaiChat,
+            "generativelanguage.googleapis.com:443 generativelanguage.googleapis.com /v1beta/openai/chat/completions",
+            AuthKind::Bearer,
+        ),
+    ];
+    for (id, format, expected, auth) in cases {
+        let endpoint = providers[id].endpoint(format).unwrap();
+        let found = format!("{}:{} {} {}", endpoint.host, endpoint.port, endpoint.authority, endpoint.path);
+        assert_eq!((found.as_str(), endpoint.auth), (expected, auth), "{id} {format}");
+        assert_eq!(endpoint.tls, &*endpoint.host != "127.0.0.1" && &*endpoint.host != "::1");
+        assert!(!endpoint.has_model_in_path());
+    }
+    let gemini = providers["google"].endpoint(WireFormat::GeminiGenerate).unwrap();
+    assert!(gemini.has_model_in_path() && gemini.stream_path.ends_with("?alt=sse"));
+    assert!(providers["bedrock"].endpoint(WireFormat::AnthropicMessages).unwrap().has_model_in_path());
+    assert_eq!(providers["openai"].stream_usage, StreamUsage::StreamOptions);
+    assert!(providers["xai"].reasoning_outside_output && providers["anthropic"].cached_outside_input);
+    let version = [("anthropic-version".into(), "2023-06-01".into())];
+    assert_eq!(providers["anthropic"].headers, version);
+}
+
+#[test]
+fn every_setting_can_be_overridden() {
+    let Checked { config, catalog, .. } = checked(&[
+        ("FLUX_SERVER__LISTEN", "[::]:80"),
+        ("FLUX_SERVER__PRIVATE_LISTEN", "0.0.0.0:9091"),
+        ("FLUX_SERVER__PRIVATE_LISTEN_PUBLIC", "true"),
+        ("FLUX_SERVER__DATA_DIR", "/var/lib/flux"),
+        ("Flux_Limits__Body_Bytes_Max", "1_048_576"),
+        ("FLUX_TIMEOUTS__TOTAL_MS", "1000000"),
+        ("FLUX_LOG__LEVEL", "debug"),
+        ("FLUX_LOG__REQUESTS", "off"),
+        ("FLUX_MOCK__FAULTS", "cut, silent"),
+        ("FLUX_MOCK__MODE", "on"),
+        ("FLUX_LANES__FLUX_FAST__DEFAULT", "groq/gpt-oss-20b"),
+        ("FLUX_LANES__FLUX_FAST__FALLBACKS", "openai/gpt-6-luna, xai/grok-4.7"),
+        ("FLUX_LANES__FLUX_FAST__PRICE__INPUT", "1.5"),
+        ("FLUX_MODELS__OPENAI_GPT_6_LUNA__MODEL", "my-deployment"),
+        ("FLUX_PINS__FLUX_PINNED_GPT_6_LUNA", "azure-openai/gpt-6-luna"),
+        ("FLUX_CLIENT_NAMES__GPT_4O", "flux-fast"),
+        ("FLUX_AUTO__DEFAULT_LANE", "flux-fast"),
+        ("FLUX_CONFIG", "ours to ignore"),
+        ("OTHER__THING", "x"),
+    ]);
+    assert_eq!(config.server.listen.to_string(), "[::]:80");
+    assert_eq!(config.server.private_listen.to_string(), "0.0.0.0:9091");
+    assert_eq!(config.server.data_dir.to_str(), Some("/var/lib/flux"));
+    assert_eq!(config.limits.body_bytes_max, 1_048_576);
+    assert_eq!(config.timeouts.total.as_secs(), 1000);
+    assert_eq!((config.log.level, &config.log.requests), (log::LevelFilter::Debug, &RequestLog::Off));
+    assert_eq!(config.mock.faults, [MockFault::Cut, MockFault::Silent]);
+    assert_eq!(config.mock.mode, StandIn::Always);
+    let chain = |name: &str| Arc::clone(catalog.chain(catalog.resolve(name).unwrap()).unwrap());
+    let fast = chain("flux-fast");
+    let targets: Vec<_> = fast.targets.iter().map(|target| &*target.model.id).collect();
+    assert_eq!(targets, ["groq/gpt-oss-20b", "openai/gpt-6-luna", "xai/grok-4.7"]);
+    let rates = fast.rates.unwrap();
+    assert_eq!((rates.input.0, rates.output.0, rates.cache_read.0), (1_500_000, 4_000_000, 1_500_000));
+    assert_eq!(&*fast.targets[1].model.provider_model_id, "my-deployment");
+    assert_eq!(&*chain("flux-pinned-gpt-6-luna").targets[0].provider.id, "azure-openai");
+    assert_eq!(chain("gpt-4o").name, fast.name);
+    assert_eq!(Route::Lane(catalog.default_lane()), catalog.resolve("flux-fast").unwrap());
+}
+
+#[test]
+fn bad_overrides_name_their_variable() {
+    let cases = [
+        ("FLUX_SERVER__LISTNE", "x", "unknown setting server.listne (hint: did you mean \"listen\"?)"),
+        ("FLUX_SERVER__LISTEN", "localhost:80", "server.listen: \"localhost:80\" is no address"),
+        ("FLUX_SERVR__LISTEN", "x", "unknown section servr (hint: did you mean \"server\"?)"),
+        ("FLUX_SERVER_LISTEN", "x", "one underscore after the section (hint: did you mean FLUX_SERVER__LISTEN?)"),
+        ("FLUX_SERVER____LISTEN", "x", "empty word"),
+        ("FLUX_SERVER__LISTEN__PORT", "1", "server.listen: expected a text in quotes, found a table"),
+        ("FLUX_SERVER", "x", ""),
+        ("FLUX_LIMITS__ATTEMPTS_MAX", "0", "limits.attempts_max: 0 is out of range (hint: from 1 to 16)"),
+        ("FLUX_LIMITS__ATTEMPTS_MAX", "-1", "limits.attempts_max: expected a whole number"),
+        ("FLUX_LIMITS__ATTEMPTS_MAX", "six", "limits.attempts_max: expected a whole number"),
+        ("FLUX_MOCK__FAULTS", "boom", "mock.faults: \"boom\" is no fault"),
+        ("FLUX_PROVIDERS__OPENIA__BASE_URL", "x", "unknown provider openia (hint: did you mean \"openai\"?)"),
+        ("FLUX_PROVIDERS__OPENAI__BASE_URL", "http://api.openai.com/v1", "openai.base_url: is http:// to a public"),
+        ("FLUX_PROVIDERS__OPENAI__BASE_URL", "http://0x7f.1", "openai.base_url: writes an IP address in a notation"),
+        ("FLUX_PROVIDERS__OPENAI__BASE_URL", "http://169.254.169.254", "openai.base_url: leads to a link-local"),
+        ("FLUX_PROVIDERS__OPENAI__BASE_URL", "http://[::ffff:a9fe:a9fe]", "openai.base_url: leads to a link-local"),
+        ("FLUX_PROVIDERS__OPENAI__BASE_URL", "https://u:p@x.example", "openai.base_url: must not hold a user name"),
+        ("FLUX_PROVIDERS__OPENAI__BASE_URL", "", "openai.base_url: is missing"),
+        ("FLUX_PROVIDERS__OPENAI__API_KEY", "sk-a\r\nx: y", "holds characters that no key has"),
+        ("OPENAI_API_KEY", "sk-\u{e4}", "holds characters that no key has"),
+        ("FLUX_PINS__FLUX_PINNED_GPT_6_LUNA", "openai/gpt-6-lune", "did you mean \"openai/gpt-6-luna\"?"),
+        ("FLUX_LANES__FLUX_FAST__PRICE__INPUT", "-1", "lanes.flux-fast.price.input: `-1` is not a plain decimal"),
+    ];
+    for (variable, text, message) in cases {
+        let environment = environment(&[(variable, text)]);
+        if message.is_empty() {
+            assert!(check(&shipped(), &environment).is_ok(), "{variable}");
+            continue;
+        }
+        let complaints = refused(&shipped(), &[(variable, text)]);
+        let told = told(&complaints);
+        assert!(complaints.iter().all(|c| c.file == variable && c.line == 0), "{variable}: {told}");
+        assert!(told.contains(message), "{variable}={text}: {told}");
+        assert!(!told.contains("sk-"), "T-70: a key is printed: {told}");
+    }
+}
+
+/// T-65: a bad file is refused with file, line and hint.
+#[test]
+fn faults_are_told_with_file_and_line() {
+    type Put = fn(&mut Texts) -> &mut String;
+    let settings: Put = |texts| &mut texts.settings.1;
+    let providers: Put = |texts| &mut texts.providers.1;
+    let models: Put = |texts| &mut texts.models.1;
+    let lanes: Put = |texts| &mut texts.lanes.1;
+    let price = "price = { as_of = \"2026-11-22\", rates = { input = \"1\", output = \"2\" } }";
+    let model = format!("[\"acme/x\"]\nmodel = \"m\"\ncanonical = \"x\"\nformats = [\"openai-chat\"]\n{price}\n");
+    let changed = |from: &str, to: &str| {
+        assert!(model.contains(from), "{from}");
+        model.replace(from, to)
+    };
+    let cases: Vec<(Put, String, &str)> = vec![
+        (settings, "[server]\nlistn = 1".into(), "flux.toml:2: unknown setting server.listn (hint: did you mean"),
+        (settings, "[sever]\nlisten = 1".into(), "flux.toml:1: unknown setting sever (hint: did you mean \"server\"?)"),
+        (settings, "[server]\n\nlisten = 8080".into(), "flux.toml:3: server.listen: expected a text in quotes, found"),
+        (settings, "[server]\nlisten = \"8080\"".into(), "flux.toml:2: server.listen: \"8080\" is no address"),
+        (settings, "[server]\nprivate_listen = \"0.0.0.0:1\"".into(), "flux.toml:2: server.private_listen: 0.0.0.0:1"),
+        (
+            settings,
+            "[server]\nprivate_listen = \"127.0.0.1:8080\"".into(),
+            "flux.toml:2: server.private_listen: is the same",
+        ),
+        (settings, "[server]\ntls_cert = \"c.pem\"".into(), "flux.toml:1: server.tls_key: is missing beside tls_cert"),
+        (settings, "[server]\ntls_key = \"k.pem\"".into(), "flux.toml:1: server.tls_cert: is missing beside tls_key"),
+        (settings, "[server]\ndata_dir = \"\"".into(), "flux.toml:2: server.data_dir: is empty"),
+        (settings, "[limits]\nbody_bytes_max = 0".into(), "flux.toml:2: limits.body_bytes_max: 0 is out of range"),
+        (settings, "[limits]\nbody_bytes_max = 1.5".into(), "flux.toml:2: limits.body_bytes_max: expected a whole"),
+        (
+            settings,
+            "[limits]\nbody_bytes_max = 99999999999999999999".into(),
+            "flux.toml:2: limits.body_bytes_max: expected",
+        ),
+        (settings, "[timeouts]\ntotal_ms = 0".into(), "flux.toml:2: timeouts.total_ms: 0 is out of range"),
+        (settings, "[timeouts]\ntotal_ms = 1".into(), "timeouts.connect_ms: is longer than timeouts.total_ms"),
+        (settings, "[ledger]\nsegment_bytes = 268435456".into(), "flux.toml:2: ledger.segment_bytes: 2 segments of"),
+        (
+            settings,
+            "[log]\nlevel = \"loud\"".into(),
+            "flux.toml:2: log.level: \"loud\" is none of its words (hint: one of:",
+        ),
+        (
+            settings,
+            "[mock]\nmode = true".into(),
+            "flux.toml:2: mock.mode: expected a text in quotes, found true or false",
+        ),
+        (settings, "[server\nlisten = 1".into(), "flux.toml:1: "),
+        (settings, "[log]\nlevel = \"info\"\nlevel = \"warn\"".into(), "flux.toml:3: duplicate key"),
+        (settings, "server = 1".into(), "flux.toml:1: server: expected a table, found a whole number"),
+        (providers, "auth = \"basic\"".into(), "providers.toml:5: acme.auth: \"basic\" is none of its words"),
+        (providers, "api_key = \"sk\"".into(), "providers.toml:5: acme.api_key: keys do not belong into files"),
+        (
+            providers,
+            "formats.openai-chta = \"/x\"".into(),
+            "providers.toml:5: unknown wire format openai-chta (hint: did",
+        ),
+        (providers, "formats.openai-images = \"x\"".into(), "providers.toml:5: acme.formats.openai-images: \"/v1x\""),
+        (providers, "headers = { a = \"b\\n\" }".into(), "providers.toml:5: acme.headers.a: not a usable text"),
+        (providers, "stream_usage = \"maybe\"".into(), "providers.toml:5: acme.stream_usage"),
+        (
+            providers,
+            "[b]\nbase_url = \"ftp://x\"\nformats.openai-chat = \"/x\"".into(),
+            "providers.toml:6: b.base_url: must begin",
+        ),
+        (providers, "[b]\nformats.openai-chat = \"/x\"".into(), "providers.toml:5: b.base_url: is missing"),
+        (providers, "[b]\nbase_url = \"https://b.example\"".into(), "providers.toml:5: b.formats: is missing"),
+        (
+            providers,
+            "[mock]\nbase_url = \"https://b.example\"".into(),
+            "providers.toml:5: the provider mock is built in",
+        ),
+        (
+            models,
+            "[\"acme/x\"]\nmodel = \"m\"\ncanonical = \"x\"\nformats = [\"openai-chat\"]".into(),
+            "models.toml:11: acme/x.price: is missing (hint: state rates, or say free = true)",
+        ),
+        (
+            models,
+            changed("output = \"2\"", ""),
+            "models.toml:15: acme/x.price.rates: a price for input or output is missing",
+        ),
+        (
+            models,
+            changed("output = \"2\"", "output = \"0\""),
+            "acme/x.price.rates: a price for input or output is missing",
+        ),
+        (
+            models,
+            changed("\"1\"", "\"1.1234567\""),
+            "models.toml:15: acme/x.price.rates.input: `1.1234567` has more than",
+        ),
+        (models, changed("\"1\"", "1"), "models.toml:15: acme/x.price.rates.input: expected a decimal in quotes"),
+        (models, changed("\"1\"", "1.5"), "models.toml:15: acme/x.price.rates.input: expected a decimal in quotes"),
+        (
+            models,
+            changed("acme/x", "acne/x"),
+            "models.toml:11: acne/x: unknown provider \"acne\" (hint: did you mean \"acme\"?)",
+        ),
+        (models, changed("openai-chat", "openai-chats"), "models.toml:14: acme/x.formats: unknown wire format"),
+        (
+            models,
+            changed("model =", "modle ="),
+            "models.toml:12: unknown setting acme/x.modle (hint: did you mean \"model\"?)",
+        ),
+        (
+            models,
+            format!("{model}context_tokens = 10\noutput_tokens_max = 11"),
+            "models.toml:17: acme/x.output_tokens_max: is larger",
+        ),
+        (models, format!("{model}retires = \"soon\""), "models.toml:16: acme/x.retires: \"soon\" is no date"),
+        (models, format!("{model}tokenizer_factor = \"40\""), "models.toml:16: acme/x.tokenizer_factor"),
+        (
+            models,
+            format!("{model}capabilities.tool = true"),
+            "models.toml:16: unknown setting acme/x.capabilities.tool (hint: did",
+        ),
+        (models, "[\"acme/one\"]\nmodel = \"m\"".into(), "models.toml:11: duplicate key"),
+        (
+            lanes,
+            "p2 = [\"acme/on\"]".into(),
+            "lanes.toml:7: pins.p2: unknown model \"acme/on\" (hint: did you mean \"acme/one\"?)",
+        ),
+        (lanes, "p2 = [\"acme/one\", \"acme/two\"]".into(), "lanes.toml:7: pins.p2: mixes the models one and two"),
+        (lanes, "p2 = [\"acme/one\", \"acme/one\"]".into(), "lanes.toml:7: pins.p2: acme/one is there twice"),
+        (lanes, "p2 = []".into(), "lanes.toml:7: pins.p2: is empty"),
+        (lanes, "p1 = [\"acme/two\"]".into(), "lanes.toml:7: duplicate key"),
+        (lanes, "fast = [\"acme/one\"]".into(), "lanes.toml:7: pins.fast: the name is taken"),
+        (lanes, "\"a b\" = [\"acme/one\"]".into(), "lanes.toml:7: \"a b\" cannot be a name"),
+        (
+            lanes,
+            "[client_names]\nx = \"p2\"".into(),
+            "lanes.toml:8: client_names.x: unknown alias \"p2\" (hint: did you mean",
+        ),
+        (lanes, "[client_names]\np1 = \"fast\"".into(), "lanes.toml:8: client_names.p1: the name is taken"),
+        (lanes, "[lanes.b]\ndefault = \"b\"".into(), "lanes.toml:8: lanes.b: the lanes lead in a circle: b -> b"),
+        (
+            lanes,
+            "[lanes.b]\ndefault = \"acme/one\"\nfallbacks = [\"c\"]\n[lanes.c]\ndefault = \"b\"".into(),
+            "lanes.toml:11: lanes.c: the lanes lead in a circle: b -> c -> b",
+        ),
+        (lanes, "[lanes.b]\nfallbacks = [\"acme/one\"]".into(), "lanes.toml:7: lanes.b.default: is missing"),
+        (lanes, "[lanes.b]\ndefault = \"acme/three\"".into(), "lanes.toml:8: lanes.b: unknown model \"acme/three\""),
+        (
+            lanes,
+            "[lanes.b]\ndefault = \"acme/one\"\nprice = { input = \"1\" }".into(),
+            "lanes.toml:9: lanes.b.price.input: a lane's",
+        ),
+        (
+            lanes,
+            "[lane.b]\ndefault = \"acme/one\"".into(),
+            "lanes.toml:7: unknown setting lane (hint: did you mean \"lanes\"?)",
+        ),
+    ];
+    assert!(check(&small(), &[]).is_ok(), "{}", told(&refused(&small(), &[])));
+    for (put, fault, expected) in cases {
+        let mut texts = small();
+        put(&mut texts).push_str(&fault);
+        let told = told(&check(&texts, &[]).map(|_| ()).expect_err(&fault));
+        assert!(told.lines().any(|line| line.starts_with(expected) || line.contains(expected)), "{fault}\n{told}");
+    }
+}
+
+#[test]
+fn all_faults_of_all_files_are_told_at_once() {
+    let mut texts = small();
+    texts.settings.1.push_str("[server]\nlisten = \"x\"\nthreads = \"many\"\n[limits\nkeys_max = 0\n");
+    texts.providers.1.push_str("auth = \"basic\"\n");
+    texts.models.1.push_str("[\"acme/x\"]\n");
+    texts.lanes.1.push_str("p2 = [\"acme/none\"]\n");
+    let complaints = refused(&texts, &[("FLUX_LOG__LEVEL", "loud")]);
+    for file in ["flux.toml", "providers.toml", "models.toml", "lanes.toml", "FLUX_LOG__LEVEL"] {
+        assert!(complaints.iter().any(|complaint| complaint.file == file), "{file}: {}", told(&complaints));
+    }
+    assert!(complaints.iter().filter(|complaint| complaint.file == "flux.toml").count() >= 3);
+    assert!(complaints.iter().all(|complaint| !complaint.message.contains('\n')));
+}
+
+#[test]
+fn lanes_may_hold_lanes() {
+    let mut texts = small();
+    texts.lanes.1.push_str("[lanes.both]\ndefault = \"acme/two\"\nfallbacks = [\"fast\"]\n");
+    let catalog = check(&texts, &[]).unwrap().catalog;
+    let both = catalog.chain(catalog.resolve("both").unwrap()).unwrap();
+    let targets: Vec<_> = both.targets.iter().map(|target| &*target.model.id).collect();
+    assert_eq!(targets, ["acme/two", "acme/one"]);
+}
+
+#[cfg(feature = "shell")]
+#[test]
+fn a_folder_is_loaded_and_its_changes_are_seen() {
+    use super::load::{FILES, fingerprint, load};
+    let folder = tempfile::tempdir().unwrap();
+    let complaints = load(folder.path(), &[]).map(|_| ()).unwrap_err();
+    assert_eq!(complaints.len(), FILES.len());
+    let Texts { settings, providers, models, lanes } = small();
+    for (name, text) in [settings, providers, models, lanes] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    let loaded = load(folder.path(), &environment(&[("ACME_KEY", "k")])).unwrap();
+    assert!(loaded.catalog.providers()[0].is_configured());
+    assert_eq!(loaded.fingerprint, fingerprint(folder.path()));
+    std::fs::write(folder.path().join("flux.toml"), "[log]\nlevel = \"warn\"\n").unwrap();
+    assert_ne!(loaded.fingerprint, fingerprint(folder.path()));
+}

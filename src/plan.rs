@@ -1,0 +1,219 @@
+//! A lane or a pin becomes a bounded list of attempts.
+//!
+//! Must not know clocks, sockets or the client's bytes: what a request needs comes in as figures.
+//! A plan never changes the model of a pin, since all targets of a pin are one model.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::base::time::UnixMs;
+use crate::base::wire_format::WireFormat;
+use crate::catalog::{Capabilities, Chain, Model, Target};
+
+/// Attempts that fit into a plan without allocation.
+const ATTEMPTS_INLINE: usize = 6;
+/// Text bytes for one token of `o200k`, so few that the estimate is above the true count: prose,
+/// code, JSON and CJK have 3.2 to 4.6.
+const BYTES_PER_TOKEN_CAUTIOUS: u64 = 3;
+/// Text bytes for one token, so many that the estimate is below the true count of real text.
+const BYTES_PER_TOKEN_OPTIMISTIC: u64 = 8;
+const MILLI: u64 = 1_000;
+
+/// What a request needs of a model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of a request")]
+pub struct Needs {
+    /// Bytes of text in the prompt; encoded images and files left out.
+    pub text_bytes: u64,
+    /// The longest answer that the client allows; 0 where it says nothing.
+    pub output_tokens: u64,
+    /// Images in the prompt.
+    pub vision: bool,
+    /// Tools.
+    pub tools: bool,
+    /// A tool choice that names a tool or demands one.
+    pub forced_tool_choice: bool,
+    /// An answer that follows a JSON schema.
+    pub json_schema: bool,
+    /// Temperature or top-p. A wish: a model without them is taken rather than none.
+    pub sampling_params: bool,
+}
+
+/// Which of a model's formats may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Formats {
+    /// Those that the provider counts as its own.
+    Native,
+    /// Also those that work with losses.
+    NativeOrSecondary,
+}
+
+/// Who serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// The providers (or the mock where it stands in for them).
+    Providers,
+    /// Only the mock: for test keys, which never reach a provider.
+    Mock,
+}
+
+/// The terms under which attempts are chosen.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// What the client speaks; nothing is translated.
+    pub client_format: WireFormat,
+    /// Which formats count.
+    pub formats: Formats,
+    /// Who serves.
+    pub via: Via,
+    /// When the request arrived.
+    pub at: UnixMs,
+    /// `limits.attempts_max`.
+    pub attempts_max: usize,
+}
+
+/// Where to try, best first. Never empty.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Whose targets these are: name and rates.
+    pub chain: Arc<Chain>,
+    /// The targets to try, each once.
+    pub attempts: SmallVec<[Arc<Target>; ATTEMPTS_INLINE]>,
+}
+
+/// Why there is nothing to try.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// No provider of any target is live, or all its models have ended.
+    #[error("no provider that serves this model is configured")]
+    NothingConfigured,
+    /// Live targets exist but speak other formats than the client.
+    #[error("this model speaks {}", listed(formats))]
+    OtherFormats {
+        /// The formats that would do.
+        formats: Vec<WireFormat>,
+    },
+    /// No target can take what the request holds.
+    #[error("this model does not support {capability}")]
+    Lacks {
+        /// What is lacking, in words.
+        capability: &'static str,
+    },
+    /// The prompt is longer than any target's window.
+    #[error("the prompt is about {prompt_tokens} tokens long, the largest window is {prompt_tokens_max}")]
+    ContextTooLong {
+        /// At least so long.
+        prompt_tokens: u64,
+        /// The longest prompt that any target takes.
+        prompt_tokens_max: u64,
+    },
+}
+
+/// A capability in words, whether the request needs it, and how to see whether a model has it.
+type Wanted = (&'static str, bool, fn(&Capabilities) -> bool);
+type Candidates<'a> = SmallVec<[&'a Arc<Target>; ATTEMPTS_INLINE]>;
+
+/// Chooses the targets to try for one request, in the order of the chain.
+///
+/// # Errors
+/// When no target is live, speaks the client's format, has the capabilities, and is large enough:
+/// the first of these tests that leaves nothing is told.
+pub fn plan(chain: &Arc<Chain>, needs: &Needs, terms: &Terms) -> Result<Plan, PlanError> {
+    let targets = match terms.via {
+        Via::Providers => &chain.targets,
+        Via::Mock => &chain.mock_targets,
+    };
+    let live: Candidates<'_> = targets.iter().filter(|target| is_live(target, terms.at)).collect();
+    if live.is_empty() {
+        return Err(PlanError::NothingConfigured);
+    }
+    let speaking: Candidates<'_> = live.iter().copied().filter(|target| speaks(target, terms)).collect();
+    if speaking.is_empty() {
+        return Err(PlanError::OtherFormats { formats: client_formats(&live) });
+    }
+    let able = able(&speaking, needs)?;
+    let mut fitting = fitting(&able, needs)?;
+    fitting.truncate(terms.attempts_max.max(1));
+    Ok(Plan { chain: Arc::clone(chain), attempts: fitting.into_iter().cloned().collect() })
+}
+
+fn is_live(target: &Target, at: UnixMs) -> bool {
+    target.provider.is_configured() && !target.model.is_retired(at)
+}
+
+/// Whether the client's bytes can go to the target as they are.
+fn speaks(target: &Target, terms: &Terms) -> bool {
+    let Target { provider, model } = target;
+    let format = terms.client_format;
+    let listed = model.formats.contains(&format)
+        || (terms.formats == Formats::NativeOrSecondary && model.secondary_formats.contains(&format));
+    listed && provider.endpoint(format).is_some_and(|endpoint| !endpoint.has_model_in_path())
+}
+
+/// The formats of live targets, for the message to the client.
+fn client_formats(live: &Candidates<'_>) -> Vec<WireFormat> {
+    let mut formats: Vec<_> = live.iter().flat_map(|target| target.model.formats.iter().copied()).collect();
+    formats.sort_unstable();
+    formats.dedup();
+    formats
+}
+
+fn able<'a>(speaking: &Candidates<'a>, needs: &Needs) -> Result<Candidates<'a>, PlanError> {
+    let wanted: [Wanted; 4] = [
+        ("image input", needs.vision, |can| can.vision),
+        ("tools", needs.tools, |can| can.tools),
+        ("a forced tool choice", needs.forced_tool_choice, |can| can.forced_tool_choice),
+        ("structured output by a JSON schema", needs.json_schema, |can| can.json_schema),
+    ];
+    let mut left = speaking.clone();
+    for (capability, is_needed, is_there) in wanted {
+        if is_needed {
+            left.retain(|target| is_there(&target.model.capabilities));
+        }
+        if left.is_empty() {
+            return Err(PlanError::Lacks { capability });
+        }
+    }
+    if needs.sampling_params && left.iter().any(|target| target.model.capabilities.sampling_params) {
+        left.retain(|target| target.model.capabilities.sampling_params);
+    }
+    Ok(left)
+}
+
+/// The targets whose window holds the prompt for sure. If there is none, those with the largest
+/// window, as long as the prompt may fit: the provider, which counts exactly, then decides.
+fn fitting<'a>(able: &Candidates<'a>, needs: &Needs) -> Result<Candidates<'a>, PlanError> {
+    let sure: Candidates<'_> = able.iter().copied().filter(|target| fits_for_sure(&target.model, needs)).collect();
+    if !sure.is_empty() {
+        return Ok(sure);
+    }
+    let largest = able.iter().map(|target| target.model.limits.prompt_tokens_max()).max().unwrap_or(0);
+    let in_largest = |target: &&Arc<Target>| target.model.limits.prompt_tokens_max() == largest;
+    let tokens = |target: &Arc<Target>| estimate(needs.text_bytes, BYTES_PER_TOKEN_OPTIMISTIC, &target.model);
+    let perhaps: Candidates<'_> =
+        able.iter().copied().filter(in_largest).filter(|target| tokens(target) <= largest).collect();
+    if perhaps.is_empty() {
+        let prompt_tokens = able.iter().map(|target| tokens(target)).min().unwrap_or(0);
+        return Err(PlanError::ContextTooLong { prompt_tokens, prompt_tokens_max: largest });
+    }
+    Ok(perhaps)
+}
+
+fn fits_for_sure(model: &Model, needs: &Needs) -> bool {
+    let limits = &model.limits;
+    let prompt = estimate(needs.text_bytes, BYTES_PER_TOKEN_CAUTIOUS, model);
+    let output = needs.output_tokens.min(limits.output_tokens_max.unwrap_or(u64::MAX));
+    let both = prompt.saturating_add(output);
+    prompt <= limits.prompt_tokens_max() && both <= limits.context_tokens.unwrap_or(u64::MAX)
+}
+
+fn estimate(text_bytes: u64, bytes_per_token: u64, model: &Model) -> u64 {
+    let factor_milli = u64::from(model.tokenizer_factor_milli);
+    text_bytes.saturating_mul(factor_milli).div_ceil(bytes_per_token * MILLI)
+}
+
+fn listed(formats: &[WireFormat]) -> String {
+    let names: Vec<_> = formats.iter().map(|format| format.name()).collect();
+    names.join(", ")
+}
