@@ -333,4 +333,6 @@ fn pair(range: &Range<usize>) -> (usize, usize) {
 }
 
 #[cfg(test)]
+mod corpus;
+#[cfg(test)]
 mod tests;
