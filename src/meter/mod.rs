@@ -193,11 +193,12 @@ impl StreamMeter {
                 }
             }
         }
+        if run == bytes.len() {
+            return forward(bytes, out);
+        }
         let unfinished = bytes.split_off(run);
         forward(bytes, out);
-        if !unfinished.is_empty()
-            && let Some(overlong) = self.framer.keep(unfinished)
-        {
+        if let Some(overlong) = self.framer.keep(unfinished) {
             self.pass_unread(overlong, out);
         }
     }

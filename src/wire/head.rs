@@ -126,9 +126,13 @@ pub fn scan(body: &[u8]) -> Result<Head, HeadError> {
         Items::open(body, leap::skip_space(body, 0)).filter(Items::is_object).ok_or(HeadError::NotAnObject)?;
     let mut found = Found::new(members.position());
     while let Some(member) = members.next_member()? {
-        let mut room = [0; NAME_BYTES_MAX];
         let spelt = body.get(member.name).unwrap_or_default();
-        if let Some(field) = Field::of(leap::plain_name(spelt, &mut room)?) {
+        // A name that is one of ours as it stands has no escapes to be undone.
+        let field = match Field::of(spelt) {
+            None => Field::of(leap::plain_name(spelt, &mut [0; NAME_BYTES_MAX])?),
+            field @ Some(_) => field,
+        };
+        if let Some(field) = field {
             found.note(body, field, member.value)?;
         }
     }
@@ -332,9 +336,8 @@ fn stream_options(body: &[u8], range: Range<usize>) -> Result<StreamOptions, Hea
         .filter(Items::is_object)
         .ok_or(HeadError::WrongType { key: Field::StreamOptions.name(), expected: "an object" })?;
     while let Some(member) = members.next_member()? {
-        let mut room = [0; NAME_BYTES_MAX];
         let spelt = body.get(member.name).unwrap_or_default();
-        if leap::plain_name(spelt, &mut room)? != INCLUDE_USAGE.as_bytes() {
+        if leap::plain_name(spelt, &mut [0; NAME_BYTES_MAX])? != INCLUDE_USAGE.as_bytes() {
             continue;
         }
         let value = body.get(member.value.clone()).unwrap_or_default();
