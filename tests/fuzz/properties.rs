@@ -54,7 +54,7 @@ fn metered(
     for piece in &out {
         match piece {
             Piece::Frames(frame) | Piece::Terminator(frame) | Piece::ErrorEvent { bytes: frame, kind: _ } => {
-                bytes.extend_from_slice(frame)
+                bytes.extend_from_slice(frame);
             }
             Piece::UsageFrame { bytes: frame, cost_at } => {
                 if let Some(at) = cost_at {
