@@ -90,6 +90,7 @@ pub struct FeatureInput<'a> {
 
 /// Facts about a request. Text is counted as it stands in the body, escapes included.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each one a feature of the rules")]
 pub struct Features {
     /// Length of the whole body.
     pub body_bytes: u64,

@@ -28,7 +28,7 @@ struct Body<'a> {
 }
 
 fn features(body: &str) -> Features {
-    fn bytes<'a>(value: Option<&'a RawValue>) -> Option<&'a [u8]> {
+    fn bytes(value: Option<&RawValue>) -> Option<&[u8]> {
         value.map(|value| value.get().as_bytes())
     }
     let read: Body<'_> = serde_json::from_str(body).unwrap();
@@ -125,6 +125,8 @@ fn a_long_text_is_looked_at_head_and_tail() {
     let seen = features(&body);
     assert_eq!((seen.hard_words, seen.math_signs), (1, 1));
     assert!(seen.prompt_tokens_estimate > 50_000);
+    let longer = features(&body.replace("word", "longer"));
+    assert_eq!(shipped().decide(&longer).rule, "long-context");
 }
 
 /// Own prompts with the lane that the shipped rules should give them.

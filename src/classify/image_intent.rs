@@ -145,14 +145,17 @@ fn picture_follows(phrase: &str) -> bool {
             if !PICTURE.contains(&next) {
                 return false;
             }
-        } else if word == "of" && !QUANTITY.contains(&previous) {
-            return false;
-        } else if PHRASE_END.contains(&word) || NO_PICTURE.contains(&word) {
+        } else if ends_phrase(word, previous) {
             return false;
         }
         previous = word;
     }
     false
+}
+
+fn ends_phrase(word: &str, previous: &str) -> bool {
+    let is_open = word == "of" && QUANTITY.contains(&previous);
+    !is_open && (word == "of" || PHRASE_END.contains(&word) || NO_PICTURE.contains(&word))
 }
 
 /// "me a raccoon in a hat"

@@ -42,6 +42,7 @@ const WORDS: &[(&str, Sign)] = &[
     ("bug", Sign::Code),
     ("calculus", Sign::Math),
     ("circumference", Sign::Math),
+    ("code", Sign::Code),
     ("coefficient", Sign::Math),
     ("compiler", Sign::Code),
     ("complexity", Sign::Hard),
@@ -148,6 +149,7 @@ const WORDS: &[(&str, Sign)] = &[
     ("stdout", Sign::Code),
     ("struct", Sign::Code),
     ("subset", Sign::Math),
+    ("svg", Sign::Code),
     ("tangent", Sign::Math),
     ("terraform", Sign::Code),
     ("theorem", Sign::Math),
@@ -290,23 +292,29 @@ fn mark(byte: u8, after: &[u8], signs: &mut Signs) -> usize {
         (b'$', next) if !next.is_ascii_digit() => signs.math += 1,
         // U+2200 to U+22FF: mathematical operators.
         (0xe2, 0x88..=0x8b) => signs.math += 1,
-        (b'(', b')' | b'{')
-        | (b'{' | b';' | b'}', b'\n' | b'\r')
-        | (b'=' | b'-', b'>')
-        | (b'=' | b'!' | b'+', b'=')
-        | (b':', b':')
-        | (b'&', b'&')
-        | (b'|', b'|')
-        | (b'<', b'/')
-        | (b'/', b'>')
-        | (b'[', b']')
-        | (b'_', b'a'..=b'z') => {
+        (byte, next) if is_code(byte, next) => {
             signs.code += 1;
             return 1;
         }
         _ => {}
     }
     0
+}
+
+/// Pairs that are common in programs and rare in prose.
+fn is_code(byte: u8, next: u8) -> bool {
+    match byte {
+        b'(' => matches!(next, b')' | b'{'),
+        b'{' | b';' | b'}' => matches!(next, b'\n' | b'\r'),
+        b'=' => matches!(next, b'>' | b'='),
+        b'!' | b'+' => next == b'=',
+        b':' | b'&' | b'|' => next == byte,
+        b'<' => next == b'/',
+        b'-' | b'/' => next == b'>',
+        b'[' => next == b']',
+        b'_' => next.is_ascii_lowercase(),
+        _ => false,
+    }
 }
 
 fn word(word: &[u8], signs: &mut Signs) {

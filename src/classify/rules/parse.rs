@@ -67,17 +67,11 @@ impl Reader<'_> {
 
     fn file(&mut self, table: &DeTable<'_>) -> Option<Arc<str>> {
         self.refuse_unknown_keys(table, &FILE_KEYS);
-        let default_lane = match get(table, "default") {
-            Some(value) => self.lane(value),
-            None => {
-                self.complain(
-                    &(0..0),
-                    "`default` is missing",
-                    "name the lane for the rest: default = \"flux-standard\"",
-                );
-                None
-            }
-        };
+        let default_lane = get(table, "default");
+        if default_lane.is_none() {
+            self.complain(&(0..0), "`default` is missing", "name the lane for the rest: default = \"flux-standard\"");
+        }
+        let default_lane = default_lane.and_then(|value| self.lane(value));
         match get(table, "rule").map(|value| (value, value.get_ref())) {
             None => {}
             Some((_, DeValue::Array(rules))) if rules.len() <= RULES_MAX => {
@@ -126,22 +120,19 @@ impl Reader<'_> {
 
     fn conditions(&mut self, value: &Value<'_>) -> Range<usize> {
         let start = self.conditions.len();
-        match value.get_ref() {
-            DeValue::Array(list) if (1..=CONDITIONS_MAX).contains(&list.len()) => {
-                for item in list.iter() {
-                    let condition = self.string(item, "a condition").map(|text| condition(&text));
-                    match condition {
-                        Some(Ok(condition)) => self.conditions.push(condition),
-                        Some(Err(Fault { message, hint })) => self.complain(&item.span(), message, hint),
-                        None => {}
-                    }
-                }
+        let list = value.get_ref().as_array().filter(|list| (1..=CONDITIONS_MAX).contains(&list.len()));
+        let Some(list) = list else {
+            let hint = "write [\"has_tools == false\", \"turns > 3\"]";
+            self.complain(&value.span(), format!("conditions are no list of 1 to {CONDITIONS_MAX}"), hint);
+            return start..start;
+        };
+        for item in list {
+            let condition = self.string(item, "a condition").map(|text| condition(&text));
+            match condition {
+                Some(Ok(condition)) => self.conditions.push(condition),
+                Some(Err(Fault { message, hint })) => self.complain(&item.span(), message, hint),
+                None => {}
             }
-            _ => self.complain(
-                &value.span(),
-                format!("conditions are no list of 1 to {CONDITIONS_MAX}"),
-                "write [\"has_tools == false\", \"turns > 3\"]",
-            ),
         }
         start..self.conditions.len()
     }
@@ -159,20 +150,16 @@ impl Reader<'_> {
     }
 
     fn string(&mut self, value: &Value<'_>, what: &str) -> Option<String> {
-        match value.get_ref() {
-            DeValue::String(text) if !text.is_empty() => Some(text.clone().into_owned()),
-            _ => {
-                self.complain(&value.span(), format!("{what} is no text"), "write it in quotes");
-                None
-            }
+        let text = value.get_ref().as_str().filter(|text| !text.is_empty());
+        if text.is_none() {
+            self.complain(&value.span(), format!("{what} is no text"), "write it in quotes");
         }
+        text.map(str::to_owned)
     }
 
     fn priority(&mut self, value: &Value<'_>) -> Option<i64> {
-        let number = match value.get_ref() {
-            DeValue::Integer(number) if number.radix() == 10 => number.as_str().parse().ok(),
-            _ => None,
-        };
+        let number = value.get_ref().as_integer().filter(|number| number.radix() == 10);
+        let number = number.and_then(|number| number.as_str().parse().ok());
         if number.is_none() {
             self.complain(&value.span(), "`priority` is no whole number", "the highest is asked first");
         }

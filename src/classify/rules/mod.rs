@@ -224,5 +224,4 @@ impl RuleSet {
 }
 
 #[cfg(test)]
-#[path = "rules_tests.rs"]
 mod tests;

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const SHIPPED: &str = include_str!("../../lua-free-rules/flux-auto.toml");
+const SHIPPED: &str = include_str!("../../../lua-free-rules/flux-auto.toml");
 
 fn rules(text: &str) -> RuleSet {
     parse(text, "rules.toml").unwrap()
