@@ -260,13 +260,12 @@ impl Exchange {
         if is_end && !self.is_complete() {
             self.end_of_events(&mut out, now, keep)?;
         }
-        match &mut self.answer {
-            Answer::Events { held, .. } if !opens => {
+        if let Answer::Events { held, is_open, .. } = &mut self.answer {
+            if !opens {
                 out.parts.iter().for_each(|part| held.extend_from_slice(part));
                 return Ok(Flow::Hold);
             }
-            Answer::Events { is_open, .. } => *is_open = true,
-            _ => {}
+            *is_open = true;
         }
         if !was_open {
             self.note_content(now);
@@ -305,10 +304,8 @@ impl Exchange {
 
     /// A stream that ends before it said anything, not even why it stopped: the provider's fault.
     fn is_empty_stream(&self) -> bool {
-        match &self.answer {
-            Answer::Events { meter, is_open, .. } => !is_open && !meter.opened() && !meter.has_finish_reason(),
-            _ => false,
-        }
+        let Answer::Events { meter, is_open, .. } = &self.answer else { return false };
+        !is_open && !meter.opened() && !meter.has_finish_reason()
     }
 
     /// The body ended without a terminator. A stream that named its finish reason is whole: some hosts
@@ -346,10 +343,11 @@ impl Exchange {
     }
 
     pub(super) fn price_seen_or_estimated(&self) -> Settlement {
-        self.price_seen().unwrap_or_else(|| match &self.answer {
-            Answer::Events { meter, .. } => self.price_estimated_from(meter),
-            _ => self.price_estimated(b""),
-        })
+        if let Some(seen) = self.price_seen() {
+            return seen;
+        }
+        let Answer::Events { meter, .. } = &self.answer else { return self.price_estimated(b"") };
+        self.price_estimated_from(meter)
     }
 
     fn cost_comment(&self) -> Bytes {

@@ -193,10 +193,7 @@ impl Exchange {
 impl Exchange {
     /// Whether settling would have to estimate, which may take milliseconds.
     pub fn needs_estimate(&self) -> bool {
-        let reports_usage = match &self.answer {
-            Answer::Events { meter, .. } => meter.usage().is_some(),
-            _ => false,
-        };
+        let reports_usage = matches!(&self.answer, Answer::Events { meter, .. } if meter.usage().is_some());
         self.is_open() && !self.is_settled() && !reports_usage
     }
 }

@@ -85,15 +85,13 @@ pub fn judge_status(status: u16) -> StatusVerdict {
 
 /// The refusal for a plan of which every attempt failed. Names no provider.
 pub fn exhausted(last: Failure, retry_after: Option<Duration>) -> Refusal {
-    let refusal = match last {
-        Failure::Deadline => Refusal::new(
-            RefusalKind::DeadlineExceeded,
-            "no answer within the time limit; try again, or stream the answer",
-        ),
-        _ => Refusal::new(
+    let refusal = if last == Failure::Deadline {
+        Refusal::new(RefusalKind::DeadlineExceeded, "no answer within the time limit; try again, or stream the answer")
+    } else {
+        Refusal::new(
             RefusalKind::AllAttemptsFailed,
             "every provider for this model is failing at the moment; try again shortly",
-        ),
+        )
     };
     let refusal = refusal.with_detail(format!("last failure: {}", last.name()));
     match retry_after {

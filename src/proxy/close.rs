@@ -90,5 +90,5 @@ impl Flux {
 
 fn detail_of(refused: Refused) -> String {
     let refusal = refused.refusal;
-    refusal.detail.unwrap_or_else(|| refusal.message.into_owned())
+    refusal.detail.map_or_else(|| refusal.message.into_owned(), String::from)
 }

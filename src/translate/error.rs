@@ -48,9 +48,11 @@ enum Inner<'a> {
 pub fn rejected(status: u16, body: &[u8]) -> Refusal {
     let said = serde_json::from_slice::<Envelope<'_>>(body).ok();
     let (message, code, param) = match said {
-        Some(Envelope { error: Some(Inner::Object { message, code, param }), .. }) => (message, code, param),
         Some(Envelope { error: Some(Inner::Text(text)), code, param, .. }) => (Some(text.into_owned()), code, param),
-        Some(Envelope { error: None, message, code, param }) => (message, code, param),
+        Some(
+            Envelope { error: Some(Inner::Object { message, code, param }), .. }
+            | Envelope { error: None, message, code, param },
+        ) => (message, code, param),
         None => (None, None, None),
     };
     let message = message.map_or_else(
@@ -59,7 +61,7 @@ pub fn rejected(status: u16, body: &[u8]) -> Refusal {
     );
     let mut refusal = Refusal::new(RefusalKind::UpstreamRejected(status), message);
     refusal.param = param.filter(|p| is_name(p)).map(Cow::Owned);
-    refusal.code = code.and_then(|c| c.as_str().map(str::to_owned)).filter(|c| is_name(c)).map(Cow::Owned);
+    refusal.code = code.and_then(|c| c.as_str().map(str::to_owned)).filter(|c| is_name(c)).map(String::into_boxed_str);
     if refusal.code.as_deref() == Some("context_length_exceeded") {
         refusal.kind = RefusalKind::ContextTooLong;
     }
