@@ -1,0 +1,42 @@
+//! The integration suite: a real `flux serve` process between raw clients and strict mock providers.
+//!
+//! Must not know Flux's own types: what is tested here is what a client, a provider and an operator can see.
+//! Lessons from the field carry their number in the test's name (`t13_…`).
+
+#[cfg(test)]
+mod answers;
+#[cfg(test)]
+mod harness;
+#[cfg(test)]
+mod http;
+#[cfg(test)]
+mod ledger;
+#[cfg(test)]
+mod provider;
+#[cfg(test)]
+mod sse;
+
+#[cfg(test)]
+mod config;
+#[cfg(test)]
+mod durability;
+#[cfg(test)]
+mod failover;
+#[cfg(test)]
+mod framing;
+#[cfg(test)]
+mod keys;
+#[cfg(test)]
+mod leaving;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod passthrough;
+#[cfg(test)]
+mod private;
+#[cfg(test)]
+mod streams;
+#[cfg(test)]
+mod tidy;
+#[cfg(test)]
+mod tls;

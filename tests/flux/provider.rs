@@ -1,0 +1,431 @@
+//! A strict mock provider: does what the test says, and finds fault with every request that a provider
+//! should not get: a foreign key, a client's header, a body that was touched.
+//!
+//! Must not know Flux: it sees what any provider on the other side of a socket sees.
+
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
+
+use serde_json::Value;
+use socket2::{Domain, SockRef, Socket, Type};
+
+use super::answers::{self, Answer, Step};
+use super::harness::{WAIT_MAX, spawn, wait_for};
+use super::http::Headers;
+
+/// How a provider knows its customer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Auth {
+    /// `Authorization: Bearer`, OpenAI's wire format.
+    Bearer,
+    /// `x-api-key`, Anthropic's.
+    ApiKey,
+}
+
+/// A request as it came in.
+#[derive(Clone, Debug)]
+pub(crate) struct Recorded {
+    pub(crate) target: String,
+    pub(crate) headers: Headers,
+    pub(crate) body: Vec<u8>,
+    /// Which connection, counted from 0.
+    pub(crate) connection: usize,
+}
+
+impl Recorded {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or(Value::Null)
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+type Script = dyn Fn(&Recorded) -> Answer + Send + Sync;
+
+struct State {
+    queue: VecDeque<Answer>,
+    script: Arc<Script>,
+    requests: Vec<Recorded>,
+    faults: Vec<String>,
+    /// Connections that the peer closed while an answer was still owed.
+    left: usize,
+    connections: usize,
+}
+
+struct Shared {
+    name: &'static str,
+    key: String,
+    auth: Auth,
+    /// The path that a request must have.
+    path: &'static str,
+    addr: SocketAddr,
+    // Guards the record and the script: touched once a request by few threads.
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// A provider on a port of its own.
+pub(crate) struct Provider(Arc<Shared>);
+
+impl Provider {
+    /// OpenAI itself.
+    pub(crate) fn openai() -> Self {
+        Self::start("openai", Auth::Bearer, "/v1")
+    }
+
+    /// Anthropic.
+    pub(crate) fn anthropic() -> Self {
+        Self::start("anthropic", Auth::ApiKey, "/v1")
+    }
+
+    /// Another provider of Anthropic's format, for a catalogue of the test's own.
+    pub(crate) fn second_anthropic() -> Self {
+        Self::start("anthropic-two", Auth::ApiKey, "/v1")
+    }
+
+    /// The first of the pair that serves gpt-oss-120b.
+    pub(crate) fn cerebras() -> Self {
+        Self::start("cerebras", Auth::Bearer, "/v1")
+    }
+
+    /// The second of the pair.
+    pub(crate) fn groq() -> Self {
+        Self::start("groq", Auth::Bearer, "/openai/v1")
+    }
+
+    /// Any other provider of OpenAI's wire format.
+    pub(crate) fn bearer(name: &'static str) -> Self {
+        Self::start(name, Auth::Bearer, "/v1")
+    }
+
+    fn start(name: &'static str, auth: Auth, base: &'static str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let addr = listener.local_addr().expect("an address");
+        let script: Arc<Script> = match auth {
+            Auth::Bearer => Arc::new(answers::chat("Hello from the provider.", answers::chat_usage(1000, 500))),
+            Auth::ApiKey => {
+                let input = serde_json::json!({"input_tokens": 1000, "output_tokens": 1});
+                Arc::new(answers::messages("Hello from the provider.", input, 500))
+            }
+        };
+        let state =
+            State { queue: VecDeque::new(), script, requests: Vec::new(), faults: Vec::new(), left: 0, connections: 0 };
+        let path = match (auth, base) {
+            (Auth::ApiKey, _) => "/v1/messages",
+            (Auth::Bearer, "/v1") => "/v1/chat/completions",
+            (Auth::Bearer, _) => "/openai/v1/chat/completions",
+        };
+        let key = format!("sk-upstream-{name}-secret");
+        let shared =
+            Arc::new(Shared { name, key, auth, path, addr, state: Mutex::new(state), changed: Condvar::new() });
+        let served = Arc::clone(&shared);
+        spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let shared = Arc::clone(&served);
+                spawn(move || Connection::new(stream, shared).serve());
+            }
+        });
+        Self(shared)
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        self.0.name
+    }
+
+    pub(crate) fn key(&self) -> &str {
+        &self.0.key
+    }
+
+    /// The base URL to configure.
+    pub(crate) fn base_url(&self) -> String {
+        let base = self.0.path.trim_end_matches("/chat/completions").trim_end_matches("/messages");
+        format!("http://{}{base}", self.0.addr)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().expect("provider state")
+    }
+
+    /// What the next request without an answer yet gets; later ones queue up behind it.
+    pub(crate) fn next(&self, answer: Answer) {
+        self.state().queue.push_back(answer);
+    }
+
+    /// What every request gets once the queue is empty.
+    pub(crate) fn always(&self, script: impl Fn(&Recorded) -> Answer + Send + Sync + 'static) {
+        self.state().script = Arc::new(script);
+    }
+
+    /// The requests so far.
+    pub(crate) fn requests(&self) -> Vec<Recorded> {
+        self.state().requests.clone()
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.state().requests.len()
+    }
+
+    /// Forgets the requests so far.
+    pub(crate) fn forget(&self) {
+        self.state().requests.clear();
+    }
+
+    /// The only request so far.
+    #[track_caller]
+    pub(crate) fn only(&self) -> Recorded {
+        let requests = self.requests();
+        assert_eq!(requests.len(), 1, "{} should have got one request", self.0.name);
+        requests.into_iter().next().expect("one")
+    }
+
+    /// Waits until so many requests have come.
+    #[track_caller]
+    pub(crate) fn wait_for_requests(&self, count: usize) {
+        wait_for(&format!("{count} requests at {}", self.0.name), || self.count() >= count);
+    }
+
+    /// Waits until so many connections were closed by Flux in the middle of an answer.
+    #[track_caller]
+    pub(crate) fn wait_for_left(&self, count: usize) {
+        wait_for(&format!("{count} cancelled connections at {}", self.0.name), || self.state().left >= count);
+    }
+
+    /// What was wrong with the requests so far.
+    pub(crate) fn faults(&self) -> Vec<String> {
+        self.state().faults.clone()
+    }
+}
+
+/// A provider that found fault fails the test, whatever else it looked at.
+impl Drop for Provider {
+    fn drop(&mut self) {
+        let faults = self.faults();
+        assert!(faults.is_empty() || std::thread::panicking(), "{}: {faults:#?}", self.0.name);
+    }
+}
+
+/// One connection that Flux opened.
+struct Connection {
+    stream: TcpStream,
+    shared: Arc<Shared>,
+    number: usize,
+    raw: Vec<u8>,
+}
+
+/// Whether a connection goes on after an answer.
+#[derive(PartialEq, Eq)]
+enum After {
+    Next,
+    End,
+}
+
+impl Connection {
+    fn new(stream: TcpStream, shared: Arc<Shared>) -> Self {
+        stream.set_nodelay(true).expect("nodelay");
+        let number = {
+            let mut state = shared.state.lock().expect("provider state");
+            state.connections += 1;
+            state.connections - 1
+        };
+        Self { stream, shared, number, raw: Vec::new() }
+    }
+
+    fn serve(mut self) {
+        while let Some(request) = self.read_request() {
+            let faults = faults_of(&request, &self.shared);
+            let answer = {
+                let mut state = self.shared.state.lock().expect("provider state");
+                state.faults.extend(faults);
+                state.requests.push(request.clone());
+                let queued = state.queue.pop_front();
+                let script = Arc::clone(&state.script);
+                drop(state);
+                self.shared.changed.notify_all();
+                queued.unwrap_or_else(|| script(&request))
+            };
+            if self.carry_out(&answer) == After::End {
+                return;
+            }
+        }
+    }
+
+    fn read_request(&mut self) -> Option<Recorded> {
+        loop {
+            if let Some((request, body_start)) = self.parse() {
+                let length = request.headers.get("content-length").map_or(0, |v| v.parse().expect("a length"));
+                while self.raw.len() < body_start + length {
+                    self.fill()?;
+                }
+                let body = self.raw[body_start..body_start + length].to_vec();
+                self.raw.drain(..body_start + length);
+                return Some(Recorded { body, ..request });
+            }
+            self.fill()?;
+        }
+    }
+
+    fn parse(&self) -> Option<(Recorded, usize)> {
+        let mut slots = [httparse::EMPTY_HEADER; 100];
+        let mut parsed = httparse::Request::new(&mut slots);
+        let httparse::Status::Complete(used) = parsed.parse(&self.raw).expect("a well-formed request") else {
+            return None;
+        };
+        let request = Recorded {
+            target: format!("{} {}", parsed.method.expect("a method"), parsed.path.expect("a target")),
+            headers: Headers::from_parsed(parsed.headers),
+            body: Vec::new(),
+            connection: self.number,
+        };
+        Some((request, used))
+    }
+
+    fn fill(&mut self) -> Option<()> {
+        let mut buffer = [0; 16 << 10];
+        let n = self.stream.read(&mut buffer).ok().filter(|n| *n > 0)?;
+        self.raw.extend_from_slice(&buffer[..n]);
+        Some(())
+    }
+
+    fn carry_out(&mut self, answer: &Answer) -> After {
+        for step in &answer.0 {
+            let is_peer_gone = match step {
+                Step::Send(bytes) => self.stream.write_all(bytes).is_err(),
+                Step::Pause(time) => self.is_peer_gone_within(*time),
+                Step::Wait(gate) => self.is_peer_gone_before(|| gate.is_open_within(Duration::from_millis(2))),
+                Step::Open(gate) => {
+                    gate.open();
+                    false
+                }
+                Step::Hang => self.is_peer_gone_before(|| false),
+                Step::Reset => {
+                    drop(SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)));
+                    return After::End;
+                }
+                Step::Close => return After::End,
+            };
+            if is_peer_gone {
+                self.shared.state.lock().expect("provider state").left += 1;
+                return After::End;
+            }
+        }
+        After::Next
+    }
+
+    /// Waits for a condition, unless the peer leaves first. Bounded by the harness's own patience.
+    fn is_peer_gone_before(&self, is_over: impl Fn() -> bool) -> bool {
+        for _ in 0..WAIT_MAX.as_millis() {
+            if is_over() {
+                return false;
+            }
+            if self.is_peer_gone_within(Duration::from_millis(2)) {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn is_peer_gone_within(&self, time: Duration) -> bool {
+        drop(self.stream.set_read_timeout(Some(time)));
+        let seen = self.stream.peek(&mut [0]);
+        drop(self.stream.set_read_timeout(None));
+        match seen {
+            Ok(n) => n == 0,
+            Err(e) => !matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted),
+        }
+    }
+}
+
+/// Header names that are a client's or a connection's own business.
+const FOREIGN_HEADERS: [&str; 22] = [
+    "cookie",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "expect",
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-real-ip",
+    "referer",
+    "origin",
+    "api-key",
+    "x-goog-api-key",
+    "openai-organization",
+    "openai-project",
+    "http2-settings",
+    "via",
+];
+
+/// What is wrong with a request.
+fn faults_of(request: &Recorded, provider: &Shared) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut check = |is_right: bool, what: String| {
+        if !is_right {
+            faults.push(format!("{} got {what}", provider.name));
+        }
+    };
+    let headers = &request.headers;
+    let path = request.target.split(['?']).next().unwrap_or_default();
+    check(path == format!("POST {}", provider.path), format!("the wrong target {}", request.target));
+
+    let bearer = format!("Bearer {}", provider.key);
+    let (own, expected, other) = match provider.auth {
+        Auth::Bearer => ("authorization", bearer.as_str(), "x-api-key"),
+        Auth::ApiKey => ("x-api-key", provider.key.as_str(), "authorization"),
+    };
+    check(headers.get(own) == Some(expected), format!("{own}: {:?}", headers.get(own)));
+    check(headers.get(other).is_none(), format!("a second credential {other}: {:?}", headers.get(other)));
+    if provider.auth == Auth::ApiKey {
+        check(headers.get("anthropic-version").is_some(), "no anthropic-version".to_owned());
+    }
+    for (name, value) in &headers.0 {
+        check(!FOREIGN_HEADERS.contains(&name.as_str()), format!("{name}: {value}"));
+        check(!name.starts_with("x-flux"), format!("{name}: {value}"));
+        check(!value.contains("sk-flux") && !value.contains("cf_test"), format!("a client's key in {name}: {value}"));
+        check(headers.count(name) == 1, format!("{name} twice"));
+    }
+    let connection = headers.get("connection").unwrap_or("keep-alive");
+    check(connection.eq_ignore_ascii_case("keep-alive"), format!("connection: {connection}"));
+    check(
+        headers.get("accept-encoding") == Some("identity"),
+        format!("accept-encoding {:?}", headers.get("accept-encoding")),
+    );
+    check(headers.get("host") == Some(&provider.addr.to_string()), format!("host {:?}", headers.get("host")));
+    check(headers.get("content-length").is_some(), "no content-length".to_owned());
+    let media_type = headers.get("content-type").unwrap_or_default();
+    check(media_type.starts_with("application/json"), format!("content-type {media_type}"));
+
+    let body: Value = request.json();
+    let model = body["model"].as_str().unwrap_or_default();
+    check(!model.is_empty() && !model.starts_with("flux-"), format!("the model name {model:?}"));
+    faults
+}
+
+/// A port that refuses connections for as long as the socket is held.
+pub(crate) fn refusing_port() -> (Socket, SocketAddr) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.bind(&"127.0.0.1:0".parse::<SocketAddr>().expect("an address").into()).expect("a port");
+    let addr = socket.local_addr().expect("an address").as_socket().expect("an IP address");
+    (socket, addr)
+}
+
+/// A port that takes no more connections: its backlog is full, so that connecting times out.
+pub(crate) fn deaf_port() -> (Socket, Vec<TcpStream>, SocketAddr) {
+    let (socket, addr) = refusing_port();
+    socket.listen(0).expect("listens");
+    let mut held = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&addr, Duration::from_millis(200)) {
+        held.push(stream);
+    }
+    (socket, held, addr)
+}
