@@ -24,15 +24,12 @@ const AUTO_SINCE: UnixMs = UnixMs(1_795_305_600_000);
 pub fn answer(endpoint: &Endpoint, snapshot: &Snapshot, format: WireFormat, at: UnixMs) -> Result<Bytes, Refusal> {
     let catalog = &snapshot.catalog;
     let is_anthropic = format == WireFormat::AnthropicMessages;
-    let body = match endpoint {
-        Endpoint::Model(id) => {
-            let entry = entry_by_name(catalog, id, at).ok_or_else(|| not_listed(id))?;
-            if is_anthropic { entry.anthropic() } else { entry.openai() }
-        }
-        _ => {
-            let entries = entries(catalog, at);
-            if is_anthropic { anthropic_list(&entries) } else { openai_list(&entries) }
-        }
+    let body = if let Endpoint::Model(id) = endpoint {
+        let entry = entry_by_name(catalog, id, at).ok_or_else(|| not_listed(id))?;
+        if is_anthropic { entry.anthropic() } else { entry.openai() }
+    } else {
+        let entries = entries(catalog, at);
+        if is_anthropic { anthropic_list(&entries) } else { openai_list(&entries) }
     };
     Ok(Bytes::from(body.to_string()))
 }
@@ -128,12 +125,11 @@ impl Entry<'_> {
     /// USD per million tokens, as decimal strings. The router's own price is that of the lane it chooses.
     fn pricing(&self) -> Value {
         let Some(chain) = self.chain else { return json!({ "currency": "USD", "unit": "1M tokens", "by": "lane" }) };
-        let (input, output, cache_read) = match &chain.rates {
-            Some(rates) => (rates.input, rates.output, rates.cache_read),
-            None => {
-                let rates = self.model.price.rates(0, self.at, "");
-                (rates.input, rates.output, rates.cache_read)
-            }
+        let (input, output, cache_read) = if let Some(rates) = &chain.rates {
+            (rates.input, rates.output, rates.cache_read)
+        } else {
+            let rates = self.model.price.rates(0, self.at, "");
+            (rates.input, rates.output, rates.cache_read)
         };
         json!({
             "currency": "USD",

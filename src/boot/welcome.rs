@@ -95,25 +95,43 @@ fn write_addresses(file: &Path, at: Addresses) -> Result<()> {
 
 fn text(at: Addresses, scheme: &str, keys: Option<&FirstKeys>, is_mock: bool) -> String {
     let url = format!("{scheme}://{}", reachable(at.listen));
-    let mut text = format!(
-        "\nFlux is up.\n  OpenAI base URL     {url}/v1\n  Anthropic base URL  {url}/anthropic\n  metrics, health     http://{}\n",
-        reachable(at.private_listen)
-    );
-    if is_mock {
-        text.push_str(
-            "  No provider key is set, so the built-in mock answers. Set OPENAI_API_KEY, ANTHROPIC_API_KEY,\n  GROQ_API_KEY, … and start again for the real ones.\n",
-        );
-    }
-    let Some(keys) = keys else {
-        text.push_str("  Keys: flux keys create, list, revoke\n\n");
-        return text;
+    let private = reachable(at.private_listen);
+    let mock = if is_mock {
+        "  No provider key is set, so the built-in mock answers. Set OPENAI_API_KEY, ANTHROPIC_API_KEY,
+  GROQ_API_KEY, … and start again for the real ones.\n"
+    } else {
+        ""
     };
-    let (live, test) = (keys.live.expose(), keys.test.expose());
-    text.push_str(&format!(
-        "\nYour keys, shown this once:\n  live  {live}\n  test  {test}   (mock answers, costs nothing)\n\nTry it:\n\
-  curl {url}/v1/chat/completions -H 'authorization: Bearer {live}' -d '{{\"model\":\"flux-auto\",\"messages\":[{{\"role\":\"user\",\"content\":\"Hello\"}}]}}'\n\
-  python3 -c \"from openai import OpenAI; print(OpenAI(base_url='{url}/v1', api_key='{live}').chat.completions.create(model='flux-auto', messages=[dict(role='user', content='Hello')]).choices[0].message.content)\"\n\
-  python3 -c \"from anthropic import Anthropic; print(Anthropic(base_url='{url}/anthropic', api_key='{live}').messages.create(model='flux-auto', max_tokens=99, messages=[dict(role='user', content='Hello')]).content[0].text)\"\n\n",
-    ));
-    text
+    let keys = keys.map_or_else(
+        || "  Keys               flux keys create, list, revoke\n".to_owned(),
+        |keys| first_keys(keys, &url),
+    );
+    format!(
+        "
+Flux is up.
+  OpenAI base URL    {url}/v1
+  Anthropic base URL {url}/anthropic
+  metrics, health    http://{private}/metrics, /healthz, /readyz
+{mock}{keys}
+"
+    )
+}
+
+/// The keys, and three lines to paste.
+fn first_keys(keys: &FirstKeys, url: &str) -> String {
+    let (live, mocked) = (keys.live.expose(), keys.test.expose());
+    let hello = r#"{"model":"flux-auto","messages":[{"role":"user","content":"Hello"}]}"#;
+    let messages = "messages=[dict(role='user', content='Hello')]";
+    format!(
+        r#"
+Your keys, shown this once:
+  live  {live}
+  test  {mocked}   (mock answers, costs nothing)
+
+Try it:
+curl {url}/v1/chat/completions -H 'authorization: Bearer {live}' -d '{hello}'
+python3 -c "from openai import OpenAI; print(OpenAI(base_url='{url}/v1', api_key='{live}').chat.completions.create(model='flux-auto', {messages}).choices[0].message.content)"
+python3 -c "from anthropic import Anthropic; print(Anthropic(base_url='{url}/anthropic', api_key='{live}').messages.create(model='flux-auto', max_tokens=99, {messages}).content[0].text)"
+"#
+    )
 }

@@ -61,7 +61,7 @@ impl Flux {
             Some(mut refused) => (refused.routing.take(), Some(detail_of(*refused))),
             None => (None, None),
         };
-        let routing = routing.unwrap_or_else(|| Routing::none());
+        let routing = routing.unwrap_or_else(Routing::none);
         let latency = ctx.arrived.map_or(Duration::ZERO, |arrived| self.clock.now().saturating_duration_since(arrived));
         Outcome {
             request_id: ctx.caller.map_or(RequestId(0), |caller| caller.id),

@@ -83,8 +83,8 @@ impl Link {
     pub(crate) fn start_attempt(&self, outgoing: Bytes, first_byte: Instant, idle: Duration) {
         let mut state = self.state();
         let total = state.exchange.as_ref().map(|exchange| exchange.deadline());
-        let stage = state.watch.stage.wrapping_add(1);
-        state.watch = Watch { first_byte: Some(first_byte), total, idle, arrivals: 0, stage };
+        let next_stage = state.watch.stage.wrapping_add(1);
+        state.watch = Watch { first_byte: Some(first_byte), total, idle, arrivals: 0, stage: next_stage };
         state.outgoing = Some(outgoing);
     }
 
@@ -241,7 +241,7 @@ impl Held {
                 out.push(HttpTask::Body(Some(bytes), true));
             }
             Some(Ok(Flow::Hold)) | None => {}
-            Some(Err(stop)) => return Err(stop_error(&self.link, stop)),
+            Some(Err(reason)) => return Err(stop_error(&self.link, reason)),
         }
         out.push(HttpTask::Done);
         Ok(())
@@ -272,6 +272,7 @@ impl Held {
 
 /// A stop of the exchange as the error that Pingora carries up; the phases ask the exchange what it
 /// means.
+#[expect(clippy::unnecessary_box_returns, reason = "Pingora's phases return boxed errors")]
 pub(crate) fn stop_error(link: &Link, stop: Stop) -> Box<Error> {
     match stop {
         Stop::Failed(failure) => {

@@ -126,6 +126,7 @@ impl Flux {
     }
 }
 
+#[expect(clippy::unnecessary_box_returns, reason = "Pingora's phases return boxed errors")]
 fn lost_session() -> Box<Error> {
     Error::explain(ErrorType::InternalError, "the request has no session to hold")
 }

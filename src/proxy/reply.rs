@@ -165,9 +165,9 @@ async fn write(session: &mut ServerSession, mut head: ResponseHeader, body: Byte
     if !is_read {
         head.insert_header(CONNECTION, HeaderValue::from_static("close"))?;
     }
-    let is_head = session.req_header().method == http::Method::HEAD;
+    let is_bodiless = session.req_header().method == http::Method::HEAD;
     session.write_response_header(Box::new(head)).await?;
-    if !is_head {
+    if !is_bodiless {
         session.write_response_body(body, true).await?;
     }
     session.finish_body().await?;
@@ -192,6 +192,7 @@ impl fmt::Display for Carried {
 impl std::error::Error for Carried {}
 
 /// Wraps a refusal as the error that ends the request.
+#[expect(clippy::unnecessary_box_returns, reason = "Pingora's phases return boxed errors")]
 pub(crate) fn refusal_error(refusal: Refusal) -> Box<Error> {
     Error::because(ErrorType::Custom("Refused"), "refused", Carried(refusal))
 }

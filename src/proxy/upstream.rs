@@ -130,10 +130,8 @@ pub(crate) fn request_head(outgoing: &Outgoing<'_>) -> Result<RequestHeader> {
 }
 
 fn is_of_format(name: &str, format: WireFormat) -> bool {
-    match format {
-        WireFormat::AnthropicMessages => !name.starts_with("openai-"),
-        _ => !name.starts_with("anthropic-"),
-    }
+    let other = if format == WireFormat::AnthropicMessages { "openai-" } else { "anthropic-" };
+    !name.starts_with(other)
 }
 
 fn authorize(head: &mut RequestHeader, auth: AuthKind, key: &str) -> Result<()> {
