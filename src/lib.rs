@@ -1,12 +1,37 @@
 //! Flux: an LLM gateway and smart router on Pingora.
 //!
-//! The modules stand in the order in which a request meets them; `ARCHITECTURE.md` tells the way.
+//! The modules stand in the order in which a request meets them; `ARCHITECTURE.md` tells the way. Those
+//! behind the feature `shell` touch sockets, disks and clocks; all others are pure.
 
-/// The keys that may call, as they stand in memory.
-pub mod accounts;
-/// Who is calling.
+// The way of a request.
 pub mod authenticate;
-pub mod base;
-/// What is kept: charges and keys.
+pub mod classify;
+pub mod exchange;
+pub mod meter;
+#[cfg(feature = "shell")]
+pub mod metrics;
+pub mod plan;
+#[cfg(feature = "shell")]
+pub mod proxy;
+#[cfg(feature = "shell")]
+pub mod request_log;
+pub mod settle;
 #[cfg(feature = "shell")]
 pub mod store;
+pub mod translate;
+
+// What the steps speak of.
+pub mod accounts;
+pub mod base;
+pub mod catalog;
+pub mod config;
+pub mod wire;
+
+// Around it.
+#[cfg(feature = "shell")]
+pub mod api;
+#[cfg(feature = "shell")]
+pub mod boot;
+#[cfg(feature = "shell")]
+pub mod cli;
+pub mod mock;

@@ -1,2 +1,11 @@
-//! probe
-fn main() {}
+//! Arguments in, exit code out.
+
+use std::io;
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    ExitCode::from(flux::cli::run(std::env::args_os(), &mut io::stdout(), &mut io::stderr()))
+}

@@ -120,11 +120,10 @@ type Candidates<'a> = SmallVec<[&'a Arc<Target>; ATTEMPTS_INLINE]>;
 /// When no target is live, speaks the client's format, has the capabilities, and is large enough:
 /// the first of these tests that leaves nothing is told.
 pub fn plan(chain: &Arc<Chain>, needs: &Needs, terms: &Terms) -> Result<Plan, PlanError> {
-    let targets = match terms.via {
-        Via::Providers => &chain.targets,
-        Via::Mock => &chain.mock_targets,
-    };
-    let live: Candidates<'_> = targets.iter().filter(|target| is_live(target, terms.at)).collect();
+    if terms.via == Via::Mock {
+        return on_mock(chain);
+    }
+    let live: Candidates<'_> = chain.targets.iter().filter(|target| target.is_live(terms.at)).collect();
     if live.is_empty() {
         return Err(PlanError::NothingConfigured);
     }
@@ -138,17 +137,17 @@ pub fn plan(chain: &Arc<Chain>, needs: &Needs, terms: &Terms) -> Result<Plan, Pl
     Ok(Plan { chain: Arc::clone(chain), attempts: fitting.into_iter().cloned().collect() })
 }
 
-fn is_live(target: &Target, at: UnixMs) -> bool {
-    target.provider.is_configured() && !target.model.is_retired(at)
+/// The mock takes any format and any size, as whichever model would have come first.
+fn on_mock(chain: &Arc<Chain>) -> Result<Plan, PlanError> {
+    let first = chain.mock_targets.first().ok_or(PlanError::NothingConfigured)?;
+    Ok(Plan { chain: Arc::clone(chain), attempts: SmallVec::from_iter([Arc::clone(first)]) })
 }
 
 /// Whether the client's bytes can go to the target as they are.
 fn speaks(target: &Target, terms: &Terms) -> bool {
-    let Target { provider, model } = target;
     let format = terms.client_format;
-    let listed = model.formats.contains(&format)
-        || (terms.formats == Formats::NativeOrSecondary && model.secondary_formats.contains(&format));
-    listed && provider.endpoint(format).is_some_and(|endpoint| !endpoint.has_model_in_path())
+    let counts = terms.formats == Formats::NativeOrSecondary || target.model.formats.contains(&format);
+    counts && target.takes_bytes_of(format)
 }
 
 /// The formats of live targets, for the message to the client.
@@ -217,3 +216,6 @@ fn listed(formats: &[WireFormat]) -> String {
     let names: Vec<_> = formats.iter().map(|format| format.name()).collect();
     names.join(", ")
 }
+
+#[cfg(test)]
+mod tests;

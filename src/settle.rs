@@ -44,3 +44,6 @@ pub fn lane_cost(rates: &LaneRates, usage: &Usage) -> PicoUsd {
     .into_iter()
     .fold(PicoUsd::ZERO, PicoUsd::plus)
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,8 +23,8 @@ pub enum RefusalKind {
     NotFound,
     /// 404: no such model.
     ModelNotFound,
-    /// 405: the path exists, the method does not.
-    MethodNotAllowed,
+    /// 405: the path exists, the method does not; holds the one that does.
+    MethodNotAllowed(&'static str),
     /// 408: the client sent its request too slowly.
     RequestTimeout,
     /// 413: the body is larger than allowed.
@@ -53,11 +53,11 @@ pub struct Refusal {
     /// The field that is at fault, if one is.
     pub param: Option<Cow<'static, str>>,
     /// A more exact code than the kind's own, where the provider gave one.
-    pub code: Option<Cow<'static, str>>,
+    pub code: Option<Box<str>>,
     /// How long the client should wait; sent as `retry-after`.
     pub retry_after: Option<Duration>,
     /// For the log only.
-    pub detail: Option<String>,
+    pub detail: Option<Box<str>>,
 }
 
 impl Refusal {
@@ -82,7 +82,7 @@ impl Refusal {
 
     /// Adds what only the log may see.
     #[must_use]
-    pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
+    pub fn with_detail(mut self, detail: impl Into<Box<str>>) -> Self {
         self.detail = Some(detail.into());
         self
     }
@@ -94,7 +94,7 @@ impl Refusal {
             RefusalKind::InvalidKey => 401,
             RefusalKind::Forbidden => 403,
             RefusalKind::NotFound | RefusalKind::ModelNotFound => 404,
-            RefusalKind::MethodNotAllowed => 405,
+            RefusalKind::MethodNotAllowed(_) => 405,
             RefusalKind::RequestTimeout => 408,
             RefusalKind::BodyTooLarge => 413,
             RefusalKind::UpstreamRateLimited => 429,

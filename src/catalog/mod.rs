@@ -122,6 +122,21 @@ pub struct Target {
     pub model: Arc<Model>,
 }
 
+impl Target {
+    /// Whether a client's bytes in this format can be passed on as they are, perhaps with losses at
+    /// the provider. Not so where the model's name belongs into the path.
+    pub fn takes_bytes_of(&self, format: WireFormat) -> bool {
+        let Self { provider, model } = self;
+        let is_listed = model.formats.contains(&format) || model.secondary_formats.contains(&format);
+        is_listed && provider.endpoint(format).is_some_and(|endpoint| !endpoint.has_model_in_path())
+    }
+
+    /// Whether its provider is live and its model has not ended.
+    pub fn is_live(&self, at: UnixMs) -> bool {
+        self.provider.is_configured() && !self.model.is_retired(at)
+    }
+}
+
 /// What a lane charges, whichever model answers; pico-USD per token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LaneRates {
@@ -162,9 +177,10 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Whether any target could serve a request now.
-    pub fn is_routable(&self, at: UnixMs) -> bool {
-        self.targets.iter().any(|target| target.provider.is_configured() && !target.model.is_retired(at))
+    /// Whether any target could serve a client of one of these formats now.
+    pub fn is_routable(&self, at: UnixMs, client_formats: &[WireFormat]) -> bool {
+        let speaks = |target: &Target| client_formats.iter().any(|format| target.takes_bytes_of(*format));
+        self.targets.iter().any(|target| target.is_live(at) && speaks(target))
     }
 }
 

@@ -347,7 +347,8 @@ impl PriceCard {
 }
 
 impl Period {
-    /// `fast` is another word for `priority`; `default`, `standard` and words that are not listed are the standard tier.
+    /// `fast` is another word for `priority`; `default`, `standard` and words that are not listed
+    /// are the standard tier.
     fn service_tier(&self, name: &str) -> Option<&Ladder> {
         let name = if name == "fast" { "priority" } else { name };
         self.service_tiers.iter().find(|(known, _)| **known == *name).map(|(_, ladder)| ladder)

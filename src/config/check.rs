@@ -131,12 +131,13 @@ fn sections() -> impl Iterator<Item = &'static str> {
     SETTINGS_SECTIONS.into_iter().chain(["providers", "models"]).chain(LANES_SECTIONS)
 }
 
-/// `SERVER_LISTEN` was meant to be `SERVER__LISTEN`. Other variables that begin with `FLUX_` are
-/// none of ours to judge.
+/// `SERVER_LISTEN` was meant to be `SERVER__LISTEN`. Other variables that begin with `FLUX_` are not
+/// ours to judge.
 fn one_underscore(name: &str) -> Option<String> {
     let lower = name.to_ascii_lowercase();
     let rest = |section: &str| lower.strip_prefix(section).and_then(|rest| rest.strip_prefix('_')).map(str::to_owned);
-    let (section, rest) = sections().find_map(|section| Some((section, rest(section)?)))?;
-    let (section, rest) = (section.to_ascii_uppercase(), rest.to_ascii_uppercase());
-    Some(format!("did you mean {PREFIX}{section}{SEPARATOR}{rest}?"))
+    let (section, key) = SETTINGS_SECTIONS.into_iter().find_map(|section| Some((section, rest(section)?)))?;
+    let is_setting = settings::names().contains(&format!("{section}.{key}"));
+    let (section, key) = (section.to_ascii_uppercase(), key.to_ascii_uppercase());
+    is_setting.then(|| format!("did you mean {PREFIX}{section}{SEPARATOR}{key}?"))
 }

@@ -84,12 +84,12 @@ pub(super) fn read(
     }
     auto.finish();
 
-    let lanes = read_lanes(lanes.0, &known, findings);
-    let pins = read_pins(pins.0, &known, findings);
-    let names = Names { auto: &auto_name, lanes: &lanes, pins: &pins };
-    names.complain_of_doubles(file, findings);
+    let names = Names { auto: &auto_name, lanes: lanes.0, pins: pins.0 };
+    names.complain_of_doubles(findings);
     let client_names = read_client_names(client_names.0, &names, findings);
-    Lanes { auto_name, default_lane, chains: lanes, pins, client_names }
+    let chains = read_lanes(lanes.0, &known, findings);
+    let pins = read_pins(pins.0, &known, findings);
+    Lanes { auto_name, default_lane, chains, pins, client_names }
 }
 
 /// A lane as it is written, before lanes in lanes are opened.
@@ -272,35 +272,31 @@ fn check_name(name: &str, origin: &Origin, findings: &mut Findings) {
     }
 }
 
-/// All names that can be asked for.
+/// All names that can be asked for, also those of lanes and pins that were complained about.
 struct Names<'a> {
     auto: &'a str,
-    lanes: &'a [Chain],
-    pins: &'a [Chain],
+    lanes: &'a Table,
+    pins: &'a Table,
 }
 
 impl Names<'_> {
     fn iter(&self) -> impl Iterator<Item = &str> {
-        let chains = self.lanes.iter().chain(self.pins).map(|chain| &*chain.name);
+        let chains = self.lanes.iter().chain(self.pins.iter()).map(|(name, _)| name);
         std::iter::once(self.auto).chain(chains)
     }
 
     fn holds(&self, name: &str) -> bool {
-        self.iter().any(|known| known == name)
+        name == self.auto || self.lanes.get(name).is_some() || self.pins.get(name).is_some()
     }
 
     /// A pin that is named like a lane, or either like the router.
-    fn complain_of_doubles(&self, file: &Table, findings: &mut Findings) {
-        let sections = [("pins", file.get("pins")), ("lanes", file.get("lanes"))];
-        for (section, node) in sections {
-            let Some(Node { value: Value::Table(table), .. }) = node else { continue };
-            for (name, node) in table.iter() {
-                if self.iter().filter(|known| *known == name).count() > 1 {
-                    let message = format!("{section}.{name}: the name is taken");
-                    findings
-                        .complaints
-                        .push(node.origin.complaint(message, "lanes, pins and auto.name share one space"));
-                }
+    fn complain_of_doubles(&self, findings: &mut Findings) {
+        let pins = self.pins.iter().map(|(name, node)| ("pins", name, node, self.lanes.get(name).is_some()));
+        let lanes = self.lanes.iter().map(|(name, node)| ("lanes", name, node, false));
+        for (section, name, node, is_lane) in pins.chain(lanes) {
+            if is_lane || name == self.auto {
+                let message = format!("{section}.{name}: the name is taken");
+                findings.complaints.push(node.origin.complaint(message, "lanes, pins and auto.name share one space"));
             }
         }
     }

@@ -160,13 +160,17 @@ pub struct Mock {
     pub chunk_latency: Duration,
     /// Characters of one chunk.
     pub chunk_chars: usize,
-    /// Faults that it plays, one after the other; empty for none.
-    pub faults: Vec<MockFault>,
+    /// What goes wrong on purpose.
+    pub fault: MockFault,
+    /// It goes wrong on each request whose number is divisible by this.
+    pub fault_every: u64,
 }
 
 /// What the mock can do wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MockFault {
+    /// Nothing.
+    None,
     /// 429 with `retry-after`.
     RateLimited,
     /// 500.
@@ -191,7 +195,8 @@ pub enum MockFault {
 
 impl MockFault {
     /// All with the names used in configuration.
-    pub const NAMES: [(&'static str, Self); 10] = [
+    pub const NAMES: [(&'static str, Self); 11] = [
+        ("none", Self::None),
         ("rate_limited", Self::RateLimited),
         ("server_error", Self::ServerError),
         ("overloaded", Self::Overloaded),
@@ -205,5 +210,9 @@ impl MockFault {
     ];
 }
 
+#[cfg(test)]
+mod fault_tests;
+#[cfg(test)]
+mod price_tests;
 #[cfg(test)]
 mod tests;

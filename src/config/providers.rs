@@ -205,7 +205,7 @@ fn read_region(fields: &mut Fields<'_, '_>, place: &Place, base: Option<&BaseUrl
 
 fn read_endpoints(fields: &mut Fields<'_, '_>, place: &Place, base: Option<&BaseUrl>) -> Endpoints {
     let mut endpoints = Endpoints::default();
-    let Some((table, origin)) = fields.table("formats") else {
+    let Some((table, _)) = fields.table("formats") else {
         fields.complain("formats", "is missing", "such as formats.openai-chat = \"/chat/completions\"");
         return endpoints;
     };
@@ -216,9 +216,8 @@ fn read_endpoints(fields: &mut Fields<'_, '_>, place: &Place, base: Option<&Base
             fields.findings.complaints.push(node.origin.complaint(format!("unknown wire format {name}"), hint));
             continue;
         };
-        let spot = (node, origin, format!("{path}.{name}"));
-        let endpoint = read_endpoint(spot, place, base, fields.findings);
-        if let Some(endpoint) = endpoint {
+        let name = format!("{path}.{name}");
+        if let Some(endpoint) = read_endpoint(node, &name, place, base, fields.findings) {
             endpoints.insert(format, endpoint);
         }
     }
@@ -227,50 +226,62 @@ fn read_endpoints(fields: &mut Fields<'_, '_>, place: &Place, base: Option<&Base
 
 /// One entry of `formats`: a path below the base URL, or a table with more to say.
 fn read_endpoint(
-    (node, origin, name): (&Node, &Origin, String),
+    node: &Node,
+    name: &str,
     place: &Place,
     base: Option<&BaseUrl>,
     findings: &mut Findings,
 ) -> Option<Endpoint> {
-    let (path, stream_path, auth) = if let Value::Table(table) = &node.value {
-        let mut fields = Fields::new(table, &node.origin, name.as_str(), findings);
-        let root = fields.text("root_path");
-        let below = fields.text("path");
-        let stream = fields.text("stream_path");
-        let auth = fields.choice("auth", place.auth, &AuthKind::NAMES);
-        if root.is_some() == below.is_some() {
-            fields.complain("path", "needs either path or root_path", "path begins below base_url, root_path does not");
-        }
-        fields.finish();
-        let prefix = if root.is_some() { "" } else { base.map_or("", |base| base.path.as_str()) };
-        let path = root.or(below)?;
-        let stream = stream.unwrap_or_else(|| path.clone());
-        (format!("{prefix}{path}"), format!("{prefix}{stream}"), auth)
-    } else {
-        let Some(path) = as_text(&node.value) else {
-            findings.complaints.push(node.origin.complaint(format!("{name}: expected a path in quotes"), ""));
-            return None;
-        };
-        let path = format!("{}{path}", base.map_or("", |base| base.path.as_str()));
-        (path.clone(), path, place.auth)
-    };
-    for path in [&path, &stream_path] {
+    let paths = read_paths(node, name, place.auth, findings)?;
+    for path in [&paths.unary, &paths.stream] {
         if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic()) {
-            let origin = if node.origin.line == 0 { origin } else { &node.origin };
-            findings.complaints.push(origin.complaint(format!("{name}: \"{path}\" is no path"), "begin with a slash"));
+            let message = format!("{name}: \"{path}\" is no path");
+            findings.complaints.push(node.origin.complaint(message, "begin with a slash"));
             return None;
         }
     }
     let base = base?;
+    let prefix = if paths.is_below_base { base.path.as_str() } else { "" };
+    let whole = |path: &str| place.fill(&format!("{prefix}{path}")).ok();
     Some(Endpoint {
         host: base.host.as_str().into(),
         port: base.port,
         tls: base.tls,
         authority: base.authority().into(),
-        path: place.fill(&path).ok()?.into(),
-        stream_path: place.fill(&stream_path).ok()?.into(),
-        auth,
+        path: whole(&paths.unary)?.into(),
+        stream_path: whole(&paths.stream)?.into(),
+        auth: paths.auth,
     })
+}
+
+/// The paths of a format as they are written.
+struct Paths {
+    unary: String,
+    stream: String,
+    is_below_base: bool,
+    auth: AuthKind,
+}
+
+fn read_paths(node: &Node, name: &str, auth: AuthKind, findings: &mut Findings) -> Option<Paths> {
+    let Value::Table(table) = &node.value else {
+        let Some(path) = as_text(&node.value) else {
+            findings.complaints.push(node.origin.complaint(format!("{name}: expected a path in quotes"), ""));
+            return None;
+        };
+        return Some(Paths { unary: path.clone(), stream: path, is_below_base: true, auth });
+    };
+    let mut fields = Fields::new(table, &node.origin, name, findings);
+    let root = fields.text("root_path");
+    let below = fields.text("path");
+    let stream = fields.text("stream_path");
+    let auth = fields.choice("auth", auth, &AuthKind::NAMES);
+    if root.is_some() == below.is_some() {
+        fields.complain("path", "needs either path or root_path", "path begins below base_url, root_path does not");
+    }
+    fields.finish();
+    let is_below_base = root.is_none();
+    let unary = root.or(below)?;
+    Some(Paths { stream: stream.unwrap_or_else(|| unary.clone()), unary, is_below_base, auth })
 }
 
 /// A format by its name in configuration.

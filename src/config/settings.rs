@@ -39,6 +39,13 @@ pub(super) fn read(file: &Table, origin: &Origin, findings: &mut Findings) -> Co
     }
 }
 
+/// The names of all settings: what an empty file leaves to defaults.
+pub(super) fn names() -> Vec<String> {
+    let mut findings = Findings::default();
+    read(&Table::default(), &Origin { file: "".into(), line: 0 }, &mut findings);
+    findings.defaulted
+}
+
 fn section<T>(
     (table, origin, name): (&Table, &Origin, &str),
     findings: &mut Findings,
@@ -166,19 +173,7 @@ fn read_mock(fields: &mut Fields<'_, '_>) -> Mock {
         latency: fields.ms("latency_ms", 0, 0..=DAY_MS),
         chunk_latency: fields.ms("chunk_latency_ms", 0, 0..=DAY_MS),
         chunk_chars: fields.count("chunk_chars", 12, 1..=MIB),
-        faults: read_faults(fields),
+        fault: fields.choice("fault", MockFault::None, &MockFault::NAMES),
+        fault_every: u64::try_from(fields.count("fault_every", 1, 1..=MIB)).unwrap_or(1),
     }
-}
-
-fn read_faults(fields: &mut Fields<'_, '_>) -> Vec<MockFault> {
-    let mut faults = Vec::new();
-    for word in fields.texts("faults") {
-        if let Some((_, fault)) = MockFault::NAMES.iter().find(|(name, _)| *name == word) {
-            faults.push(*fault);
-            continue;
-        }
-        let all: Vec<_> = MockFault::NAMES.iter().map(|(name, _)| *name).collect();
-        fields.complain("faults", format!("\"{word}\" is no fault"), format!("some of: {}", all.join(", ")));
-    }
-    faults
 }

@@ -1,3 +1,5 @@
+//! The shipped files, overrides, and a table of faults.
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -7,11 +9,12 @@ use crate::base::complaint::Complaint;
 use crate::base::time::UnixMs;
 use crate::base::wire_format::WireFormat;
 use crate::catalog::provider::{AuthKind, StreamUsage};
-use crate::catalog::{ChainKind, Route, StandIn};
+use crate::catalog::{ChainKind, ModelKind, Route, StandIn, Target};
 
+const SPOKEN: [WireFormat; 2] = [WireFormat::OpenaiChat, WireFormat::AnthropicMessages];
 const NOVEMBER: UnixMs = UnixMs(1_795_392_000_000);
 
-fn shipped() -> Texts {
+pub(super) fn shipped() -> Texts {
     let file = |name: &str, text: &str| (format!("conf/{name}"), text.to_owned());
     Texts {
         settings: file("flux.toml", include_str!("../../conf/flux.toml")),
@@ -29,16 +32,17 @@ fn checked(pairs: &[(&str, &str)]) -> Checked {
     check(&shipped(), &environment(pairs)).unwrap_or_else(|complaints| panic!("{}", told(&complaints)))
 }
 
-fn refused(texts: &Texts, pairs: &[(&str, &str)]) -> Vec<Complaint> {
+pub(super) fn refused(texts: &Texts, pairs: &[(&str, &str)]) -> Vec<Complaint> {
     check(texts, &environment(pairs)).map(|_| ()).unwrap_err()
 }
 
-fn told(complaints: &[Complaint]) -> String {
-    complaints.iter().map(|complaint| format!("{complaint}\n")).collect()
+pub(super) fn told(complaints: &[Complaint]) -> String {
+    let lines: Vec<_> = complaints.iter().map(Complaint::to_string).collect();
+    lines.join("\n")
 }
 
 /// A small catalogue that is right: cases put their faults into it.
-fn small() -> Texts {
+pub(super) fn small() -> Texts {
     let file = |name: &str, text: &str| (name.to_owned(), text.to_owned());
     let price = "price = { as_of = \"2026-11-22\", rates = { input = \"1\", output = \"2\" } }";
     let model = |id: &str, canonical: &str| {
@@ -116,6 +120,9 @@ fn every_name_of_a_client_leads_somewhere() {
     assert_eq!(catalog.lane("flux-standard"), Some(catalog.default_lane()));
 }
 
+/// Variables, and the providers that they make live.
+type Live<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
+
 #[test]
 fn keys_make_providers_live() {
     let live = |pairs: &[(&str, &str)]| -> Vec<String> {
@@ -123,7 +130,7 @@ fn keys_make_providers_live() {
         let live = catalog.providers().iter().filter(|provider| provider.is_configured());
         live.map(|provider| provider.id.to_string()).collect()
     };
-    let cases: &[(&[(&str, &str)], &[&str])] = &[
+    let cases: &[Live<'_>] = &[
         (&[], &[]),
         (&[("OPENAI_API_KEY", "")], &[]),
         (&[("OPENAI_API_KEY", "sk-1"), ("GROQ_API_KEY", "gsk")], &["openai", "groq"]),
@@ -212,7 +219,8 @@ fn every_setting_can_be_overridden() {
         ("FLUX_PINS__FLUX_PINNED_GPT_6_LUNA", "azure-openai/gpt-6-luna"),
         ("FLUX_CLIENT_NAMES__GPT_4O", "flux-fast"),
         ("FLUX_AUTO__DEFAULT_LANE", "flux-fast"),
-        ("FLUX_CONFIG", "ours to ignore"),
+        ("FLUX_CONFIG", "not ours to judge"),
+        ("FLUX_SERVER_URL", "neither"),
         ("OTHER__THING", "x"),
     ]);
     assert_eq!(config.server.listen.to_string(), "[::]:80");
@@ -221,7 +229,7 @@ fn every_setting_can_be_overridden() {
     assert_eq!(config.limits.body_bytes_max, 1_048_576);
     assert_eq!(config.timeouts.total.as_secs(), 1000);
     assert_eq!((config.log.level, &config.log.requests), (log::LevelFilter::Debug, &RequestLog::Off));
-    assert_eq!(config.mock.faults, [MockFault::Cut, MockFault::Silent]);
+    assert_eq!(config.mock.fault, MockFault::Cut);
     assert_eq!(config.mock.mode, StandIn::Always);
     let chain = |name: &str| Arc::clone(catalog.chain(catalog.resolve(name).unwrap()).unwrap());
     let fast = chain("flux-fast");
@@ -248,7 +256,7 @@ fn bad_overrides_name_their_variable() {
         ("FLUX_LIMITS__ATTEMPTS_MAX", "0", "limits.attempts_max: 0 is out of range (hint: from 1 to 16)"),
         ("FLUX_LIMITS__ATTEMPTS_MAX", "-1", "limits.attempts_max: expected a whole number"),
         ("FLUX_LIMITS__ATTEMPTS_MAX", "six", "limits.attempts_max: expected a whole number"),
-        ("FLUX_MOCK__FAULTS", "boom", "mock.faults: \"boom\" is no fault"),
+        ("FLUX_MOCK__FAULT", "boom", "mock.fault: \"boom\" is none of its words"),
         ("FLUX_PROVIDERS__OPENIA__BASE_URL", "x", "unknown provider openia (hint: did you mean \"openai\"?)"),
         ("FLUX_PROVIDERS__OPENAI__BASE_URL", "http://api.openai.com/v1", "openai.base_url: is http:// to a public"),
         ("FLUX_PROVIDERS__OPENAI__BASE_URL", "http://0x7f.1", "openai.base_url: writes an IP address in a notation"),
@@ -273,185 +281,6 @@ fn bad_overrides_name_their_variable() {
         assert!(told.contains(message), "{variable}={text}: {told}");
         assert!(!told.contains("sk-"), "T-70: a key is printed: {told}");
     }
-}
-
-/// T-65: a bad file is refused with file, line and hint.
-#[test]
-fn faults_are_told_with_file_and_line() {
-    type Put = fn(&mut Texts) -> &mut String;
-    let settings: Put = |texts| &mut texts.settings.1;
-    let providers: Put = |texts| &mut texts.providers.1;
-    let models: Put = |texts| &mut texts.models.1;
-    let lanes: Put = |texts| &mut texts.lanes.1;
-    let price = "price = { as_of = \"2026-11-22\", rates = { input = \"1\", output = \"2\" } }";
-    let model = format!("[\"acme/x\"]\nmodel = \"m\"\ncanonical = \"x\"\nformats = [\"openai-chat\"]\n{price}\n");
-    let changed = |from: &str, to: &str| {
-        assert!(model.contains(from), "{from}");
-        model.replace(from, to)
-    };
-    let cases: Vec<(Put, String, &str)> = vec![
-        (settings, "[server]\nlistn = 1".into(), "flux.toml:2: unknown setting server.listn (hint: did you mean"),
-        (settings, "[sever]\nlisten = 1".into(), "flux.toml:1: unknown setting sever (hint: did you mean \"server\"?)"),
-        (settings, "[server]\n\nlisten = 8080".into(), "flux.toml:3: server.listen: expected a text in quotes, found"),
-        (settings, "[server]\nlisten = \"8080\"".into(), "flux.toml:2: server.listen: \"8080\" is no address"),
-        (settings, "[server]\nprivate_listen = \"0.0.0.0:1\"".into(), "flux.toml:2: server.private_listen: 0.0.0.0:1"),
-        (
-            settings,
-            "[server]\nprivate_listen = \"127.0.0.1:8080\"".into(),
-            "flux.toml:2: server.private_listen: is the same",
-        ),
-        (settings, "[server]\ntls_cert = \"c.pem\"".into(), "flux.toml:1: server.tls_key: is missing beside tls_cert"),
-        (settings, "[server]\ntls_key = \"k.pem\"".into(), "flux.toml:1: server.tls_cert: is missing beside tls_key"),
-        (settings, "[server]\ndata_dir = \"\"".into(), "flux.toml:2: server.data_dir: is empty"),
-        (settings, "[limits]\nbody_bytes_max = 0".into(), "flux.toml:2: limits.body_bytes_max: 0 is out of range"),
-        (settings, "[limits]\nbody_bytes_max = 1.5".into(), "flux.toml:2: limits.body_bytes_max: expected a whole"),
-        (
-            settings,
-            "[limits]\nbody_bytes_max = 99999999999999999999".into(),
-            "flux.toml:2: limits.body_bytes_max: expected",
-        ),
-        (settings, "[timeouts]\ntotal_ms = 0".into(), "flux.toml:2: timeouts.total_ms: 0 is out of range"),
-        (settings, "[timeouts]\ntotal_ms = 1".into(), "timeouts.connect_ms: is longer than timeouts.total_ms"),
-        (settings, "[ledger]\nsegment_bytes = 268435456".into(), "flux.toml:2: ledger.segment_bytes: 2 segments of"),
-        (
-            settings,
-            "[log]\nlevel = \"loud\"".into(),
-            "flux.toml:2: log.level: \"loud\" is none of its words (hint: one of:",
-        ),
-        (
-            settings,
-            "[mock]\nmode = true".into(),
-            "flux.toml:2: mock.mode: expected a text in quotes, found true or false",
-        ),
-        (settings, "[server\nlisten = 1".into(), "flux.toml:1: "),
-        (settings, "[log]\nlevel = \"info\"\nlevel = \"warn\"".into(), "flux.toml:3: duplicate key"),
-        (settings, "server = 1".into(), "flux.toml:1: server: expected a table, found a whole number"),
-        (providers, "auth = \"basic\"".into(), "providers.toml:5: acme.auth: \"basic\" is none of its words"),
-        (providers, "api_key = \"sk\"".into(), "providers.toml:5: acme.api_key: keys do not belong into files"),
-        (
-            providers,
-            "formats.openai-chta = \"/x\"".into(),
-            "providers.toml:5: unknown wire format openai-chta (hint: did",
-        ),
-        (providers, "formats.openai-images = \"x\"".into(), "providers.toml:5: acme.formats.openai-images: \"/v1x\""),
-        (providers, "headers = { a = \"b\\n\" }".into(), "providers.toml:5: acme.headers.a: not a usable text"),
-        (providers, "stream_usage = \"maybe\"".into(), "providers.toml:5: acme.stream_usage"),
-        (
-            providers,
-            "[b]\nbase_url = \"ftp://x\"\nformats.openai-chat = \"/x\"".into(),
-            "providers.toml:6: b.base_url: must begin",
-        ),
-        (providers, "[b]\nformats.openai-chat = \"/x\"".into(), "providers.toml:5: b.base_url: is missing"),
-        (providers, "[b]\nbase_url = \"https://b.example\"".into(), "providers.toml:5: b.formats: is missing"),
-        (
-            providers,
-            "[mock]\nbase_url = \"https://b.example\"".into(),
-            "providers.toml:5: the provider mock is built in",
-        ),
-        (
-            models,
-            "[\"acme/x\"]\nmodel = \"m\"\ncanonical = \"x\"\nformats = [\"openai-chat\"]".into(),
-            "models.toml:11: acme/x.price: is missing (hint: state rates, or say free = true)",
-        ),
-        (
-            models,
-            changed("output = \"2\"", ""),
-            "models.toml:15: acme/x.price.rates: a price for input or output is missing",
-        ),
-        (
-            models,
-            changed("output = \"2\"", "output = \"0\""),
-            "acme/x.price.rates: a price for input or output is missing",
-        ),
-        (
-            models,
-            changed("\"1\"", "\"1.1234567\""),
-            "models.toml:15: acme/x.price.rates.input: `1.1234567` has more than",
-        ),
-        (models, changed("\"1\"", "1"), "models.toml:15: acme/x.price.rates.input: expected a decimal in quotes"),
-        (models, changed("\"1\"", "1.5"), "models.toml:15: acme/x.price.rates.input: expected a decimal in quotes"),
-        (
-            models,
-            changed("acme/x", "acne/x"),
-            "models.toml:11: acne/x: unknown provider \"acne\" (hint: did you mean \"acme\"?)",
-        ),
-        (models, changed("openai-chat", "openai-chats"), "models.toml:14: acme/x.formats: unknown wire format"),
-        (
-            models,
-            changed("model =", "modle ="),
-            "models.toml:12: unknown setting acme/x.modle (hint: did you mean \"model\"?)",
-        ),
-        (
-            models,
-            format!("{model}context_tokens = 10\noutput_tokens_max = 11"),
-            "models.toml:17: acme/x.output_tokens_max: is larger",
-        ),
-        (models, format!("{model}retires = \"soon\""), "models.toml:16: acme/x.retires: \"soon\" is no date"),
-        (models, format!("{model}tokenizer_factor = \"40\""), "models.toml:16: acme/x.tokenizer_factor"),
-        (
-            models,
-            format!("{model}capabilities.tool = true"),
-            "models.toml:16: unknown setting acme/x.capabilities.tool (hint: did",
-        ),
-        (models, "[\"acme/one\"]\nmodel = \"m\"".into(), "models.toml:11: duplicate key"),
-        (
-            lanes,
-            "p2 = [\"acme/on\"]".into(),
-            "lanes.toml:7: pins.p2: unknown model \"acme/on\" (hint: did you mean \"acme/one\"?)",
-        ),
-        (lanes, "p2 = [\"acme/one\", \"acme/two\"]".into(), "lanes.toml:7: pins.p2: mixes the models one and two"),
-        (lanes, "p2 = [\"acme/one\", \"acme/one\"]".into(), "lanes.toml:7: pins.p2: acme/one is there twice"),
-        (lanes, "p2 = []".into(), "lanes.toml:7: pins.p2: is empty"),
-        (lanes, "p1 = [\"acme/two\"]".into(), "lanes.toml:7: duplicate key"),
-        (lanes, "fast = [\"acme/one\"]".into(), "lanes.toml:7: pins.fast: the name is taken"),
-        (lanes, "\"a b\" = [\"acme/one\"]".into(), "lanes.toml:7: \"a b\" cannot be a name"),
-        (
-            lanes,
-            "[client_names]\nx = \"p2\"".into(),
-            "lanes.toml:8: client_names.x: unknown alias \"p2\" (hint: did you mean",
-        ),
-        (lanes, "[client_names]\np1 = \"fast\"".into(), "lanes.toml:8: client_names.p1: the name is taken"),
-        (lanes, "[lanes.b]\ndefault = \"b\"".into(), "lanes.toml:8: lanes.b: the lanes lead in a circle: b -> b"),
-        (
-            lanes,
-            "[lanes.b]\ndefault = \"acme/one\"\nfallbacks = [\"c\"]\n[lanes.c]\ndefault = \"b\"".into(),
-            "lanes.toml:11: lanes.c: the lanes lead in a circle: b -> c -> b",
-        ),
-        (lanes, "[lanes.b]\nfallbacks = [\"acme/one\"]".into(), "lanes.toml:7: lanes.b.default: is missing"),
-        (lanes, "[lanes.b]\ndefault = \"acme/three\"".into(), "lanes.toml:8: lanes.b: unknown model \"acme/three\""),
-        (
-            lanes,
-            "[lanes.b]\ndefault = \"acme/one\"\nprice = { input = \"1\" }".into(),
-            "lanes.toml:9: lanes.b.price.input: a lane's",
-        ),
-        (
-            lanes,
-            "[lane.b]\ndefault = \"acme/one\"".into(),
-            "lanes.toml:7: unknown setting lane (hint: did you mean \"lanes\"?)",
-        ),
-    ];
-    assert!(check(&small(), &[]).is_ok(), "{}", told(&refused(&small(), &[])));
-    for (put, fault, expected) in cases {
-        let mut texts = small();
-        put(&mut texts).push_str(&fault);
-        let told = told(&check(&texts, &[]).map(|_| ()).expect_err(&fault));
-        assert!(told.lines().any(|line| line.starts_with(expected) || line.contains(expected)), "{fault}\n{told}");
-    }
-}
-
-#[test]
-fn all_faults_of_all_files_are_told_at_once() {
-    let mut texts = small();
-    texts.settings.1.push_str("[server]\nlisten = \"x\"\nthreads = \"many\"\n[limits\nkeys_max = 0\n");
-    texts.providers.1.push_str("auth = \"basic\"\n");
-    texts.models.1.push_str("[\"acme/x\"]\n");
-    texts.lanes.1.push_str("p2 = [\"acme/none\"]\n");
-    let complaints = refused(&texts, &[("FLUX_LOG__LEVEL", "loud")]);
-    for file in ["flux.toml", "providers.toml", "models.toml", "lanes.toml", "FLUX_LOG__LEVEL"] {
-        assert!(complaints.iter().any(|complaint| complaint.file == file), "{file}: {}", told(&complaints));
-    }
-    assert!(complaints.iter().filter(|complaint| complaint.file == "flux.toml").count() >= 3);
-    assert!(complaints.iter().all(|complaint| !complaint.message.contains('\n')));
 }
 
 #[test]
@@ -480,4 +309,63 @@ fn a_folder_is_loaded_and_its_changes_are_seen() {
     assert_eq!(loaded.fingerprint, fingerprint(folder.path()));
     std::fs::write(folder.path().join("flux.toml"), "[log]\nlevel = \"warn\"\n").unwrap();
     assert_ne!(loaded.fingerprint, fingerprint(folder.path()));
+}
+
+/// T-72 and the newcomer's first run: without a key the mock answers at real prices.
+#[test]
+fn the_mock_stands_in_while_no_provider_has_a_key() {
+    let address = "127.0.0.1:9999".parse().unwrap();
+    let secret = crate::base::secret::Secret::new("s");
+    let cases: [(&[(&str, &str)], bool); 4] = [
+        (&[], true),
+        (&[("OPENAI_API_KEY", "sk-1")], false),
+        (&[("OPENAI_API_KEY", "sk-1"), ("FLUX_MOCK__MODE", "on")], true),
+        (&[("FLUX_MOCK__MODE", "off")], false),
+    ];
+    for (pairs, stands_in) in cases {
+        let plain = checked(pairs).catalog;
+        assert_eq!(plain.has_stand_in(), stands_in, "{pairs:?}");
+        let catalog = plain.with_mock(address, &secret);
+        for (chain, before) in
+            catalog.lanes().iter().chain(catalog.pins()).zip(plain.lanes().iter().chain(plain.pins()))
+        {
+            let is_mock = |target: &Arc<Target>| &*target.provider.id == "mock";
+            assert!(chain.mock_targets.iter().all(is_mock), "{}", chain.name);
+            assert_eq!(chain.mock_targets.len(), before.targets.len());
+            assert_eq!(chain.targets.iter().all(is_mock), stands_in, "{}", chain.name);
+            let speaks = |target: &Arc<Target>| SPOKEN.iter().any(|format| target.takes_bytes_of(*format));
+            let is_routable = chain.is_routable(NOVEMBER, &SPOKEN);
+            assert!(!stands_in || is_routable == chain.targets.iter().any(speaks), "{}", chain.name);
+            let is_image = chain.targets.iter().all(|target| target.model.kind == ModelKind::Image);
+            assert!(!stands_in || is_routable != is_image, "{}", chain.name);
+            for (target, before) in chain.targets.iter().zip(&before.targets) {
+                assert_eq!(target.model, before.model);
+            }
+        }
+        let target = &catalog.lanes()[0].mock_targets[0];
+        let endpoint = target.provider.endpoint(WireFormat::AnthropicMessages).unwrap();
+        assert_eq!((&*endpoint.host, endpoint.port, endpoint.tls), ("127.0.0.1", 9999, false));
+        assert_eq!(&*endpoint.path, "/v1/messages");
+    }
+}
+
+#[test]
+fn what_no_client_can_reach_is_not_routable() {
+    let routable = |pairs: &[(&str, &str)]| -> Vec<String> {
+        let catalog = checked(pairs).catalog;
+        let chains = catalog.lanes().iter().chain(catalog.pins());
+        chains.filter(|chain| chain.is_routable(NOVEMBER, &SPOKEN)).map(|chain| chain.name.to_string()).collect()
+    };
+    assert_eq!(routable(&[]), Vec::<String>::new());
+    // The model stands in the path of Bedrock's own formats, so nothing can be passed on as it is.
+    assert_eq!(routable(&[("AWS_BEARER_TOKEN_BEDROCK", "k")]), Vec::<String>::new());
+    let expected = ["flux-fast", "flux-pinned-gpt-oss-120b", "flux-pinned-gpt-oss-20b", "flux-pinned-qwen-3-8-27b"];
+    assert_eq!(routable(&[("GROQ_API_KEY", "k")]), expected);
+}
+
+#[test]
+fn keys_are_never_printed() {
+    let catalog = checked(&[("OPENAI_API_KEY", "sk-very-secret")]).catalog;
+    assert!(catalog.providers().iter().any(|provider| provider.key.expose() == "sk-very-secret"));
+    assert!(!format!("{catalog:?}").contains("very-secret"));
 }

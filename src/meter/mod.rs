@@ -185,7 +185,7 @@ impl StreamMeter {
             let Some(end) = self.framer.frame_end(&bytes, run) else { break };
             match self.read(bytes.get(run..end).unwrap_or_default()) {
                 Verdict::Forward | Verdict::ForwardText(_) => run = end,
-                verdict => {
+                verdict @ (Verdict::Usage { .. } | Verdict::Drop | Verdict::Terminator | Verdict::Error(_)) => {
                     forward(bytes.split_to(run), out);
                     let frame = bytes.split_to(end - run);
                     emit(verdict, frame, out);
@@ -193,11 +193,12 @@ impl StreamMeter {
                 }
             }
         }
+        if run == bytes.len() {
+            return forward(bytes, out);
+        }
         let unfinished = bytes.split_off(run);
         forward(bytes, out);
-        if !unfinished.is_empty()
-            && let Some(overlong) = self.framer.keep(unfinished)
-        {
+        if let Some(overlong) = self.framer.keep(unfinished) {
             self.pass_unread(overlong, out);
         }
     }
@@ -332,5 +333,7 @@ fn pair(range: &Range<usize>) -> (usize, usize) {
     (range.start, range.end)
 }
 
+#[cfg(test)]
+mod corpus;
 #[cfg(test)]
 mod tests;

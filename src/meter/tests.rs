@@ -58,8 +58,10 @@ fn whole(format: WireFormat, asked: Asked, stream: &str) -> (StreamMeter, Pieces
 
 fn bytes_of(piece: &Piece) -> &Bytes {
     match piece {
-        Piece::Frames(bytes) | Piece::Terminator(bytes) => bytes,
-        Piece::UsageFrame { bytes, cost_at: _ } | Piece::ErrorEvent { bytes, kind: _ } => bytes,
+        Piece::Frames(bytes)
+        | Piece::Terminator(bytes)
+        | Piece::UsageFrame { bytes, cost_at: _ }
+        | Piece::ErrorEvent { bytes, kind: _ } => bytes,
     }
 }
 
@@ -96,9 +98,9 @@ fn the_cost_has_a_place_in_the_usage_the_client_asked_for() {
         let (meter, out) = whole(CHAT, ASKED, &stream);
         assert_eq!(joined(&out), stream, "{name}");
         assert_eq!(meter.usage(), Some(used(7, 3)), "{name}");
-        let place = out.iter().find_map(|piece| match piece {
-            Piece::UsageFrame { bytes, cost_at: Some(at) } => Some(&bytes[*at..]),
-            _ => None,
+        let place = out.iter().find_map(|piece| {
+            let Piece::UsageFrame { bytes, cost_at: Some(at) } = piece else { return None };
+            Some(&bytes[*at..])
         });
         assert!(place.unwrap().starts_with(b"\"prompt_tokens\""), "{name}");
         let (_, out) = whole(CHAT, NOT_ASKED, &stream);
@@ -200,9 +202,9 @@ fn failures_are_told_from_answers() {
         (ANTHROPIC, "data: {\"type\":\"error\",\"error\":{\"type\":\"api_error\"}}", Some(ErrorKind::Fault)),
     ] {
         let (_, out) = whole(format, NOT_ASKED, &stream(&[frame]));
-        let found = out.iter().find_map(|piece| match piece {
-            Piece::ErrorEvent { bytes: _, kind } => Some(*kind),
-            _ => None,
+        let found = out.iter().find_map(|piece| {
+            let Piece::ErrorEvent { bytes: _, kind } = piece else { return None };
+            Some(*kind)
         });
         assert_eq!(found, kind, "{frame}");
     }

@@ -1,6 +1,6 @@
 //! What is kept: charges in the journal and the ledger, keys in the database.
 //!
-//! Must not know requests, HTTP or prices. A charge is safe when [`Store::append`] returns; that it
+//! Must not know requests, HTTP or prices. A charge is safe when `Store::append` returns; that it
 //! reaches the ledger is the business of the threads started here. See ARCHITECTURE.md, "Durable
 //! before done".
 

@@ -141,7 +141,7 @@ fn compare_segment(
     report: &mut Report,
 ) -> Result<(), StoreError> {
     if is_last {
-        let sound_end = super::journal::read::torn_tail(&segment).map_err(StoreError::Journal)?;
+        let sound_end = super::journal::read::torn_tail(&segment, Position::default()).map_err(StoreError::Journal)?;
         let torn = sound_end.map_or(0, |end| segment.limit.saturating_sub(end));
         report.torn_bytes = report.torn_bytes.saturating_add(torn);
         segment.limit = segment.limit.saturating_sub(torn);

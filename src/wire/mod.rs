@@ -4,7 +4,9 @@
 
 pub mod head;
 pub mod leap;
+pub mod refusal;
 pub mod splice;
 pub mod sse;
+pub mod tail;
 pub mod text;
 pub mod usage;

@@ -100,9 +100,9 @@ impl Collector<'_> {
             while let Ok(Some(element)) = items.next_element() {
                 // Lists of plain texts: Responses and the image endpoint take them.
                 if self.byte(element.start) == Some(b'"') {
-                    self.string(&element)
+                    self.string(&element);
                 } else {
-                    self.search(&element, depth_left - 1)
+                    self.search(&element, depth_left - 1);
                 }
             }
             return;

@@ -37,4 +37,6 @@ mod private;
 #[cfg(test)]
 mod streams;
 #[cfg(test)]
+mod tidy;
+#[cfg(test)]
 mod tls;

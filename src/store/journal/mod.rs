@@ -84,7 +84,7 @@ impl Journal {
         let present = segments(dir)?;
         let last = present.last().copied();
         if let Some(last) = last {
-            drop_torn_tail(dir, last)?;
+            drop_torn_tail(dir, last, booked)?;
         }
         let mut closed = VecDeque::new();
         for number in present {
@@ -269,9 +269,9 @@ fn begin_segment(dir: &Path, number: u64) -> io::Result<File> {
 }
 
 /// Takes off what a crash has left half written at the very end: it was never acknowledged.
-fn drop_torn_tail(dir: &Path, last: u64) -> io::Result<()> {
+fn drop_torn_tail(dir: &Path, last: u64, booked: Position) -> io::Result<()> {
     let segment = Segment::open(dir, last)?;
-    let Some(sound_end) = read::torn_tail(&segment)? else { return Ok(()) };
+    let Some(sound_end) = read::torn_tail(&segment, booked)? else { return Ok(()) };
     let torn = segment.limit - sound_end;
     log::warn!(segment = last, torn, sound_end; "the journal's torn tail is dropped");
     OpenOptions::new().write(true).open(segment_path(dir, last))?.set_len(sound_end)

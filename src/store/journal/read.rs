@@ -95,7 +95,7 @@ pub(in crate::store) struct Cursor {
 impl Cursor {
     /// A cursor at a position.
     pub(in crate::store) fn at(position: Position) -> Self {
-        Self { position, ..Self::default() }
+        Self { position, sound_end: position.offset, ..Self::default() }
     }
 
     /// Reads records of `segment` until `charges` holds `max` of them; true when the segment's
@@ -187,12 +187,13 @@ impl Cursor {
     }
 }
 
-/// Where the last sound record of a segment ends, if bytes stand behind it.
+/// Where the last sound record of a segment ends, if bytes stand behind it. Looks from `from` on,
+/// if that is in the segment.
 ///
 /// # Errors
 /// When the file cannot be read.
-pub(in crate::store) fn torn_tail(segment: &Segment) -> io::Result<Option<u64>> {
-    let cursor = read_through(segment)?;
+pub(in crate::store) fn torn_tail(segment: &Segment, from: Position) -> io::Result<Option<u64>> {
+    let cursor = read_through(segment, from)?;
     Ok((cursor.sound_end < segment.limit).then_some(cursor.sound_end))
 }
 
@@ -201,12 +202,12 @@ pub(in crate::store) fn torn_tail(segment: &Segment) -> io::Result<Option<u64>> 
 /// # Errors
 /// When the file cannot be read.
 pub(in crate::store) fn is_damaged(dir: &Path, number: u64) -> io::Result<bool> {
-    Ok(read_through(&Segment::open(dir, number)?)?.damaged > 0)
+    Ok(read_through(&Segment::open(dir, number)?, Position::default())?.damaged > 0)
 }
 
-fn read_through(segment: &Segment) -> io::Result<Cursor> {
+fn read_through(segment: &Segment, from: Position) -> io::Result<Cursor> {
     const RECORDS_AT_ONCE: usize = 1_024;
-    let mut cursor = Cursor::default();
+    let mut cursor = Cursor::at(from);
     let mut charges = Vec::new();
     while !cursor.read(segment, &mut charges, RECORDS_AT_ONCE)? {
         charges.clear();

@@ -194,7 +194,8 @@ proptest::proptest! {
         let path = segment_path(dir.path(), 1);
         let mut bytes = std::fs::read(&path).unwrap();
         let record = bytes[SEGMENT_HEAD.len()..].to_vec();
-        bytes.extend(&record[..cut.min(record.len() - 1)]);
+        // Half of one at most: noise may happen to be the one byte that is missing.
+        bytes.extend(&record[..cut.min(record.len() / 2)]);
         bytes.extend(&noise);
         bytes.extend(&record);
         std::fs::write(&path, bytes).unwrap();

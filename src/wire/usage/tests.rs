@@ -13,9 +13,15 @@ fn written(usage: Usage, m5: u64, m30: u64, h1: u64, h12: u64) -> Usage {
     Usage { cache_write: CacheWrite { m5, m30, h1, h12 }, ..usage }
 }
 
+fn check_openai<const N: usize>(table: [(&str, &str, UsageQuirks, Usage); N]) {
+    for (name, json, quirks, expected) in table {
+        assert_eq!(openai_chat(json.as_bytes(), quirks), Some(expected), "{name}");
+    }
+}
+
 #[test]
 fn openai_and_the_compatible_hosts() {
-    for (name, json, quirks, expected) in [
+    check_openai([
         ("plain", r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":15}"#, PLAIN, usage(10, 0, 5, 0)),
         (
             "cached, written and reasoning inside",
@@ -46,6 +52,12 @@ fn openai_and_the_compatible_hosts() {
             PLAIN,
             usage(36, 64, 5, 0),
         ),
+    ]);
+}
+
+#[test]
+fn totals_and_quirks_tell_what_is_inside() {
+    check_openai([
         (
             "xAI: the total tells",
             r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":35,"completion_tokens_details":{"reasoning_tokens":20}}"#,
@@ -102,9 +114,7 @@ fn openai_and_the_compatible_hosts() {
             PLAIN,
             usage(10, 0, 0, 0),
         ),
-    ] {
-        assert_eq!(openai_chat(json.as_bytes(), quirks), Some(expected), "{name}");
-    }
+    ]);
     for json in ["", "null", "{}", "[]", r#"{"prompt_tokens":-1}"#, r#"{"prompt_tokens":2.5}"#, r#"{"prompt_tokens":"#]
     {
         assert_eq!(openai_chat(json.as_bytes(), PLAIN), None, "{json}");

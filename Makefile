@@ -1,0 +1,37 @@
+# Every command a newcomer or CI needs. `make help` lists them; the recipes only call cargo and scripts/.
+# CARGO_TARGET_DIR is respected. ARGS is handed on: make run ARGS='--config my-conf', make bench ARGS=--quick.
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test check fmt bench bench-instructions
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' Makefile
+
+run: build ## build a release and serve on 127.0.0.1:8080, with a mock provider until keys are in the environment
+	@exec "$(TARGET)/release/flux" serve $(ARGS)
+
+build: ## the release binary, target/release/flux
+	@scripts/bootstrap.sh build
+	cargo build --release --locked --bin flux
+
+test: ## everything that CI checks: format, lints, docs, tests, SDKs
+	@scripts/bootstrap.sh test
+	@scripts/test.sh $(ARGS)
+
+check: ## the quick half of `make test`: format and lints
+	@scripts/bootstrap.sh build
+	@scripts/test.sh fmt lint pure
+
+fmt: ## format the sources
+	cargo fmt
+
+bench: ## Flux beside a bare Pingora proxy and nginx (ARGS=--quick for a smoke)
+	@scripts/bootstrap.sh build
+	cargo bench --locked --bench gateway -- compare $(ARGS)
+
+bench-instructions: ## instructions per request; fails on a rise of 5 % (ARGS=--record rewrites the record)
+	@scripts/bootstrap.sh instructions
+	cargo bench --locked --bench gateway -- instructions $(ARGS)

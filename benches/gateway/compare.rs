@@ -1,0 +1,229 @@
+//! All works for all peers, turn about, in one run.
+//!
+//! Must not know how a peer is started or a table printed. The machine's speed drifts, so a figure counts only beside
+//! the bare proxy's of the same round.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use tokio::time::sleep;
+
+use crate::load::{Ask, Load, OpenStreams};
+use crate::peers::{Peer, Site};
+use crate::report::{Figure, Report};
+use crate::script::{Answers, Shape, body};
+
+const KB: usize = 1_000;
+/// For memory: streams whose events come so slowly that the load is no matter, long enough for all to be open.
+const SLOW_PACE_MS: u64 = 2_000;
+/// Files that are open beside two for each stream.
+const SPARE_FILES: usize = 200;
+/// Between two peers, so that what the one left behind is not the other's.
+const REST: Duration = Duration::from_millis(200);
+
+struct Options {
+    is_quick: bool,
+    rounds: usize,
+    flux: PathBuf,
+}
+
+impl Options {
+    fn parse(words: &[&str]) -> anyhow::Result<Self> {
+        const ROUNDS: usize = 3;
+        let mut options = Self { is_quick: false, rounds: ROUNDS, flux: default_flux() };
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            match *word {
+                "--quick" => (options.is_quick, options.rounds) = (true, 1),
+                "--rounds" => options.rounds = words.next().context("--rounds N")?.parse()?,
+                "--flux" => options.flux = words.next().context("--flux FILE")?.into(),
+                other => bail!("no option {other}"),
+            }
+        }
+        Ok(options)
+    }
+
+    fn window(&self, work: &Work) -> Duration {
+        const QUICK_MS: u64 = 300;
+        Duration::from_millis(if self.is_quick { QUICK_MS } else { work.window_ms })
+    }
+
+    fn open_streams(&self) -> [usize; 2] {
+        if self.is_quick { [50, 100] } else { [1_000, 5_000] }
+    }
+}
+
+/// The binary that cargo built along with this program.
+pub(crate) fn default_flux() -> PathBuf {
+    env!("CARGO_BIN_EXE_flux").into()
+}
+
+/// One way to load a server, and what is read off it.
+struct Work {
+    name: &'static str,
+    shape: Shape,
+    body_bytes: usize,
+    connections: usize,
+    /// Between two requests of a connection; without it each asks as fast as it can.
+    interval_ms: Option<u64>,
+    window_ms: u64,
+    figures: &'static [Figure],
+}
+
+fn works() -> Vec<Work> {
+    use Figure::{AddedP50, AddedP99, Cpu, FirstByte, Rate};
+    let mut works = Vec::new();
+    let names = [
+        (KB, ["1 KB, flat out", "1 KB, one connection", "1 KB, 1,000 a second"], 64),
+        (20 * KB, ["20 KB, flat out", "20 KB, one connection", "20 KB, 1,000 a second"], 64),
+        (200 * KB, ["200 KB, flat out", "200 KB, one connection", "200 KB, 200 a second"], 320),
+    ];
+    for (body_bytes, [flat_out, alone, paced], paced_interval_ms) in names {
+        let work = |name, connections, interval_ms, figures| {
+            let (shape, window_ms) = (Shape::Unary, 2_000);
+            Work { name, shape, body_bytes, connections, interval_ms, window_ms, figures }
+        };
+        works.push(work(flat_out, 64, None, &[Cpu, Rate]));
+        works.push(work(alone, 1, None, &[AddedP50, AddedP99]));
+        works.push(work(paced, 64, Some(paced_interval_ms), &[Cpu, AddedP50, AddedP99]));
+    }
+    let stream = |name, pace_ms, connections, interval_ms, window_ms, figures| Work {
+        name,
+        shape: Shape::Stream { pace_ms },
+        body_bytes: KB,
+        connections,
+        interval_ms,
+        window_ms,
+        figures,
+    };
+    works.push(stream("200 chunks, flat out", 0, 16, None, 2_000, &[Cpu, Rate, FirstByte]));
+    // Each takes 4 s and the next begins at once: the interval only spreads their starts evenly.
+    works.push(stream("200 chunks, 20 ms apart", 20, 200, Some(4_000), 4_000, &[Cpu, FirstByte]));
+    works
+}
+
+struct Run {
+    options: Options,
+    site: Site,
+    answers: Answers,
+    report: Report,
+}
+
+pub(crate) fn run(words: &[&str]) -> anyhow::Result<()> {
+    let options = Options::parse(words)?;
+    let site = Site::new(&options.flux)?;
+    let files_max = site.settle_in()?;
+    let mut run = Run { options, site, answers: Answers::new(), report: Report::default() };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mock = run.site.mock()?;
+        run.load_works(&mock).await?;
+        run.open_streams(files_max).await
+    })?;
+    println!("{}", run.report);
+    Ok(())
+}
+
+impl Run {
+    async fn load_works(&mut self, mock: &Peer) -> anyhow::Result<()> {
+        let mut peers = vec![self.site.bare(&[])?];
+        match self.site.nginx()? {
+            Some(nginx) => peers.push(nginx),
+            None => println!("nginx is not installed and left out"),
+        }
+        peers.push(self.site.flux(&[])?);
+        let works = works();
+        for round in 1..=self.options.rounds {
+            for work in &works {
+                eprintln!("round {round} of {}: {}", self.options.rounds, work.name);
+                self.measure(work, mock, &peers).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One window for each peer, and for the mock alone where latency is asked for.
+    async fn measure(&mut self, work: &Work, mock: &Peer, peers: &[Peer]) -> anyhow::Result<()> {
+        let text = body(work.shape, work.body_bytes);
+        let is_added = |figure: &Figure| matches!(figure, Figure::AddedP50 | Figure::AddedP99);
+        let direct = if work.figures.iter().any(is_added) {
+            let (latencies, _) = self.window(work, mock, &text).await.context("the mock alone")?;
+            latencies
+        } else {
+            [0.0; 2]
+        };
+        for peer in peers {
+            let ([p50, p99], sample) = self.window(work, peer, &text).await.with_context(|| peer.name)?;
+            for figure in work.figures {
+                let value = match figure {
+                    Figure::Cpu => sample.cpu_us,
+                    Figure::Rate => sample.rate,
+                    Figure::FirstByte => sample.first_byte_us,
+                    Figure::AddedP50 => p50 - direct[0],
+                    Figure::AddedP99 => p99 - direct[1],
+                    Figure::IdleMemory | Figure::StreamMemory => continue,
+                };
+                self.report.add(work.name, *figure, peer.name, value);
+            }
+        }
+        Ok(())
+    }
+
+    async fn window(&self, work: &Work, peer: &Peer, text: &str) -> anyhow::Result<([f64; 2], Sample)> {
+        const WARM_UP_MS: u64 = 300;
+        let ask = Ask::new(peer.address, &peer.key, text, self.answers.body_bytes(work.shape));
+        let interval = work.interval_ms.map(Duration::from_millis);
+        let mut load = Load::start(&ask, work.connections, interval);
+        sleep(Duration::from_millis(WARM_UP_MS.max(work.interval_ms.unwrap_or(0)))).await;
+        let cpu_before = peer.cpu_seconds()?;
+        load.start_recording();
+        sleep(self.options.window(work)).await;
+        let counted = load.stop_recording()?;
+        let cpu_seconds = peer.cpu_seconds()? - cpu_before;
+        load.end().await?;
+        sleep(REST).await;
+        let sample = Sample {
+            cpu_us: cpu_seconds * 1e6 / counted.answers,
+            rate: counted.answers / counted.seconds,
+            first_byte_us: counted.first_byte_us(0.5),
+        };
+        Ok(([counted.whole_us(0.5), counted.whole_us(0.99)], sample))
+    }
+
+    /// Memory of fresh servers: idle after one answer, and for each stream that is held open.
+    async fn open_streams(&mut self, files_max: usize) -> anyhow::Result<()> {
+        let shape = Shape::Stream { pace_ms: SLOW_PACE_MS };
+        let (unary, streamed) = (body(Shape::Unary, KB), body(shape, KB));
+        let unary_bytes = self.answers.body_bytes(Shape::Unary);
+        let stream_bytes = self.answers.body_bytes(shape);
+        let starts: [Start; 3] = [|site| site.bare(&[]).map(Some), Site::nginx, |site| site.flux(&[]).map(Some)];
+        for start in starts {
+            let Some(peer) = start(&self.site)? else { continue };
+            crate::load::ask_times(&Ask::new(peer.address, &peer.key, &unary, unary_bytes), 1).await?;
+            sleep(REST).await;
+            let idle_kib = peer.resident_kib()?;
+            self.report.add("idle", Figure::IdleMemory, peer.name, idle_kib / 1_024.0);
+            let mut open = OpenStreams::new(&Ask::new(peer.address, &peer.key, &streamed, stream_bytes));
+            for count in self.options.open_streams() {
+                let count = count.min(files_max.saturating_sub(SPARE_FILES) / 2);
+                eprintln!("{}: {count} open streams", peer.name);
+                open.open_up_to(count).await.with_context(|| peer.name)?;
+                sleep(Duration::from_millis(SLOW_PACE_MS)).await;
+                open.fail_if_ended()?;
+                let each_kib = (peer.resident_kib()? - idle_kib) / count as f64;
+                self.report.add(&format!("{count} open streams"), Figure::StreamMemory, peer.name, each_kib);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Starts a server, if it is installed.
+type Start = fn(&Site) -> anyhow::Result<Option<Peer>>;
+
+struct Sample {
+    cpu_us: f64,
+    rate: f64,
+    first_byte_us: f64,
+}

@@ -1,0 +1,178 @@
+//! `GET /v1/models` and `GET /v1/models/{id}`: what can be asked for, and what it costs.
+//!
+//! Must not list what cannot be routed: a name whose providers have no key is not shown.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::base::money::PicoUsd;
+use crate::base::refusal::{Refusal, RefusalKind};
+use crate::base::time::UnixMs;
+use crate::base::wire_format::WireFormat;
+use crate::catalog::{Catalog, Chain, ChainKind, Model, Target};
+use crate::exchange::route::Endpoint;
+use crate::exchange::snapshot::Snapshot;
+
+/// The names shown are Flux's own, so is the date: the day the list was first published.
+const AUTO_SINCE: UnixMs = UnixMs(1_795_305_600_000);
+
+/// The list, or one model, in the format of the client's SDK.
+///
+/// # Errors
+/// 404 for a name that leads nowhere.
+pub fn answer(endpoint: &Endpoint, snapshot: &Snapshot, format: WireFormat, at: UnixMs) -> Result<Bytes, Refusal> {
+    let catalog = &snapshot.catalog;
+    let is_anthropic = format == WireFormat::AnthropicMessages;
+    let body = if let Endpoint::Model(id) = endpoint {
+        let entry = entry_by_name(catalog, id, at).ok_or_else(|| not_listed(id))?;
+        if is_anthropic { entry.anthropic() } else { entry.openai() }
+    } else {
+        let entries = entries(catalog, at);
+        if is_anthropic { anthropic_list(&entries) } else { openai_list(&entries) }
+    };
+    Ok(Bytes::from(body.to_string()))
+}
+
+/// One listed name.
+struct Entry<'a> {
+    name: &'a str,
+    /// `None` for the router's own name.
+    chain: Option<&'a Chain>,
+    /// The first model that can be reached.
+    model: &'a Model,
+    /// When it is asked, for prices that change.
+    at: UnixMs,
+}
+
+fn entries(catalog: &Catalog, at: UnixMs) -> Vec<Entry<'_>> {
+    let chains = catalog.lanes().iter().chain(catalog.pins());
+    let listed: Vec<Entry<'_>> = chains.filter_map(|chain| entry(&chain.name, chain, at)).collect();
+    auto_entry(catalog, at).into_iter().chain(listed).collect()
+}
+
+fn entry<'a>(name: &'a str, chain: &'a Chain, at: UnixMs) -> Option<Entry<'a>> {
+    let target = chain.targets.iter().find(|target| target.is_live(at) && is_reachable(target))?;
+    Some(Entry { name, chain: Some(chain), model: &target.model, at })
+}
+
+/// Whether a client of any served format reaches it.
+fn is_reachable(target: &Target) -> bool {
+    const SERVED: [WireFormat; 2] = [WireFormat::OpenaiChat, WireFormat::AnthropicMessages];
+    SERVED.iter().any(|format| target.model.formats.contains(format) && target.takes_bytes_of(*format))
+}
+
+fn auto_entry(catalog: &Catalog, at: UnixMs) -> Option<Entry<'_>> {
+    let lane = catalog.lanes().iter().find_map(|lane| entry(&lane.name, lane, at))?;
+    Some(Entry { name: catalog.auto_name(), chain: None, model: lane.model, at })
+}
+
+fn entry_by_name<'a>(catalog: &'a Catalog, id: &'a str, at: UnixMs) -> Option<Entry<'a>> {
+    let route = catalog.resolve(id)?;
+    match catalog.chain(route) {
+        Some(chain) => entry(id, chain, at),
+        None => auto_entry(catalog, at),
+    }
+}
+
+fn not_listed(id: &str) -> Refusal {
+    const SHOWN_CHARS_MAX: usize = 80;
+    let shown: String = id.chars().take(SHOWN_CHARS_MAX).collect();
+    let message =
+        format!("the model \"{shown}\" does not exist or has no provider; GET /v1/models lists those that do");
+    Refusal::new(RefusalKind::ModelNotFound, message).with_param("model")
+}
+
+impl Entry<'_> {
+    fn since(&self) -> UnixMs {
+        if self.chain.is_none() || self.model.released.0 == 0 { AUTO_SINCE } else { self.model.released }
+    }
+
+    fn display_name(&self) -> &str {
+        self.chain.map_or("Flux auto", |chain| &chain.display_name)
+    }
+
+    fn openai(&self) -> Value {
+        let limits = &self.model.limits;
+        let input_tokens_max = limits.input_tokens_max.or(limits.context_tokens);
+        json!({
+            "id": self.name,
+            "object": "model",
+            "created": self.since().0 / 1000,
+            "owned_by": "flux",
+            "display_name": self.display_name(),
+            "max_input_tokens": input_tokens_max,
+            "max_output_tokens": limits.output_tokens_max,
+            "lane": self.chain.filter(|chain| chain.kind == ChainKind::Lane).map(|chain| &*chain.name),
+            "pricing": self.pricing(),
+        })
+    }
+
+    fn anthropic(&self) -> Value {
+        let created = i64::try_from(self.since().0).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+        let limits = &self.model.limits;
+        json!({
+            "type": "model",
+            "id": self.name,
+            "display_name": self.display_name(),
+            "created_at": created.map(|timestamp| timestamp.to_string()),
+            "max_input_tokens": limits.input_tokens_max.or(limits.context_tokens),
+            "max_tokens": limits.output_tokens_max,
+            "pricing": self.pricing(),
+        })
+    }
+
+    /// USD per million tokens, as decimal strings. The router's own price is that of the lane it chooses.
+    fn pricing(&self) -> Value {
+        let Some(chain) = self.chain else { return json!({ "currency": "USD", "unit": "1M tokens", "by": "lane" }) };
+        let (input, output, cache_read) = if let Some(rates) = &chain.rates {
+            (rates.input, rates.output, rates.cache_read)
+        } else {
+            let rates = self.model.price.rates(0, self.at, "");
+            (rates.input, rates.output, rates.cache_read)
+        };
+        json!({
+            "currency": "USD",
+            "unit": "1M tokens",
+            "input": per_million(input),
+            "output": per_million(output),
+            "cache_read": per_million(cache_read),
+        })
+    }
+}
+
+/// Pico-USD per token as USD per million tokens: the same digits, six of them decimals.
+fn per_million(price: PicoUsd) -> String {
+    const SCALE: u128 = 1_000_000;
+    let (whole, fraction) = (price.0 / SCALE, price.0 % SCALE);
+    if fraction == 0 {
+        return whole.to_string();
+    }
+    format!("{whole}.{}", format!("{fraction:06}").trim_end_matches('0'))
+}
+
+fn openai_list(entries: &[Entry<'_>]) -> Value {
+    json!({ "object": "list", "data": entries.iter().map(Entry::openai).collect::<Vec<_>>() })
+}
+
+fn anthropic_list(entries: &[Entry<'_>]) -> Value {
+    let (first, last) = (entries.first().map(|e| e.name), entries.last().map(|e| e.name));
+    json!({
+        "data": entries.iter().map(Entry::anthropic).collect::<Vec<_>>(),
+        "has_more": false,
+        "first_id": first,
+        "last_id": last,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prices_keep_their_digits() {
+        for (pico, text) in [(1_000_000, "1"), (131_250, "0.13125"), (0, "0"), (30_000_000, "30"), (6_000, "0.006")] {
+            assert_eq!(per_million(PicoUsd(pico)), text);
+        }
+    }
+}

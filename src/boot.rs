@@ -1,0 +1,325 @@
+//! Config → running server: builds, joins and starts everything, and stops it in order.
+//!
+//! The only place that knows all parts. Must not know what happens to a request.
+
+mod reload;
+mod signals;
+mod welcome;
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use pingora::listeners::TcpSocketOptions;
+use pingora::listeners::tls::TlsSettings;
+use pingora::server::configuration::ServerConf;
+use pingora::server::{RunArgs, Server, ShutdownWatch};
+use pingora::services::background::{BackgroundService, background_service};
+use pingora::services::listening::Service;
+
+use crate::api;
+use crate::api::private::Private;
+use crate::base::complaint::Complaint;
+use crate::base::secret::Secret;
+use crate::base::time::{Clock, SystemClock};
+use crate::base::wire_format::WireFormat;
+use crate::classify::rules::{self, RuleSet};
+use crate::config::{self, Config, MockFault};
+use crate::exchange::route::Endpoint;
+use crate::exchange::snapshot::Snapshot;
+use crate::metrics::Metrics;
+use crate::mock::serve::MockService;
+use crate::mock::{Fault, MockOptions};
+use crate::proxy::{App, Flux, Parts};
+use crate::request_log;
+use crate::store::{self, Store};
+
+/// The rules of the repository, used where an operator has no folder of their own.
+const BUILT_IN_RULES: &str = include_str!("../lua-free-rules/flux-auto.toml");
+
+/// Everything that a file says, checked.
+pub(crate) struct World {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) fingerprint: config::load::Fingerprint,
+}
+
+/// Reads config, catalogue and rules.
+///
+/// # Errors
+/// All complaints about all files at once.
+pub(crate) fn read_world(config_dir: &Path) -> Result<World, Vec<Complaint>> {
+    let environment: Vec<(String, String)> = std::env::vars().collect();
+    let loaded = config::load::load(config_dir, &environment);
+    let rules = read_rules(config_dir);
+    match (loaded, rules) {
+        (Ok(loaded), Ok(rules)) => {
+            let config::load::Loaded { config, catalog, fingerprint } = loaded;
+            Ok(World { snapshot: Snapshot { config, catalog, rules }, fingerprint })
+        }
+        (loaded, rules) => Err([loaded.err(), rules.err()].into_iter().flatten().flatten().collect()),
+    }
+}
+
+/// The rules stand beside the configuration folder, in `lua-free-rules/flux-auto.toml`.
+pub(crate) fn rules_path(config_dir: &Path) -> PathBuf {
+    config_dir.join("..").join("lua-free-rules").join("flux-auto.toml")
+}
+
+fn read_rules(config_dir: &Path) -> Result<RuleSet, Vec<Complaint>> {
+    let path = rules_path(config_dir);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => rules::parse(&text, "lua-free-rules/flux-auto.toml"),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => rules::parse(BUILT_IN_RULES, "built-in rules"),
+        Err(error) => Err(vec![Complaint {
+            file: path.display().to_string(),
+            line: 0,
+            message: format!("cannot be read: {error}"),
+            hint: "make it readable for the user that runs flux".to_owned(),
+        }]),
+    }
+}
+
+/// What `GET /v1/models` would answer with this configuration.
+///
+/// # Errors
+/// When the configuration is refused.
+pub(crate) fn list_models(config_dir: &Path) -> Result<serde_json::Value> {
+    let World { snapshot, .. } = read_world(config_dir).map_err(|complaints| refused(&complaints))?;
+    // The mock has no address here, and needs none to be listed.
+    let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+    let snapshot = reload::MockAddress { address: nowhere, secret: Secret::new("") }.put_into(snapshot);
+    let body = api::models::answer(&Endpoint::Models, &snapshot, WireFormat::OpenaiChat, SystemClock.unix_ms());
+    let body = body.map_err(|refusal| anyhow!("{}", refusal.message))?;
+    serde_json::from_slice(&body).context("the list is no JSON")
+}
+
+/// Runs the server until a signal ends it.
+///
+/// # Errors
+/// When the configuration is refused, the data folder cannot be used, or an address is taken.
+pub fn serve(config_dir: &Path) -> Result<()> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let World { snapshot, fingerprint } = read_world(config_dir).map_err(|complaints| refused(&complaints))?;
+    let config = snapshot.config.clone();
+    start_log(config.log.level);
+    let store = Store::start(store_settings(&config), Arc::clone(&clock)).context("the data folder cannot be used")?;
+    let store = Arc::new(store);
+    let first_keys = store.bootstrap("default").context("the first account cannot be made")?;
+
+    let mock_listener = TcpListener::bind("127.0.0.1:0").context("no port for the built-in mock provider")?;
+    let mock = reload::MockAddress { address: mock_listener.local_addr()?, secret: random_secret()? };
+    let snapshot = Arc::new(ArcSwap::from_pointee(mock.put_into(snapshot)));
+    let metrics = Arc::new(Metrics::new().context("metrics cannot be registered")?);
+    let (log, log_writer) = request_log::start(&config.log.requests, config.limits.log_queue_max)
+        .context("the request log cannot be opened")?;
+
+    let mut server = Server::new_with_opt_and_conf(None, server_conf(&config));
+    server.bootstrap();
+    let flux = Flux::new(Parts {
+        snapshot: Arc::clone(&snapshot),
+        store: Arc::clone(&store),
+        metrics: Arc::clone(&metrics),
+        log: log.clone(),
+        clock: Arc::clone(&clock),
+        seed: random_seed()?,
+    });
+    let proxy = pingora::proxy::http_proxy(&server.configuration, flux);
+    let app = App::new(proxy, Arc::clone(&snapshot), Arc::clone(&clock));
+
+    let public = Reserved::new(config.server.listen)?;
+    let private = Reserved::new(config.server.private_listen)?;
+    add_public(&mut server, app, &public, &config)?;
+    add_private(&mut server, Private::new(Arc::clone(&metrics), Arc::clone(&store), log, Arc::clone(&clock)), &private);
+    let mock_options = mock_options(&config.mock);
+    add_background(&mut server, "mock provider", MockTask::new(mock_options, mock.secret.clone(), mock_listener));
+    let reloader = reload::Reloader::new(
+        config_dir,
+        fingerprint,
+        Arc::clone(&snapshot),
+        mock,
+        (Arc::clone(&metrics), Arc::clone(&clock)),
+    );
+    add_background(&mut server, "reload", reloader);
+
+    let addresses = welcome::Addresses { listen: public.address, private_listen: private.address };
+    let welcome = welcome::start(addresses, &config, first_keys, snapshot.load().catalog.has_stand_in())?;
+    server.run(RunArgs {
+        shutdown_signal: Box::new(signals::Drain::new(Arc::clone(&metrics), config.timeouts.shutdown)),
+    });
+
+    welcome.join();
+    drop((public, private));
+    log_writer.stop();
+    store.stop();
+    Ok(())
+}
+
+fn refused(complaints: &[Complaint]) -> anyhow::Error {
+    let lines: Vec<String> = complaints.iter().map(ToString::to_string).collect();
+    anyhow!("the configuration is refused, {} complaint(s):\n  {}", lines.len(), lines.join("\n  "))
+}
+
+fn start_log(level: log::LevelFilter) {
+    // A second start in one process (tests) keeps the first logger.
+    let _ = env_logger::Builder::new()
+        .filter_level(level)
+        // Pingora tells each failed attempt; the request log has it already.
+        .filter_module("pingora", level.min(log::LevelFilter::Warn))
+        .parse_default_env()
+        .try_init();
+}
+
+fn store_settings(config: &Config) -> store::Settings {
+    let config::Ledger { journal_bytes_max, segment_bytes, batch_rows_max, sync, poll, keys_poll } =
+        config.ledger.clone();
+    store::Settings {
+        journal_bytes_max,
+        segment_bytes,
+        batch_rows_max,
+        sync_every: sync,
+        poll,
+        keys_poll,
+        keys_max: config.limits.keys_max,
+        unknown_keys_max: config.limits.unknown_keys_max,
+        ..store::Settings::new(&config.server.data_dir)
+    }
+}
+
+fn server_conf(config: &Config) -> ServerConf {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    ServerConf {
+        threads: if config.server.threads == 0 { cores } else { config.server.threads },
+        upstream_keepalive_pool_size: config.limits.upstream_pool_size,
+        // Each attempt may be repeated once on a fresh connection.
+        max_retries: config.limits.attempts_max.saturating_mul(2),
+        // Draining is over when the signal is handed to Pingora: see `signals`.
+        grace_period_seconds: Some(0),
+        graceful_shutdown_timeout_seconds: Some(1),
+        ..ServerConf::default()
+    }
+}
+
+fn add_public(server: &mut Server, app: App, at: &Reserved, config: &Config) -> Result<()> {
+    let mut service = Service::new("flux".to_owned(), app);
+    let address = at.address.to_string();
+    match &config.server.tls {
+        None => service.add_tcp_with_settings(&address, at.options()),
+        Some(tls) => {
+            let (cert, key) = (tls.cert.to_string_lossy(), tls.key.to_string_lossy());
+            let mut settings = TlsSettings::intermediate(&cert, &key).context("the TLS certificate cannot be used")?;
+            settings.enable_h2();
+            service.add_tls_with_settings(&address, Some(at.options()), settings);
+        }
+    }
+    server.add_service(service);
+    Ok(())
+}
+
+fn add_private(server: &mut Server, private: Private, at: &Reserved) {
+    let mut service = Service::new("flux private".to_owned(), private);
+    service.threads = Some(1);
+    service.add_tcp_with_settings(&at.address.to_string(), at.options());
+    server.add_service(service);
+}
+
+fn add_background<T: BackgroundService + Send + Sync + 'static>(server: &mut Server, name: &str, task: T) {
+    let mut service = background_service(name, task);
+    service.threads = Some(1);
+    server.add_service(service);
+}
+
+/// An address that is ours. For port 0 the kernel chooses a port, which stays reserved by a socket that
+/// never listens, until Pingora binds the same.
+struct Reserved {
+    address: SocketAddr,
+    placeholder: Option<socket2::Socket>,
+}
+
+impl Reserved {
+    fn new(wanted: SocketAddr) -> Result<Self> {
+        if wanted.port() != 0 {
+            // Found out now, with words, and not by a panic of the service's thread.
+            drop(TcpListener::bind(wanted).with_context(|| format!("{wanted} cannot be listened on"))?);
+            return Ok(Self { address: wanted, placeholder: None });
+        }
+        let socket = socket2::Socket::new(socket2::Domain::for_address(wanted), socket2::Type::STREAM, None)?;
+        socket.set_reuse_port(true)?;
+        socket.bind(&wanted.into())?;
+        let Some(address) = socket.local_addr()?.as_socket() else { bail!("{wanted} has no port") };
+        Ok(Self { address, placeholder: Some(socket) })
+    }
+
+    fn options(&self) -> TcpSocketOptions {
+        let mut options = TcpSocketOptions::default();
+        options.so_reuseport = self.placeholder.is_some().then_some(true);
+        options
+    }
+}
+
+/// The mock provider as a task of the server.
+struct MockTask {
+    service: Arc<MockService>,
+    listener: std::sync::Mutex<Option<TcpListener>>,
+}
+
+impl MockTask {
+    fn new(options: MockOptions, secret: Secret, listener: TcpListener) -> Self {
+        let service = Arc::new(MockService::new(options, secret));
+        Self { service, listener: std::sync::Mutex::new(Some(listener)) }
+    }
+}
+
+#[async_trait]
+impl BackgroundService for MockTask {
+    async fn start(&self, shutdown: ShutdownWatch) {
+        let listener = self.listener.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        let Some(listener) = listener else { return };
+        if let Err(error) = Arc::clone(&self.service).accept(listener, shutdown).await {
+            log::error!("the mock provider ended: {error}");
+        }
+    }
+}
+
+fn mock_options(mock: &config::Mock) -> MockOptions {
+    let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    MockOptions {
+        latency_ms: ms(mock.latency),
+        delay_ms: ms(mock.chunk_latency),
+        chunk_chars: mock.chunk_chars,
+        fault: mock_fault(mock.fault),
+        fault_every: mock.fault_every,
+        ..MockOptions::default()
+    }
+}
+
+fn mock_fault(fault: MockFault) -> Fault {
+    match fault {
+        MockFault::None => Fault::None,
+        MockFault::RateLimited => Fault::Status(429),
+        MockFault::ServerError => Fault::Status(500),
+        MockFault::Overloaded => Fault::Status(529),
+        MockFault::BadRequest => Fault::Status(400),
+        MockFault::Closed => Fault::Reset,
+        MockFault::Cut => Fault::CutBody,
+        MockFault::ErrorFirst => Fault::ErrorFirstEvent,
+        MockFault::ErrorLater => Fault::ErrorMidStream,
+        MockFault::NoUsage => Fault::NoUsage,
+        MockFault::Silent => Fault::Hang,
+    }
+}
+
+fn random_secret() -> Result<Secret> {
+    let mut bytes = [0_u8; 16];
+    getrandom::fill(&mut bytes).map_err(|error| anyhow!("no randomness: {error}"))?;
+    Ok(Secret::new(format!("mock-{:032x}", u128::from_le_bytes(bytes))))
+}
+
+fn random_seed() -> Result<u128> {
+    let mut bytes = [0_u8; 16];
+    getrandom::fill(&mut bytes).map_err(|error| anyhow!("no randomness: {error}"))?;
+    Ok(u128::from_le_bytes(bytes))
+}

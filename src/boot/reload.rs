@@ -1,0 +1,125 @@
+//! New files, same process: on SIGHUP, and when a file of the configuration changes.
+//!
+//! Must not let a bad file in: the old snapshot stays, and every complaint is logged.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use pingora::server::ShutdownWatch;
+use pingora::services::background::BackgroundService;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::World;
+use crate::base::secret::Secret;
+use crate::base::time::Clock;
+use crate::config::load::Fingerprint;
+use crate::exchange::snapshot::Snapshot;
+use crate::metrics::Metrics;
+
+/// How often the files are looked at.
+const POLL: Duration = Duration::from_millis(500);
+
+/// Where the built-in mock provider listens.
+pub(super) struct MockAddress {
+    pub(super) address: SocketAddr,
+    pub(super) secret: Secret,
+}
+
+impl MockAddress {
+    pub(super) fn put_into(&self, snapshot: Snapshot) -> Snapshot {
+        let Snapshot { config, catalog, rules } = snapshot;
+        Snapshot { config, catalog: catalog.with_mock(self.address, &self.secret), rules }
+    }
+}
+
+/// What the files looked like when they were last read.
+#[derive(PartialEq)]
+struct Seen {
+    config: Fingerprint,
+    rules: Option<SystemTime>,
+}
+
+/// The task that watches the files.
+pub(super) struct Reloader {
+    config_dir: PathBuf,
+    seen: Mutex<Seen>,
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    mock: MockAddress,
+    metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Reloader {
+    pub(super) fn new(
+        config_dir: &Path,
+        config: Fingerprint,
+        snapshot: Arc<ArcSwap<Snapshot>>,
+        mock: MockAddress,
+        (metrics, clock): (Arc<Metrics>, Arc<dyn Clock>),
+    ) -> Self {
+        metrics.config_reloaded(clock.unix_ms().0 / 1000);
+        let seen = Seen { config, rules: rules_stamp(config_dir) };
+        Self { config_dir: config_dir.to_owned(), seen: Mutex::new(seen), snapshot, mock, metrics, clock }
+    }
+
+    /// Notes what the files look like now; `true` when that is new.
+    fn has_changed(&self) -> bool {
+        let now =
+            Seen { config: crate::config::load::fingerprint(&self.config_dir), rules: rules_stamp(&self.config_dir) };
+        // Guards a value that one task compares and replaces; there is no atomic of its size.
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = *seen != now;
+        *seen = now;
+        is_new
+    }
+
+    fn reload(&self) {
+        match super::read_world(&self.config_dir) {
+            Ok(World { snapshot, .. }) => {
+                if snapshot.config.server != self.snapshot.load().config.server {
+                    log::warn!("[server] has changed, which takes effect at the next start");
+                }
+                self.snapshot.store(Arc::new(self.mock.put_into(snapshot)));
+                self.metrics.config_reloaded(self.clock.unix_ms().0 / 1000);
+                log::info!("configuration reloaded");
+            }
+            Err(complaints) => {
+                self.metrics.config_refused();
+                for complaint in &complaints {
+                    log::warn!("configuration refused, the old one stays: {complaint}");
+                }
+            }
+        }
+    }
+}
+
+fn rules_stamp(config_dir: &Path) -> Option<SystemTime> {
+    std::fs::metadata(super::rules_path(config_dir)).and_then(|metadata| metadata.modified()).ok()
+}
+
+#[async_trait]
+impl BackgroundService for Reloader {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        let Ok(mut hangup) = signal(SignalKind::hangup()) else {
+            log::error!("SIGHUP cannot be watched; files are still looked at");
+            return;
+        };
+        let mut ticks = tokio::time::interval(POLL);
+        loop {
+            tokio::select! {
+                _ = hangup.recv() => {
+                    self.has_changed();
+                    self.reload();
+                }
+                _ = ticks.tick() => if self.has_changed() {
+                    self.reload();
+                },
+                _ = shutdown.changed() => return,
+            }
+        }
+    }
+}

@@ -1,0 +1,367 @@
+//! What the rules may ask of a request: numbers and yes-or-no, taken from its bytes.
+//!
+//! Must not know lanes or rules, keeps no text, and never fails: a body that is no request has features of nothing.
+//! The cost is a leap over the messages plus a look at `TEXT_BYTES_MAX` of text, however long the request is.
+
+use smallvec::SmallVec;
+
+use super::{image_intent, signs, walk};
+use crate::base::wire_format::WireFormat;
+
+/// Bytes of text that are looked at.
+pub const TEXT_BYTES_MAX: usize = 8 * 1024;
+/// Of these, how many belong to the last words of the user; longer ones are looked at head and tail.
+const LAST_USER_BYTES_MAX: usize = 6 * 1024;
+/// How much of a tools list is searched for an image tool.
+const TOOLS_SEARCHED_MAX: usize = 4 * 1024;
+/// Bytes of text that a token is taken for.
+const BYTES_PER_TOKEN: u64 = 4;
+/// Tokens that an image is taken for.
+const TOKENS_PER_IMAGE: u64 = 1_000;
+/// Tokens that a file is taken for where only its address is known.
+const TOKENS_PER_FILE: u64 = 2_000;
+
+/// How hard the client wants the model to think.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Effort {
+    /// Not at all.
+    None,
+    /// As little as the model can.
+    Minimal,
+    /// Little.
+    Low,
+    /// The usual.
+    Medium,
+    /// Much.
+    High,
+    /// More.
+    Xhigh,
+    /// As much as the model can.
+    Max,
+}
+
+impl Effort {
+    /// All, from least to most.
+    pub const ALL: [Self; 7] = [Self::None, Self::Minimal, Self::Low, Self::Medium, Self::High, Self::Xhigh, Self::Max];
+
+    /// The word used in requests and rules.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Minimal => "minimal",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Xhigh => "xhigh",
+            Self::Max => "max",
+        }
+    }
+
+    /// The effort of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|effort| effort.name() == name)
+    }
+}
+
+/// The parts of a request that features are taken from: raw JSON values, as they stand in the body.
+#[derive(Clone, Copy, Debug)]
+pub struct FeatureInput<'a> {
+    /// The client's wire format.
+    pub format: WireFormat,
+    /// `messages`, or `input` of Responses.
+    pub messages: &'a [u8],
+    /// `system` or `instructions`.
+    pub system: Option<&'a [u8]>,
+    /// `tools`.
+    pub tools: Option<&'a [u8]>,
+    /// `reasoning_effort`, or the object that holds an `effort`: `reasoning`, `output_config`.
+    pub reasoning_effort: Option<&'a [u8]>,
+    /// `thinking`.
+    pub thinking: Option<&'a [u8]>,
+    /// `response_format`, `text` or `output_config`.
+    pub response_format: Option<&'a [u8]>,
+    /// `modalities`.
+    pub modalities: Option<&'a [u8]>,
+    /// The client's limit on output.
+    pub max_tokens: Option<u64>,
+    /// Length of the whole body.
+    pub body_bytes: usize,
+}
+
+/// Facts about a request. Text is counted as it stands in the body, escapes included.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each one a feature of the rules")]
+pub struct Features {
+    /// Length of the whole body.
+    pub body_bytes: u64,
+    /// Bytes of text of all turns and the system prompt, without images, files and tools.
+    pub text_bytes: u64,
+    /// Tokens of the prompt, by bytes: text and tools at 4, images at 1,000 tokens, files at least 2,000.
+    pub prompt_tokens_estimate: u64,
+    /// Bytes of the system prompt.
+    pub system_bytes: u64,
+    /// Bytes of the last words of the user.
+    pub last_user_bytes: u64,
+    /// Messages of any role but system.
+    pub messages: u64,
+    /// Turns of the user that hold words.
+    pub turns: u64,
+    /// Whether tools are offered.
+    pub has_tools: bool,
+    /// How many tools are offered.
+    pub tool_count: u64,
+    /// Whether the last message is the result of a tool.
+    pub in_tool_loop: bool,
+    /// Whether an image is in the prompt.
+    pub has_image_input: bool,
+    /// Whether a file or document is in the prompt.
+    pub has_file_input: bool,
+    /// Whether a picture is asked for.
+    pub wants_image_output: bool,
+    /// Fences of code blocks in the words of the user.
+    pub code_fences: u64,
+    /// Signs of program text in the words of the user.
+    pub code_signs: u64,
+    /// Signs of mathematics in the words of the user.
+    pub math_signs: u64,
+    /// Words that ask for thought: prove, derive, optimise, …
+    pub hard_words: u64,
+    /// Question marks in the words of the user.
+    pub question_count: u64,
+    /// Whether the answer has to follow a JSON Schema.
+    pub has_json_schema: bool,
+    /// What the client asked for.
+    pub reasoning_effort: Option<Effort>,
+    /// Whether the client switched thinking on.
+    pub thinking_enabled: bool,
+    /// The client's limit on output, 0 where there is none.
+    pub max_tokens: u64,
+}
+
+/// Reads the features of a request.
+pub fn extract(input: &FeatureInput<'_>) -> Features {
+    let mut talk = Talk::default();
+    talk.read(input);
+    let sample = talk.sample();
+    let seen = signs::count(&sample.text);
+    let last_user = sample.text.get(..sample.last_user_end).unwrap_or_default();
+    let tools = input.tools.unwrap_or_default();
+    let mut tool_count = 0;
+    walk::elements(tools, |_| tool_count += 1);
+    let system_bytes = content_bytes(input.system.unwrap_or_default()) + talk.system_bytes;
+    let text_bytes = talk.text_bytes + system_bytes;
+    let tool_bytes = if tool_count == 0 { 0 } else { wide(tools.len()) };
+    let prompt_tokens_estimate = (text_bytes + talk.tool_bytes + talk.file_bytes + tool_bytes)
+        .div_ceil(BYTES_PER_TOKEN)
+        + talk.images * TOKENS_PER_IMAGE
+        + talk.files * TOKENS_PER_FILE;
+    Features {
+        body_bytes: wide(input.body_bytes),
+        text_bytes,
+        prompt_tokens_estimate,
+        system_bytes,
+        last_user_bytes: talk.last_user.iter().map(|piece| wide(piece.len())).sum(),
+        messages: talk.messages,
+        turns: talk.turns,
+        has_tools: tool_count > 0,
+        tool_count,
+        in_tool_loop: talk.ends_in_tool_result,
+        has_image_input: talk.images > 0,
+        has_file_input: talk.files > 0,
+        wants_image_output: asks_for_image_part(input) || image_intent::is_in(last_user),
+        code_fences: seen.code_fences,
+        code_signs: seen.code,
+        math_signs: seen.math,
+        hard_words: seen.hard,
+        question_count: seen.questions,
+        has_json_schema: input.response_format.is_some_and(is_json_schema),
+        reasoning_effort: input.reasoning_effort.and_then(effort),
+        thinking_enabled: input.thinking.is_some_and(is_thinking),
+        max_tokens: input.max_tokens.unwrap_or(0),
+    }
+}
+
+/// What a walk over the messages leaves: counts, and where the user's words stand.
+#[derive(Default)]
+struct Talk<'a> {
+    last_user: SmallVec<[&'a [u8]; 4]>,
+    previous_user: SmallVec<[&'a [u8]; 4]>,
+    text_bytes: u64,
+    system_bytes: u64,
+    tool_bytes: u64,
+    file_bytes: u64,
+    images: u64,
+    files: u64,
+    messages: u64,
+    turns: u64,
+    ends_in_tool_result: bool,
+}
+
+/// The text that is looked at, and where the last words of the user end in it.
+struct Sample {
+    text: String,
+    last_user_end: usize,
+}
+
+/// Who speaks, as far as it matters here.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Speaker {
+    User,
+    System,
+    Tool,
+    Other,
+}
+
+impl<'a> Talk<'a> {
+    fn read(&mut self, input: &FeatureInput<'a>) {
+        if let Some(prompt) = walk::string(input.messages) {
+            self.messages = 1;
+            self.hear(Speaker::User, SmallVec::from_slice(&[prompt]));
+            return;
+        }
+        walk::elements(input.messages, |message| self.message(message));
+    }
+
+    fn message(&mut self, message: &'a [u8]) {
+        let (mut speaker, mut content) = (Speaker::Other, None);
+        let mut call_bytes = 0;
+        walk::members(message, |name, value| match name {
+            b"role" => speaker = speaker_of(value),
+            b"type" if walk::string(value) == Some(b"function_call_output") => speaker = Speaker::Tool,
+            b"content" | b"output" => content = Some(value),
+            b"tool_calls" | b"arguments" | b"function_call" => call_bytes += wide(value.len()),
+            _ => {}
+        });
+        self.tool_bytes += call_bytes;
+        self.messages += u64::from(speaker != Speaker::System);
+        self.ends_in_tool_result = speaker == Speaker::Tool;
+        let content = content.unwrap_or_default();
+        let mut pieces = SmallVec::new();
+        match walk::string(content) {
+            Some(text) => pieces.push(text),
+            None => walk::elements(content, |part| self.part(part, &mut pieces)),
+        }
+        self.hear(speaker, pieces);
+    }
+
+    fn part(&mut self, part: &'a [u8], pieces: &mut SmallVec<[&'a [u8]; 4]>) {
+        let (mut kind, mut text) = (&b""[..], None);
+        walk::members(part, |name, value| match name {
+            b"type" => kind = walk::string(value).unwrap_or_default(),
+            b"text" => text = walk::string(value),
+            _ => {}
+        });
+        match kind {
+            b"image_url" | b"image" | b"input_image" => self.images += 1,
+            b"file" | b"document" | b"input_file" => {
+                self.files += 1;
+                self.file_bytes += wide(part.len());
+            }
+            b"tool_result" => {
+                self.ends_in_tool_result = true;
+                self.tool_bytes += wide(part.len());
+            }
+            b"tool_use" | b"thinking" => self.tool_bytes += wide(part.len()),
+            _ => pieces.extend(text),
+        }
+    }
+
+    fn hear(&mut self, speaker: Speaker, pieces: SmallVec<[&'a [u8]; 4]>) {
+        let bytes: u64 = pieces.iter().map(|piece| wide(piece.len())).sum();
+        match speaker {
+            Speaker::System => self.system_bytes += bytes,
+            Speaker::Tool => self.tool_bytes += bytes,
+            Speaker::Other => self.text_bytes += bytes,
+            Speaker::User => {
+                self.text_bytes += bytes;
+                if bytes > 0 {
+                    self.turns += 1;
+                    self.previous_user = std::mem::replace(&mut self.last_user, pieces);
+                }
+            }
+        }
+    }
+
+    /// The last words of the user, then the words before those.
+    fn sample(&self) -> Sample {
+        let mut text = String::with_capacity(1024);
+        take(&self.last_user, LAST_USER_BYTES_MAX, &mut text);
+        let last_user_end = text.len();
+        take(&self.previous_user, TEXT_BYTES_MAX - LAST_USER_BYTES_MAX, &mut text);
+        Sample { text, last_user_end }
+    }
+}
+
+/// Appends at most `bytes_max` of each list of pieces: head and tail of what is longer.
+fn take(pieces: &[&[u8]], bytes_max: usize, text: &mut String) {
+    let mut left = bytes_max;
+    for piece in pieces {
+        if left == 0 {
+            return;
+        }
+        if piece.len() <= left {
+            walk::unescape(piece, text);
+            left -= piece.len();
+        } else {
+            let tail = left / 3;
+            walk::unescape(piece.get(..left - tail).unwrap_or_default(), text);
+            text.push('\n');
+            walk::unescape(piece.get(piece.len() - tail..).unwrap_or_default(), text);
+            left = 0;
+        }
+        text.push('\n');
+    }
+}
+
+fn speaker_of(role: &[u8]) -> Speaker {
+    match walk::string(role).unwrap_or_default() {
+        b"user" => Speaker::User,
+        b"system" | b"developer" => Speaker::System,
+        b"tool" | b"function" => Speaker::Tool,
+        _ => Speaker::Other,
+    }
+}
+
+/// Bytes of a content that is a string or a list of text blocks.
+fn content_bytes(content: &[u8]) -> u64 {
+    if let Some(text) = walk::string(content) {
+        return wide(text.len());
+    }
+    let mut bytes = 0;
+    walk::elements(content, |part| {
+        bytes += walk::member(part, b"text").and_then(walk::string).map_or(0, |text| wide(text.len()));
+    });
+    bytes
+}
+
+/// Whether the request says outright that an image shall come back.
+fn asks_for_image_part(input: &FeatureInput<'_>) -> bool {
+    let mut asked = false;
+    walk::elements(input.modalities.unwrap_or_default(), |kind| asked |= kind == br#""image""#);
+    let is_responses = input.format == WireFormat::OpenaiResponses;
+    let tools = input.tools.filter(|_| is_responses).unwrap_or_default();
+    let searched = tools.get(..tools.len().min(TOOLS_SEARCHED_MAX)).unwrap_or_default();
+    asked || memchr::memmem::find(searched, br#""image_generation""#).is_some()
+}
+
+fn is_json_schema(response_format: &[u8]) -> bool {
+    let of_type = |object| walk::member(object, b"type").and_then(walk::string) == Some(b"json_schema");
+    of_type(response_format) || walk::member(response_format, b"format").is_some_and(of_type)
+}
+
+fn effort(value: &[u8]) -> Option<Effort> {
+    let word = walk::string(value).or_else(|| walk::string(walk::member(value, b"effort")?))?;
+    Effort::named(std::str::from_utf8(word).ok()?)
+}
+
+fn is_thinking(thinking: &[u8]) -> bool {
+    matches!(walk::member(thinking, b"type").and_then(walk::string), Some(b"enabled" | b"adaptive"))
+}
+
+fn wide(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+#[path = "features_tests.rs"]
+mod tests;

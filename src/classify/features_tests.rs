@@ -1,0 +1,153 @@
+//! Features of whole requests, and the lanes that the shipped rules give them.
+
+use std::fmt::Write as _;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::*;
+use crate::classify::rules::{self, RuleSet};
+
+#[derive(Deserialize)]
+struct Body<'a> {
+    #[serde(borrow)]
+    messages: &'a RawValue,
+    #[serde(borrow)]
+    system: Option<&'a RawValue>,
+    #[serde(borrow)]
+    tools: Option<&'a RawValue>,
+    #[serde(borrow)]
+    reasoning_effort: Option<&'a RawValue>,
+    #[serde(borrow)]
+    thinking: Option<&'a RawValue>,
+    #[serde(borrow)]
+    response_format: Option<&'a RawValue>,
+    #[serde(borrow)]
+    modalities: Option<&'a RawValue>,
+    max_tokens: Option<u64>,
+}
+
+fn features(body: &str) -> Features {
+    fn bytes(value: Option<&RawValue>) -> Option<&[u8]> {
+        value.map(|value| value.get().as_bytes())
+    }
+    let read: Body<'_> = serde_json::from_str(body).unwrap();
+    extract(&FeatureInput {
+        format: WireFormat::OpenaiChat,
+        messages: read.messages.get().as_bytes(),
+        system: bytes(read.system),
+        tools: bytes(read.tools),
+        reasoning_effort: bytes(read.reasoning_effort),
+        thinking: bytes(read.thinking),
+        response_format: bytes(read.response_format),
+        modalities: bytes(read.modalities),
+        max_tokens: read.max_tokens,
+        body_bytes: body.len(),
+    })
+}
+
+fn shipped() -> RuleSet {
+    rules::parse(include_str!("../../lua-free-rules/flux-auto.toml"), "flux-auto.toml").unwrap()
+}
+
+#[test]
+fn a_talk_is_counted() {
+    let seen = features(
+        r#"{"messages":[{"role":"system","content":"Be kind."},{"role":"user","content":"hi"},
+        {"role":"assistant","content":"hello"},
+        {"role":"user","content":[{"type":"text","text":"what is it?"},
+          {"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}]}],"max_tokens":50}"#,
+    );
+    assert_eq!((seen.messages, seen.turns, seen.system_bytes, seen.last_user_bytes), (3, 2, 8, 11));
+    assert_eq!(seen.text_bytes, 8 + 2 + 5 + 11);
+    assert!(seen.has_image_input && !seen.in_tool_loop && !seen.has_tools);
+    assert_eq!((seen.question_count, seen.max_tokens), (1, 50));
+    assert_eq!(seen.prompt_tokens_estimate, 1_000 + 26_u64.div_ceil(4));
+}
+
+#[test]
+fn tools_and_their_results_are_seen() {
+    let chat = features(
+        r#"{"tools":[{"type":"function"},{"type":"function"}],"messages":[{"role":"user","content":"go"},
+        {"role":"assistant","content":null,"tool_calls":[{"id":"x"}]},{"role":"tool","content":"done"}]}"#,
+    );
+    assert!(chat.in_tool_loop && chat.tool_count == 2 && chat.turns == 1);
+    let anthropic = features(
+        r#"{"system":[{"type":"text","text":"abc"}],"messages":[{"role":"user","content":"go"},
+        {"role":"user","content":[{"type":"tool_result","tool_use_id":"x","content":"ok"}]}]}"#,
+    );
+    assert!(anthropic.in_tool_loop && anthropic.system_bytes == 3 && anthropic.last_user_bytes == 2);
+    let after = features(r#"{"messages":[{"role":"tool","content":"done"},{"role":"user","content":"thanks"}]}"#);
+    assert!(!after.in_tool_loop);
+}
+
+#[test]
+fn switches_are_read() {
+    let seen = features(
+        r#"{"messages":[],"reasoning_effort":"high","thinking":{"type":"enabled","budget_tokens":9},
+        "response_format":{"type":"json_schema","json_schema":{}},"modalities":["text","image"]}"#,
+    );
+    assert_eq!(seen.reasoning_effort, Some(Effort::High));
+    assert!(seen.thinking_enabled && seen.has_json_schema && seen.wants_image_output);
+    let seen = features(
+        r#"{"messages":"draw","reasoning_effort":{"effort":"low"},"thinking":{"type":"disabled"},
+        "response_format":{"format":{"type":"json_schema"}}}"#,
+    );
+    assert_eq!(seen.reasoning_effort, Some(Effort::Low));
+    assert!(!seen.thinking_enabled && seen.has_json_schema && seen.turns == 1);
+    assert_eq!(features(r#"{"messages":[],"reasoning_effort":null}"#).reasoning_effort, None);
+}
+
+#[test]
+fn what_is_broken_gives_features_all_the_same() {
+    let whole = r#"[{"role":"user","content":[{"type":"text","text":"draw \u00e9\ud83d"}]},{"role":"tool"}]"#;
+    for cut in 0..=whole.len() {
+        let input = FeatureInput {
+            format: WireFormat::OpenaiResponses,
+            messages: &whole.as_bytes()[..cut],
+            system: Some(&whole.as_bytes()[cut..]),
+            tools: Some(b"[{"),
+            reasoning_effort: Some(b"\""),
+            thinking: Some(b"{"),
+            response_format: Some(b"7"),
+            modalities: Some(b"[,]"),
+            max_tokens: None,
+            body_bytes: usize::MAX,
+        };
+        extract(&input);
+    }
+}
+
+#[test]
+fn a_long_text_is_looked_at_head_and_tail() {
+    let filler = "word ".repeat(40_000);
+    let body = format!(r#"{{"messages":[{{"role":"user","content":"Prove it. {filler} theorem"}}]}}"#);
+    let seen = features(&body);
+    assert_eq!((seen.hard_words, seen.math_signs), (1, 1));
+    assert!(seen.prompt_tokens_estimate > 50_000);
+    let longer = features(&body.replace("word", "longer"));
+    assert_eq!(shipped().decide(&longer).rule, "long-context");
+}
+
+/// Own prompts with the lane that the shipped rules should give them.
+#[test]
+fn the_shipped_rules_route_the_sample() {
+    #[derive(Deserialize)]
+    struct Case<'a> {
+        lane: String,
+        #[serde(borrow)]
+        request: &'a RawValue,
+    }
+    let set = shipped();
+    let mut wrong = String::new();
+    let sample = include_str!("../../tests/golden/classify.jsonl");
+    for line in sample.lines() {
+        let case: Case<'_> = serde_json::from_str(line).unwrap();
+        let decision = set.decide(&features(case.request.get()));
+        if **decision.lane != *case.lane {
+            let _ = writeln!(wrong, "{} by {}: {line}", decision.lane, decision.rule);
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+    assert!(sample.lines().count() >= 40);
+}

@@ -1,0 +1,227 @@
+//! The rules of `flux-auto`: a TOML file, checked as a whole, compiled to a flat list of comparisons of numbers.
+//!
+//! Must not know the request: it sees `Features` only. The language of the file is documented in the file that is
+//! shipped, `lua-free-rules/flux-auto.toml`, and a test holds it to this table.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::features::{Effort, Features};
+use crate::base::complaint::Complaint;
+
+mod parse;
+
+pub use parse::parse;
+
+/// Lanes that a rule may name.
+pub const LANES: [&str; 4] = ["flux-fast", "flux-standard", "flux-reasoning", "flux-image"];
+/// Most rules in a file.
+pub const RULES_MAX: usize = 256;
+/// Most conditions of one rule.
+pub const CONDITIONS_MAX: usize = 32;
+
+/// Rules that were checked. Immutable; a new file makes a new set.
+#[derive(Clone, Debug)]
+pub struct RuleSet {
+    /// In the order in which they are asked.
+    rules: Box<[Rule]>,
+    /// The conditions of all rules, one after the other.
+    conditions: Box<[Condition]>,
+    default_lane: Arc<str>,
+}
+
+/// Where a request goes, and by which rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision<'r> {
+    /// The lane.
+    pub lane: &'r Arc<str>,
+    /// The name of the rule, `default` where none holds.
+    pub rule: &'r str,
+}
+
+#[derive(Clone, Debug)]
+struct Rule {
+    name: Arc<str>,
+    lane: Arc<str>,
+    /// All of these must hold.
+    all: Range<usize>,
+    /// And one of these, where there are any.
+    any: Range<usize>,
+}
+
+/// One comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Condition {
+    feature: Feature,
+    operator: Operator,
+    /// The number compared with; for `in` a set of bits.
+    value: u64,
+}
+
+/// What stands between a feature and a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Operator {
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+    In,
+}
+
+const OPERATORS: [(&str, Operator); 7] = [
+    ("==", Operator::Equal),
+    ("!=", Operator::NotEqual),
+    ("<", Operator::Less),
+    ("<=", Operator::LessOrEqual),
+    (">", Operator::Greater),
+    (">=", Operator::GreaterOrEqual),
+    ("in", Operator::In),
+];
+
+/// What kind of values a feature has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Number,
+    Flag,
+    Effort,
+}
+
+/// A feature by its place in `FEATURES`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Feature {
+    BodyBytes,
+    TextBytes,
+    PromptTokensEstimate,
+    SystemBytes,
+    LastUserBytes,
+    Messages,
+    Turns,
+    HasTools,
+    ToolCount,
+    InToolLoop,
+    HasImageInput,
+    HasFileInput,
+    WantsImageOutput,
+    CodeFences,
+    CodeSigns,
+    MathSigns,
+    HardWords,
+    QuestionCount,
+    HasJsonSchema,
+    ReasoningEffort,
+    ThinkingEnabled,
+    MaxTokens,
+}
+
+const FEATURES: [(&str, Feature, Kind); 22] = [
+    ("body_bytes", Feature::BodyBytes, Kind::Number),
+    ("text_bytes", Feature::TextBytes, Kind::Number),
+    ("prompt_tokens_estimate", Feature::PromptTokensEstimate, Kind::Number),
+    ("system_bytes", Feature::SystemBytes, Kind::Number),
+    ("last_user_bytes", Feature::LastUserBytes, Kind::Number),
+    ("messages", Feature::Messages, Kind::Number),
+    ("turns", Feature::Turns, Kind::Number),
+    ("has_tools", Feature::HasTools, Kind::Flag),
+    ("tool_count", Feature::ToolCount, Kind::Number),
+    ("in_tool_loop", Feature::InToolLoop, Kind::Flag),
+    ("has_image_input", Feature::HasImageInput, Kind::Flag),
+    ("has_file_input", Feature::HasFileInput, Kind::Flag),
+    ("wants_image_output", Feature::WantsImageOutput, Kind::Flag),
+    ("code_fences", Feature::CodeFences, Kind::Number),
+    ("code_signs", Feature::CodeSigns, Kind::Number),
+    ("math_signs", Feature::MathSigns, Kind::Number),
+    ("hard_words", Feature::HardWords, Kind::Number),
+    ("question_count", Feature::QuestionCount, Kind::Number),
+    ("has_json_schema", Feature::HasJsonSchema, Kind::Flag),
+    ("reasoning_effort", Feature::ReasoningEffort, Kind::Effort),
+    ("thinking_enabled", Feature::ThinkingEnabled, Kind::Flag),
+    ("max_tokens", Feature::MaxTokens, Kind::Number),
+];
+
+/// The word for an effort that the client did not give; below all others.
+const EFFORT_UNSET: &str = "unset";
+
+fn effort_rank(effort: Option<Effort>) -> u64 {
+    match effort {
+        None => 0,
+        Some(Effort::None) => 1,
+        Some(Effort::Minimal) => 2,
+        Some(Effort::Low) => 3,
+        Some(Effort::Medium) => 4,
+        Some(Effort::High) => 5,
+        Some(Effort::Xhigh) => 6,
+        Some(Effort::Max) => 7,
+    }
+}
+
+fn value_of(feature: Feature, features: &Features) -> u64 {
+    match feature {
+        Feature::BodyBytes => features.body_bytes,
+        Feature::TextBytes => features.text_bytes,
+        Feature::PromptTokensEstimate => features.prompt_tokens_estimate,
+        Feature::SystemBytes => features.system_bytes,
+        Feature::LastUserBytes => features.last_user_bytes,
+        Feature::Messages => features.messages,
+        Feature::Turns => features.turns,
+        Feature::HasTools => u64::from(features.has_tools),
+        Feature::ToolCount => features.tool_count,
+        Feature::InToolLoop => u64::from(features.in_tool_loop),
+        Feature::HasImageInput => u64::from(features.has_image_input),
+        Feature::HasFileInput => u64::from(features.has_file_input),
+        Feature::WantsImageOutput => u64::from(features.wants_image_output),
+        Feature::CodeFences => features.code_fences,
+        Feature::CodeSigns => features.code_signs,
+        Feature::MathSigns => features.math_signs,
+        Feature::HardWords => features.hard_words,
+        Feature::QuestionCount => features.question_count,
+        Feature::HasJsonSchema => u64::from(features.has_json_schema),
+        Feature::ReasoningEffort => effort_rank(features.reasoning_effort),
+        Feature::ThinkingEnabled => u64::from(features.thinking_enabled),
+        Feature::MaxTokens => features.max_tokens,
+    }
+}
+
+impl Condition {
+    fn holds(&self, features: &Features) -> bool {
+        let seen = value_of(self.feature, features);
+        match self.operator {
+            Operator::Equal => seen == self.value,
+            Operator::NotEqual => seen != self.value,
+            Operator::Less => seen < self.value,
+            Operator::LessOrEqual => seen <= self.value,
+            Operator::Greater => seen > self.value,
+            Operator::GreaterOrEqual => seen >= self.value,
+            Operator::In => seen < u64::from(u64::BITS) && self.value >> seen & 1 == 1,
+        }
+    }
+}
+
+impl RuleSet {
+    /// The lane of the first rule that holds, else the default.
+    pub fn decide(&self, features: &Features) -> Decision<'_> {
+        let group = |range: &Range<usize>| self.conditions.get(range.clone()).unwrap_or_default();
+        let holds = |rule: &&Rule| {
+            group(&rule.all).iter().all(|condition| condition.holds(features))
+                && (rule.any.is_empty() || group(&rule.any).iter().any(|condition| condition.holds(features)))
+        };
+        match self.rules.iter().find(holds) {
+            Some(rule) => Decision { lane: &rule.lane, rule: &rule.name },
+            None => Decision { lane: &self.default_lane, rule: "default" },
+        }
+    }
+
+    /// The lanes that can come out, so that they can be checked against the catalogue.
+    pub fn lanes(&self) -> impl Iterator<Item = &str> {
+        self.rules.iter().map(|rule| rule.lane.as_ref()).chain([self.default_lane.as_ref()])
+    }
+
+    /// The names of the rules in the order in which they are asked.
+    pub fn rule_names(&self) -> impl Iterator<Item = &str> {
+        self.rules.iter().map(|rule| rule.name.as_ref())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+//! The command line: arguments in, text out, an exit code back.
+//!
+//! Must not know how anything is done: each command calls what does it and prints what came of it.
+//! Exit codes: 0 done, 1 failed, 2 not understood.
+
+mod keys;
+mod reconcile;
+mod server;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Everything went as asked.
+const DONE: u8 = 0;
+/// It did not, and the error output says why.
+const FAILED: u8 = 1;
+
+/// LLM gateway and smart router: one address for every provider, metered to the token.
+#[derive(Debug, Parser)]
+#[command(name = "flux", version, arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(after_help = "Exit codes: 0 done, 1 failed, 2 arguments not understood.")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway
+    Serve(server::Serve),
+    /// Check configuration and rules, with file, line and hint for every fault
+    Check(server::Check),
+    /// List what clients can ask for with the provider keys that are set
+    Models(server::Models),
+    /// Make, list and revoke keys, also while the server runs
+    #[command(subcommand, arg_required_else_help = true)]
+    Keys(keys::Command),
+    /// Prove that journal, ledger and balances agree; repairs nothing
+    Reconcile(reconcile::Arguments),
+}
+
+/// Where the data is.
+#[derive(Args, Debug)]
+struct DataDir {
+    /// Data folder of the server
+    #[arg(long = "data-dir", env = "FLUX_SERVER__DATA_DIR", default_value = "data", value_name = "DIR")]
+    path: PathBuf,
+}
+
+/// How a command prints.
+#[derive(Args, Debug)]
+struct Form {
+    /// Print JSON, for scripts
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs one command and returns the exit code. `out` and `err` are handed in unlocked by `main`:
+/// a server logs to the same places from its threads.
+pub fn run(arguments: impl IntoIterator<Item = OsString>, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
+    let outcome = match Arguments::try_parse_from(arguments) {
+        Ok(Arguments { command }) => execute(command, out),
+        Err(refused) => {
+            let text = refused.render();
+            let printed = if refused.use_stderr() { write!(err, "{text}") } else { write!(out, "{text}") };
+            let code = u8::try_from(refused.exit_code()).unwrap_or(FAILED);
+            printed.map(|()| code).map_err(anyhow::Error::from)
+        }
+    };
+    outcome.unwrap_or_else(|error| {
+        if is_closed_pipe(&error) {
+            return DONE;
+        }
+        // If even this cannot be written there is nobody left to tell.
+        let _ = writeln!(err, "flux: {error:#}");
+        FAILED
+    })
+}
+
+fn execute(command: Command, out: &mut dyn Write) -> anyhow::Result<u8> {
+    match command {
+        Command::Serve(serve) => server::serve(&serve),
+        Command::Check(check) => server::check(&check, out),
+        Command::Models(models) => server::models(&models, out),
+        Command::Keys(command) => keys::run(command, out),
+        Command::Reconcile(arguments) => reconcile::run(&arguments, out),
+    }
+}
+
+/// `flux keys list | head`: whoever reads has seen enough.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Prints a value as JSON and ends the line.
+fn print_json(out: &mut dyn Write, value: &serde_json::Value) -> anyhow::Result<()> {
+    writeln!(out, "{value:#}")?;
+    Ok(())
+}

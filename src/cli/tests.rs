@@ -1,0 +1,117 @@
+//! The command line as a caller sees it: text, JSON, exit codes.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::run;
+
+/// Exit code, standard output, standard error.
+fn flux(data_dir: &Path, arguments: &str) -> (u8, String, String) {
+    let words = std::iter::once("flux").chain(arguments.split_whitespace()).map(OsString::from);
+    let folder = [OsString::from("--data-dir"), data_dir.into()];
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let code = run(words.chain(folder), &mut out, &mut err);
+    (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+}
+
+fn json(data_dir: &Path, arguments: &str) -> Value {
+    let (code, out, err) = flux(data_dir, arguments);
+    assert_eq!((code, err.as_str()), (0, ""), "{arguments}: {out}");
+    serde_json::from_str(&out).unwrap()
+}
+
+#[test]
+fn a_key_is_made_listed_and_revoked() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = json(dir.path(), "keys create --name ci --expires-in-days 30 --account team --json");
+    let raw = made["key"].as_str().unwrap();
+    assert!(raw.starts_with("sk-flux-") && !raw.starts_with("sk-flux-test-"), "{raw}");
+    assert_eq!(
+        (&made["id"], &made["name"], &made["kind"], &made["account"]),
+        (&1.into(), &"ci".into(), &"live".into(), &"team".into())
+    );
+    let test = json(dir.path(), "keys create --test --json");
+    assert!(test["key"].as_str().unwrap().starts_with("sk-flux-test-"));
+    assert_eq!(
+        (&test["kind"], &test["account"], &test["expires_at"]),
+        (&"test".into(), &"default".into(), &Value::Null)
+    );
+
+    let (code, listed, _) = flux(dir.path(), "keys list");
+    assert_eq!(code, 0);
+    assert_eq!(listed.lines().count(), 3, "{listed}");
+    assert!(listed.contains(&raw[..16]) && !listed.contains(&raw[..17]), "{listed}");
+    let column = listed.lines().next().unwrap().find("KIND").unwrap();
+    assert!(listed.lines().nth(1).unwrap().chars().skip(column).collect::<String>().starts_with("live"), "{listed}");
+
+    let revoked = json(dir.path(), &format!("keys revoke {} --json", &raw[..16]));
+    assert_eq!((&revoked["id"], &revoked["state"], &revoked["key"]), (&1.into(), &"revoked".into(), &Value::Null));
+    let (code, said, _) = flux(dir.path(), "keys revoke 2");
+    assert!(code == 0 && said.starts_with("key 2 (sk-flux-test-"), "{said}");
+    let states: Vec<_> =
+        json(dir.path(), "keys list --json").as_array().unwrap().iter().map(|k| k["state"].clone()).collect();
+    assert_eq!(states, ["revoked", "revoked"]);
+}
+
+#[test]
+fn people_are_shown_the_key_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let (code, out, err) = flux(dir.path(), "keys create --name laptop");
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.starts_with("sk-flux-") && out.contains("name     laptop"), "{out}");
+}
+
+#[test]
+fn an_empty_ledger_adds_up_and_a_forged_balance_does_not() {
+    let dir = tempfile::tempdir().unwrap();
+    json(dir.path(), "keys create --json");
+    let (code, out, _) = flux(dir.path(), "reconcile");
+    assert!(code == 0 && out.contains("The books add up."), "{out}");
+    assert_eq!(json(dir.path(), "reconcile --json")["ok"], true);
+    let database = rusqlite::Connection::open(dir.path().join("flux.db")).unwrap();
+    database.execute_batch("UPDATE accounts SET balance_nano = 1000000").unwrap();
+    let (code, out, err) = flux(dir.path(), "reconcile");
+    assert_eq!((code, err.as_str()), (1, ""));
+    assert!(out.contains("0.001") && out.contains("differs") && out.contains("DO NOT"), "{out}");
+    let (code, out, _) = flux(dir.path(), "reconcile --json");
+    assert_eq!((code, &serde_json::from_str::<Value>(&out).unwrap()["ok"]), (1, &false.into()));
+}
+
+#[test]
+fn failures_are_1_and_wrong_usage_is_2() {
+    let dir = tempfile::tempdir().unwrap();
+    for (arguments, expected, says) in [
+        ("keys list", 1, "there is no database"),
+        ("keys revoke 1", 1, "there is no database"),
+        ("reconcile", 1, "there is no database"),
+        ("nonsense", 2, "nonsense"),
+        ("keys", 2, "Usage"),
+        ("keys create --expires-in-days 0", 2, "0"),
+        ("keys revoke", 2, "ID|PREFIX"),
+    ] {
+        let (code, out, err) = flux(dir.path(), arguments);
+        assert_eq!((code, out.as_str()), (expected, ""), "{arguments}: {err}");
+        assert!(err.contains(says), "{arguments}: {err}");
+    }
+    assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none(), "a mistyped folder is not filled");
+    json(dir.path(), "keys create --json");
+    let (code, _, err) = flux(dir.path(), "keys revoke 99");
+    assert_eq!((code, err.as_str()), (1, "flux: there is no key \"99\"\n"));
+}
+
+#[test]
+fn help_is_printed_and_is_no_failure() {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    assert_eq!(run(["flux", "keys", "create", "--help"].map(OsString::from), &mut out, &mut err), 0);
+    let out = String::from_utf8(out).unwrap();
+    assert!(out.contains("--expires-in-days") && out.contains("FLUX_SERVER__DATA_DIR"), "{out}");
+    assert!(err.is_empty());
+}
+
+#[test]
+fn arguments_are_well_formed() {
+    use clap::CommandFactory;
+    super::Arguments::command().debug_assert();
+}

@@ -1,0 +1,403 @@
+//! The provider's answer as it comes in: what is held, what goes on, when it is complete.
+//!
+//! Must not write to a socket: it says what may be sent. Until the first `Flow::Send` nothing has
+//! gone out, so a failure may still be answered by another attempt.
+
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+
+use super::Exchange;
+use super::close::Settlement;
+use super::retry::{Failure, StatusVerdict, judge_status};
+use crate::base::outcome::{Charge, Ending};
+use crate::base::refusal::Refusal;
+use crate::base::usage::Usage;
+use crate::meter::{Asked, Piece, Pieces, StreamBounds, StreamMeter};
+use crate::translate;
+use crate::wire;
+
+/// A provider's error answer longer than this is cut: only its error object is of use.
+const ERROR_BYTES_MAX: usize = 64 << 10;
+/// Of an answer too large to be held, the end is kept: that is where usage stands.
+const TAIL_BYTES: usize = 64 << 10;
+
+/// Where the current attempt's answer stands.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// No head yet.
+    Awaiting,
+    /// A JSON answer, held until it is whole.
+    Whole { held: BytesMut, as_stream: bool },
+    /// A JSON answer too large to be held: it streams on, its end is kept for the meter.
+    Oversize { tail: BytesMut },
+    /// A stream; `is_open` once content has gone out.
+    Events { meter: Box<StreamMeter>, held: BytesMut, is_open: bool },
+    /// The provider refused the request; its error object is being read.
+    Rejected { status: u16, held: BytesMut },
+    /// All has been sent.
+    Complete,
+}
+
+/// What may be sent now.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// Nothing yet.
+    Hold,
+    /// These bytes; with the first of them the head goes out.
+    Send(Bytes),
+}
+
+/// Why the answer does not go on.
+#[derive(Debug)]
+pub enum Stop {
+    /// The attempt failed; another may follow if nothing was sent.
+    Failed(Failure),
+    /// The client gets this refusal.
+    Refused(Box<Refusal>),
+    /// The charge could not be kept: the answer must not be completed.
+    Unsettled,
+}
+
+/// Keeps a charge durably; `false` when it could not be kept.
+pub type Keep<'a> = &'a dyn Fn(&Charge) -> bool;
+
+/// What the shell says about a provider's head.
+#[derive(Clone, Copy, Debug)]
+pub struct ProviderHead {
+    /// HTTP status.
+    pub status: u16,
+    /// Whether the content type is `text/event-stream`.
+    pub is_event_stream: bool,
+    /// The provider's `retry-after`, if it sent one.
+    pub retry_after: Option<Duration>,
+}
+
+impl Answer {
+    /// Whether content has gone out, so that no other attempt may follow.
+    pub(super) fn is_open(&self) -> bool {
+        match self {
+            Self::Awaiting | Self::Whole { .. } | Self::Rejected { .. } => false,
+            Self::Events { is_open, .. } => *is_open,
+            Self::Oversize { .. } | Self::Complete => true,
+        }
+    }
+}
+
+impl Exchange {
+    /// Takes the head of the provider's answer.
+    ///
+    /// # Errors
+    /// `Stop::Failed` when its status is the provider's fault, or it streams where a whole answer was
+    /// asked for.
+    pub fn on_head(&mut self, head: ProviderHead) -> Result<(), Stop> {
+        match judge_status(head.status) {
+            StatusVerdict::Interim => Ok(()),
+            StatusVerdict::Failed(failure) => {
+                self.attempts.retry_after = head.retry_after.or(self.attempts.retry_after);
+                Err(Stop::Failed(failure))
+            }
+            StatusVerdict::Rejected => {
+                self.answer = Answer::Rejected { status: head.status, held: BytesMut::new() };
+                Ok(())
+            }
+            StatusVerdict::Answer if head.is_event_stream && !self.head.stream => Err(Stop::Failed(Failure::BadAnswer)),
+            StatusVerdict::Answer if head.is_event_stream => {
+                self.answer = self.new_events();
+                Ok(())
+            }
+            StatusVerdict::Answer => {
+                self.answer = Answer::Whole { held: BytesMut::new(), as_stream: self.head.stream };
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes a piece of the body. `is_end` with the last one, which may be empty.
+    ///
+    /// # Errors
+    /// See [`Stop`].
+    pub fn on_chunk(&mut self, chunk: Bytes, is_end: bool, now: Instant, keep: Keep<'_>) -> Result<Flow, Stop> {
+        let flow = match &mut self.answer {
+            Answer::Awaiting | Answer::Complete => Flow::Hold,
+            Answer::Whole { .. } => return self.on_whole(chunk, is_end, now, keep),
+            Answer::Oversize { tail } => {
+                keep_tail(tail, &chunk);
+                if is_end {
+                    return self.finish_oversize(chunk, now, keep);
+                }
+                Flow::Send(chunk)
+            }
+            Answer::Events { .. } => return self.on_events(chunk, is_end, now, keep),
+            Answer::Rejected { status, held } => {
+                let room = ERROR_BYTES_MAX.saturating_sub(held.len());
+                held.extend_from_slice(chunk.get(..room.min(chunk.len())).unwrap_or_default());
+                if is_end {
+                    return Err(Stop::Refused(Box::new(translate::error::rejected(*status, held))));
+                }
+                Flow::Hold
+            }
+        };
+        Ok(flow)
+    }
+
+    /// Whether the whole answer has been handed out.
+    pub fn is_complete(&self) -> bool {
+        matches!(self.answer, Answer::Complete)
+    }
+
+    /// Whether content has gone out.
+    pub fn is_open(&self) -> bool {
+        self.answer.is_open()
+    }
+
+    /// Whether the answer goes to the client as a stream of events.
+    pub fn answers_as_stream(&self) -> bool {
+        match &self.answer {
+            Answer::Events { .. } => true,
+            Answer::Whole { as_stream, .. } => *as_stream,
+            Answer::Awaiting | Answer::Oversize { .. } | Answer::Rejected { .. } | Answer::Complete => false,
+        }
+    }
+
+    /// The provider failed after content had gone out: the last frame for the client, if the answer is a
+    /// stream. What was sent so far costs nothing.
+    pub fn cut(&mut self, failure: Failure, now: Instant, keep: Keep<'_>) -> Option<Bytes> {
+        self.fail(failure);
+        let is_stream = matches!(self.answer, Answer::Events { .. });
+        self.settle_free(Ending::Cut, now, keep);
+        self.answer = Answer::Complete;
+        is_stream
+            .then(|| wire::refusal::stream_event(&super::retry::broken_off(), self.arrival.format, self.arrival.id))
+    }
+
+    fn new_events(&self) -> Answer {
+        let limits = &self.snapshot.config.limits;
+        let bounds = StreamBounds {
+            frame_bytes_max: limits.sse_frame_bytes_max,
+            text_bytes_max: limits.estimate_text_bytes_max,
+        };
+        let asked = Asked { usage: self.asked_for_usage };
+        let meter = StreamMeter::new(self.arrival.format, self.usage_quirks(), asked, bounds);
+        Answer::Events { meter: Box::new(meter), held: BytesMut::new(), is_open: false }
+    }
+
+    fn on_whole(&mut self, chunk: Bytes, is_end: bool, now: Instant, keep: Keep<'_>) -> Result<Flow, Stop> {
+        let held_bytes_max = self.snapshot.config.limits.unary_held_bytes_max;
+        let Answer::Whole { held, as_stream } = &mut self.answer else { return Ok(Flow::Hold) };
+        if is_end && held.is_empty() {
+            let as_stream = *as_stream;
+            return self.finish_whole(chunk, as_stream, now, keep);
+        }
+        held.extend_from_slice(&chunk);
+        if is_end {
+            let (whole, as_stream) = (held.split().freeze(), *as_stream);
+            return self.finish_whole(whole, as_stream, now, keep);
+        }
+        if held.len() <= held_bytes_max {
+            return Ok(Flow::Hold);
+        }
+        if *as_stream {
+            return Err(Stop::Failed(Failure::TooLarge));
+        }
+        let sent = held.split().freeze();
+        let mut tail = BytesMut::new();
+        keep_tail(&mut tail, &sent);
+        self.answer = Answer::Oversize { tail };
+        self.note_content(now);
+        Ok(Flow::Send(sent))
+    }
+
+    fn finish_whole(&mut self, whole: Bytes, as_stream: bool, now: Instant, keep: Keep<'_>) -> Result<Flow, Stop> {
+        let format = self.arrival.format;
+        let read = wire::usage::read_answer(format, &whole, self.usage_quirks());
+        let answer = read.map_err(|_| Stop::Failed(Failure::BadAnswer))?;
+        if answer.is_error {
+            return Err(Stop::Failed(Failure::ErrorEvent));
+        }
+        if as_stream {
+            let frames = translate::restream::frames(format, &whole).map_err(|_| Stop::Failed(Failure::BadAnswer))?;
+            self.answer = self.new_events();
+            return self.on_events(frames, true, now, keep);
+        }
+        self.note_content(now);
+        let settlement = match answer.usage {
+            Some(usage) => self.price(usage, answer.service_tier.as_deref()),
+            None => self.price_estimated(&whole),
+        };
+        self.settle(settlement, Ending::Done, now, keep)?;
+        self.answer = Answer::Complete;
+        Ok(Flow::Send(whole))
+    }
+
+    fn finish_oversize(&mut self, last: Bytes, now: Instant, keep: Keep<'_>) -> Result<Flow, Stop> {
+        let Answer::Oversize { tail } = &self.answer else { return Ok(Flow::Hold) };
+        let settlement = match wire::tail::usage(self.arrival.format, tail, self.usage_quirks()) {
+            Some(usage) => self.price(usage, None),
+            None => self.price_estimated(tail),
+        };
+        self.settle(settlement, Ending::Done, now, keep)?;
+        self.answer = Answer::Complete;
+        Ok(Flow::Send(last))
+    }
+
+    fn on_events(&mut self, chunk: Bytes, is_end: bool, now: Instant, keep: Keep<'_>) -> Result<Flow, Stop> {
+        let Answer::Events { meter, is_open, .. } = &mut self.answer else { return Ok(Flow::Hold) };
+        let was_open = *is_open;
+        let mut pieces = Pieces::new();
+        meter.push(chunk, &mut pieces);
+        if is_end {
+            meter.finish(&mut pieces);
+        }
+        let opens = meter.opened();
+        let mut out = Outgoing::default();
+        if let (true, false, Answer::Events { held, .. }) = (opens, was_open, &mut self.answer) {
+            out.push(held.split().freeze());
+        }
+        for piece in pieces {
+            self.on_piece(piece, &mut out, now, keep)?;
+        }
+        if is_end && !self.is_complete() {
+            self.end_of_events(&mut out, now, keep)?;
+        }
+        if let Answer::Events { held, is_open, .. } = &mut self.answer {
+            if !opens {
+                out.parts.iter().for_each(|part| held.extend_from_slice(part));
+                return Ok(Flow::Hold);
+            }
+            *is_open = true;
+        }
+        if !was_open {
+            self.note_content(now);
+        }
+        Ok(out.into_flow())
+    }
+
+    fn on_piece(&mut self, piece: Piece, out: &mut Outgoing, now: Instant, keep: Keep<'_>) -> Result<(), Stop> {
+        match piece {
+            Piece::Frames(bytes) => out.push(bytes),
+            Piece::UsageFrame { bytes, cost_at } => {
+                let priced = self.price_seen();
+                match (cost_at, priced) {
+                    (Some(at), Some(settlement)) if !self.is_test() => {
+                        out.push(with_cost(&bytes, at, &settlement));
+                        self.settlement = Some(settlement);
+                    }
+                    _ => out.push(bytes),
+                }
+            }
+            Piece::Terminator(_) if self.is_empty_stream() => return Err(Stop::Failed(Failure::CutStream)),
+            Piece::Terminator(bytes) => {
+                self.complete_events(now, keep)?;
+                out.push(self.cost_comment());
+                out.push(bytes);
+            }
+            Piece::ErrorEvent { .. } if !self.is_open() => return Err(Stop::Failed(Failure::ErrorEvent)),
+            Piece::ErrorEvent { .. } => {
+                if let Some(event) = self.cut(Failure::ErrorEvent, now, keep) {
+                    out.push(event);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A stream that ends before it said anything, not even why it stopped: the provider's fault.
+    fn is_empty_stream(&self) -> bool {
+        let Answer::Events { meter, is_open, .. } = &self.answer else { return false };
+        !is_open && !meter.opened() && !meter.has_finish_reason()
+    }
+
+    /// The body ended without a terminator. A stream that named its finish reason is whole: some hosts
+    /// leave `[DONE]` out. Any other was cut.
+    fn end_of_events(&mut self, out: &mut Outgoing, now: Instant, keep: Keep<'_>) -> Result<(), Stop> {
+        let Answer::Events { meter, .. } = &self.answer else { return Ok(()) };
+        if meter.has_finish_reason() {
+            self.complete_events(now, keep)?;
+            out.push(self.cost_comment());
+            return Ok(());
+        }
+        if !self.is_open() {
+            return Err(Stop::Failed(Failure::CutStream));
+        }
+        if let Some(event) = self.cut(Failure::CutStream, now, keep) {
+            out.push(event);
+        }
+        Ok(())
+    }
+
+    fn complete_events(&mut self, now: Instant, keep: Keep<'_>) -> Result<(), Stop> {
+        let settlement = match self.settlement.take() {
+            Some(settlement) => settlement,
+            None => self.price_seen_or_estimated(),
+        };
+        self.settle(settlement, Ending::Done, now, keep)?;
+        self.answer = Answer::Complete;
+        Ok(())
+    }
+
+    /// The price of the usage that the stream has reported so far.
+    pub(super) fn price_seen(&self) -> Option<Settlement> {
+        let Answer::Events { meter, .. } = &self.answer else { return None };
+        meter.usage().map(|usage: Usage| self.price(usage, meter.service_tier()))
+    }
+
+    pub(super) fn price_seen_or_estimated(&self) -> Settlement {
+        if let Some(seen) = self.price_seen() {
+            return seen;
+        }
+        let Answer::Events { meter, .. } = &self.answer else { return self.price_estimated(b"") };
+        self.price_estimated_from(meter)
+    }
+
+    fn cost_comment(&self) -> Bytes {
+        match &self.settlement {
+            Some(settlement) if !self.is_test() => Bytes::from(format!(": x-flux-cost-usd {}\n\n", settlement.amount)),
+            _ => Bytes::new(),
+        }
+    }
+
+    fn note_content(&mut self, now: Instant) {
+        self.attempts.first_content.get_or_insert(now);
+    }
+}
+
+/// The pieces that go out with one chunk. Nearly always one, which is then passed on as it is.
+#[derive(Debug, Default)]
+struct Outgoing {
+    parts: smallvec::SmallVec<[Bytes; 4]>,
+}
+
+impl Outgoing {
+    fn push(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.parts.push(bytes);
+        }
+    }
+
+    fn into_flow(mut self) -> Flow {
+        match self.parts.len() {
+            0 => Flow::Hold,
+            1 => Flow::Send(self.parts.swap_remove(0)),
+            _ => Flow::Send(Bytes::from(self.parts.concat())),
+        }
+    }
+}
+
+/// The usage frame with what the request cost, as the first fields of its usage object.
+fn with_cost(frame: &Bytes, at: usize, settlement: &Settlement) -> Bytes {
+    let (before, after) = frame.split_at(at.min(frame.len()));
+    let comma = if after.first() == Some(&b'}') { "" } else { "," };
+    let cost = format!("\"cost_usd\":{},\"currency\":\"USD\"{comma}", settlement.amount);
+    Bytes::from([before, cost.as_bytes(), after].concat())
+}
+
+/// Keeps the last `TAIL_BYTES` of what passes.
+fn keep_tail(tail: &mut BytesMut, chunk: &[u8]) {
+    let fresh = chunk.get(chunk.len().saturating_sub(TAIL_BYTES)..).unwrap_or_default();
+    let surplus = (tail.len() + fresh.len()).saturating_sub(TAIL_BYTES);
+    if surplus > 0 {
+        let _ = tail.split_to(surplus.min(tail.len()));
+    }
+    tail.extend_from_slice(fresh);
+}

@@ -1,0 +1,199 @@
+//! The end of an exchange: usage → price → charge, and the facts for log and metrics.
+//!
+//! Must not book anything itself: a charge goes out through the `Keep` that the shell handed in, and
+//! no answer is complete before it was kept.
+
+use std::time::Instant;
+
+use super::Exchange;
+use super::answer::{Answer, Keep, Stop};
+use crate::base::money::NanoUsd;
+use crate::base::outcome::{Charge, Ending, Outcome};
+use crate::base::usage::Usage;
+use crate::catalog::price::Circumstances;
+use crate::meter::{StreamMeter, estimate};
+use crate::settle;
+use crate::wire::text;
+use crate::wire::usage::UsageQuirks;
+
+/// Usage and what it costs.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Settlement {
+    pub(super) usage: Usage,
+    pub(super) estimated: bool,
+    pub(super) amount: NanoUsd,
+    pub(super) provider_cost: NanoUsd,
+    /// How the request ended; `None` until the charge is kept.
+    pub(super) ending: Option<Ending>,
+}
+
+impl Exchange {
+    pub(super) fn usage_quirks(&self) -> UsageQuirks {
+        let Some(target) = &self.attempts.current else { return UsageQuirks::default() };
+        UsageQuirks {
+            reasoning_outside_output: target.provider.reasoning_outside_output,
+            cache_outside_input: target.provider.cached_outside_input,
+        }
+    }
+
+    pub(super) fn price(&self, usage: Usage, service_tier: Option<&str>) -> Settlement {
+        let Some(target) = &self.attempts.current else { return Settlement::default() };
+        let circumstances = Circumstances {
+            at: self.arrival.at,
+            service_tier: service_tier.unwrap_or_default(),
+            region: &target.provider.region,
+            ..Circumstances::default()
+        };
+        let priced = settle::amounts(self.plan.chain.rates.as_ref(), &target.model.price, &usage, &circumstances);
+        let amount = if self.is_test() { NanoUsd::ZERO } else { priced.amount };
+        Settlement { usage, estimated: false, amount, provider_cost: priced.provider_cost, ending: None }
+    }
+
+    /// The price of an answer whose provider reported nothing, from the text that was seen.
+    pub(super) fn price_estimated(&self, answer: &[u8]) -> Settlement {
+        let seen = text::visible_text(answer, self.text_bytes_max());
+        self.price_tokens(&seen.kept, seen.bytes_total)
+    }
+
+    /// The same for a stream, whose meter has collected the text.
+    pub(super) fn price_estimated_from(&self, meter: &StreamMeter) -> Settlement {
+        let settlement = self.price_tokens(meter.text(), meter.text_bytes_total());
+        // Anthropic says at the start what the prompt was: better than our guess.
+        match meter.prompt_usage() {
+            Some(prompt) => {
+                let usage = Usage { output: settlement.usage.output, ..prompt };
+                Settlement { estimated: true, ..self.price(usage, meter.service_tier()) }
+            }
+            None => settlement,
+        }
+    }
+
+    fn price_tokens(&self, kept: &[u8], bytes_total: u64) -> Settlement {
+        let factor_milli = self.tokenizer_factor_milli();
+        let prompt = text::prompt_text(&self.body, &self.head, self.text_bytes_max());
+        let usage = Usage {
+            input: estimate::tokens_of_escaped(&prompt.kept, prompt.bytes_total, factor_milli),
+            output: estimate::tokens_of_escaped(kept, bytes_total, factor_milli),
+            ..Usage::default()
+        };
+        Settlement { estimated: true, ..self.price(usage, None) }
+    }
+
+    fn text_bytes_max(&self) -> usize {
+        self.snapshot.config.limits.estimate_text_bytes_max
+    }
+
+    fn tokenizer_factor_milli(&self) -> u32 {
+        const SAME_AS_O200K: u32 = 1000;
+        self.attempts.current.as_ref().map_or(SAME_AS_O200K, |target| target.model.tokenizer_factor_milli)
+    }
+
+    /// Keeps the charge. Runs before the last bytes of an answer are handed out, and once.
+    pub(super) fn settle(
+        &mut self,
+        mut settlement: Settlement,
+        ending: Ending,
+        now: Instant,
+        keep: Keep<'_>,
+    ) -> Result<(), Stop> {
+        if self.is_settled() {
+            return Ok(());
+        }
+        let is_kept = self.is_test() || keep(&self.charge(&settlement, ending, now));
+        settlement.ending = is_kept.then_some(ending);
+        self.settlement = Some(settlement);
+        if is_kept { Ok(()) } else { Err(Stop::Unsettled) }
+    }
+
+    /// Books the request at nothing: a provider's fault, or a client that left before there was
+    /// anything to pay for.
+    pub(super) fn settle_free(&mut self, ending: Ending, now: Instant, keep: Keep<'_>) {
+        let free = Settlement { amount: NanoUsd::ZERO, ..self.price_seen().unwrap_or_default() };
+        // A row of nothing that cannot be kept costs nobody anything.
+        let _ = self.settle(free, ending, now, keep);
+    }
+
+    /// The client left, or could not be written to. What was produced is charged, once.
+    pub fn left(&mut self, now: Instant, keep: Keep<'_>) {
+        if self.is_settled() || self.attempts.started == 0 {
+            return;
+        }
+        if self.is_open() {
+            let settlement = self.price_seen_or_estimated();
+            let _ = self.settle(settlement, Ending::Left, now, keep);
+        } else {
+            let _ = self.settle(Settlement::default(), Ending::Left, now, keep);
+        }
+    }
+
+    fn is_settled(&self) -> bool {
+        self.settlement.as_ref().is_some_and(|s| s.ending.is_some())
+    }
+
+    /// What the answer cost, once it is settled. Test keys pay nothing.
+    pub fn amount(&self) -> Option<NanoUsd> {
+        self.settlement.as_ref().filter(|s| s.ending.is_some()).map(|s| s.amount)
+    }
+
+    fn charge(&self, settlement: &Settlement, ending: Ending, now: Instant) -> Charge {
+        let routing = self.routing();
+        Charge {
+            request_id: self.arrival.id,
+            account: self.arrival.key.account,
+            key: self.arrival.key.id,
+            at: self.arrival.at,
+            requested: routing.requested,
+            lane: routing.lane,
+            provider: routing.provider,
+            model: routing.model,
+            wire_format: self.arrival.format,
+            streamed: self.head.stream,
+            ending,
+            attempts: routing.attempts,
+            usage: settlement.usage,
+            estimated: settlement.estimated,
+            amount: settlement.amount,
+            provider_cost: settlement.provider_cost,
+            latency: now.saturating_duration_since(self.arrival.instant),
+        }
+    }
+
+    /// The facts of the finished request. `status` is what the client saw, 0 for nothing.
+    pub fn outcome(&self, status: u16, now: Instant, detail: Option<String>) -> Outcome {
+        let routing = self.routing();
+        let since = |instant: Option<Instant>| instant.map(|i| i.saturating_duration_since(self.arrival.instant));
+        let latency = now.saturating_duration_since(self.arrival.instant);
+        let settled = self.settlement.as_ref();
+        let failure = self.attempts.last_failure.map(|failure| failure.name().to_owned());
+        Outcome {
+            request_id: self.arrival.id,
+            route: self.arrival.route,
+            status,
+            ending: settled.map_or(Ending::Refused, |s| s.ending.unwrap_or(Ending::Unsettled)),
+            key: Some((self.arrival.key.account, self.arrival.key.id)),
+            lane: routing.lane,
+            requested: routing.requested,
+            model: routing.model,
+            provider: routing.provider,
+            streamed: self.head.stream,
+            attempts: routing.attempts,
+            usage: settled.map(|s| s.usage).unwrap_or_default(),
+            estimated: settled.is_some_and(|s| s.estimated),
+            amount: settled.map_or(NanoUsd::ZERO, |s| s.amount),
+            latency,
+            first_byte: since(self.attempts.first_content),
+            upstream: latency.saturating_sub(self.attempts.overhead),
+            overhead: self.attempts.overhead,
+            request_bytes: u64::try_from(self.body.len()).unwrap_or(u64::MAX),
+            detail: detail.or(failure),
+        }
+    }
+}
+
+impl Exchange {
+    /// Whether settling would have to estimate, which may take milliseconds.
+    pub fn needs_estimate(&self) -> bool {
+        let reports_usage = matches!(&self.answer, Answer::Events { meter, .. } if meter.usage().is_some());
+        self.is_open() && !self.is_settled() && !reports_usage
+    }
+}

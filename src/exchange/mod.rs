@@ -1,0 +1,410 @@
+//! One request as a state machine: events in (body, head, chunk, end, left), what to do out.
+//!
+//! The only place that knows the order of the steps. Must not know sockets, clocks or disks: time
+//! comes in as an argument, and the one thing that must be durable, the charge, goes out through a
+//! function that the shell hands in.
+
+pub mod answer;
+mod close;
+pub mod retry;
+pub mod route;
+pub mod snapshot;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::accounts::key::{KeyKind, KeyState};
+use crate::base::ids::RequestId;
+use crate::base::refusal::{Refusal, RefusalKind};
+use crate::base::time::UnixMs;
+use crate::base::wire_format::WireFormat;
+use crate::catalog::provider::StreamUsage;
+use crate::catalog::{Chain, ChainKind, Route, Target};
+use crate::classify;
+use crate::classify::features::FeatureInput;
+use crate::plan::{self, Formats, Needs, Plan, PlanError, Terms, Via};
+use crate::wire::head::{self, Head, HeadError};
+use crate::wire::splice::{self, UsageAsk};
+use crate::wire::text;
+
+use answer::Answer;
+use retry::Failure;
+use snapshot::Snapshot;
+
+/// The facts of a request's arrival.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// The id that the client is told.
+    pub id: RequestId,
+    /// When, for durations and deadlines.
+    pub instant: Instant,
+    /// When its body was in: from here on the time is ours.
+    pub read: Instant,
+    /// When, for rows and prices.
+    pub at: UnixMs,
+    /// The endpoint's label.
+    pub route: &'static str,
+    /// What the client speaks.
+    pub format: WireFormat,
+    /// Who asks.
+    pub key: Arc<KeyState>,
+}
+
+/// What routing decided, for the `x-flux-*` headers.
+#[derive(Clone, Debug)]
+pub struct Routing {
+    /// The name that the client sent.
+    pub original: Arc<str>,
+    /// The alias or lane it stands for, as the catalogue names it.
+    pub requested: Arc<str>,
+    /// The lane, empty for a pin.
+    pub lane: Arc<str>,
+    /// Canonical id of the model that answers or was tried last; empty before the first attempt.
+    pub model: Arc<str>,
+    /// Its provider; empty before the first attempt.
+    pub provider: Arc<str>,
+    /// Whether Flux chose the model: `false` for a pin.
+    pub was_routed: bool,
+    /// Attempts made so far.
+    pub attempts: u8,
+}
+
+/// A request that was refused, with what routing had decided by then.
+#[derive(Debug)]
+pub struct Refused {
+    /// What to tell the client.
+    pub refusal: Refusal,
+    /// What routing had decided, if it was reached.
+    pub routing: Option<Routing>,
+}
+
+impl From<Refusal> for Box<Refused> {
+    fn from(refusal: Refusal) -> Self {
+        Self::new(Refused { refusal, routing: None })
+    }
+}
+
+/// One request from its body to its settlement.
+#[derive(Debug)]
+pub struct Exchange {
+    arrival: Arrival,
+    snapshot: Arc<Snapshot>,
+    body: Bytes,
+    head: Head,
+    /// Whether a client that streams asked to see usage; Anthropic's always do.
+    asked_for_usage: bool,
+    /// The name that the client sent.
+    original: Arc<str>,
+    /// What it stands for.
+    requested: Arc<str>,
+    plan: Plan,
+    attempts: Attempts,
+    answer: Answer,
+    settlement: Option<close::Settlement>,
+}
+
+#[derive(Debug, Default)]
+struct Attempts {
+    started: usize,
+    current: Option<Arc<Target>>,
+    /// When the current attempt began.
+    since: Option<Instant>,
+    /// The current target is to be asked again: its kept-alive connection had gone stale.
+    again: bool,
+    repeated: bool,
+    last_failure: Option<Failure>,
+    /// Whether the current attempt is the one that failed.
+    has_failed: bool,
+    retry_after: Option<Duration>,
+    first_content: Option<Instant>,
+    overhead: Duration,
+}
+
+impl Exchange {
+    /// Reads, classifies and plans. Nothing has been sent anywhere yet.
+    ///
+    /// # Errors
+    /// The refusal for a body that makes no sense, a model that is not known, or a plan without
+    /// a target.
+    pub fn open(snapshot: Arc<Snapshot>, arrival: Arrival, body: Bytes) -> Result<Self, Box<Refused>> {
+        let head = head::scan(&body).map_err(|error| unreadable(&error))?;
+        let model = head.model(&body);
+        let catalog = &snapshot.catalog;
+        let route = catalog.resolve(&model).ok_or_else(|| unknown_model(&model))?;
+        let served = match route {
+            Route::Auto => auto_lane(&snapshot, &arrival, &head, &body),
+            Route::Lane(_) | Route::Pin(_) => route,
+        };
+        let chain = catalog.chain(served).ok_or_else(|| unknown_model(&model))?;
+        let requested = Arc::clone(if route == Route::Auto { catalog.auto_name() } else { &chain.name });
+        let original: Arc<str> = if *requested == *model { Arc::clone(&requested) } else { Arc::from(&*model) };
+        let needs = needs(&head, &body, chain);
+        let terms = Terms {
+            client_format: arrival.format,
+            formats: Formats::Native,
+            via: if arrival.key.kind == KeyKind::Test { Via::Mock } else { Via::Providers },
+            at: arrival.at,
+            attempts_max: snapshot.config.limits.attempts_max,
+        };
+        let plan = plan::plan(chain, &needs, &terms).map_err(|error| {
+            let routing = Routing::before_attempts(original.clone(), requested.clone(), chain);
+            Box::new(Refused { refusal: unplannable(&error, &routing, arrival.format), routing: Some(routing) })
+        })?;
+        let asked_for_usage = arrival.format == WireFormat::AnthropicMessages
+            || head.stream_options.as_ref().and_then(|o| o.include_usage.as_ref()).is_some_and(|(asked, _)| *asked);
+        Ok(Self {
+            arrival,
+            snapshot,
+            body,
+            head,
+            asked_for_usage,
+            original,
+            requested,
+            plan,
+            attempts: Attempts::default(),
+            answer: Answer::Awaiting,
+            settlement: None,
+        })
+    }
+
+    /// Takes the next target of the plan; `None` when the plan is used up or content has gone out.
+    pub fn next_attempt(&mut self, now: Instant) -> Option<Arc<Target>> {
+        if self.answer.is_open() || self.is_past_deadline(now) {
+            return None;
+        }
+        self.attempts.has_failed = false;
+        if std::mem::take(&mut self.attempts.again) {
+            self.answer = Answer::Awaiting;
+            return self.attempts.current.clone();
+        }
+        let target = Arc::clone(self.plan.attempts.get(self.attempts.started)?);
+        if self.attempts.started == 0 {
+            self.attempts.overhead = now.saturating_duration_since(self.arrival.read);
+        }
+        self.attempts.started = self.attempts.started.saturating_add(1);
+        self.attempts.repeated = false;
+        self.attempts.since = Some(now);
+        self.attempts.current = Some(Arc::clone(&target));
+        self.answer = Answer::Awaiting;
+        Some(target)
+    }
+
+    /// The body for the current target: the client's bytes with the model's name spliced.
+    pub fn outgoing_body(&self) -> Bytes {
+        let Some(target) = &self.attempts.current else { return self.body.clone() };
+        let ask = if self.head.stream
+            && self.arrival.format == WireFormat::OpenaiChat
+            && target.provider.stream_usage == StreamUsage::StreamOptions
+        {
+            UsageAsk::Include
+        } else {
+            UsageAsk::AsIs
+        };
+        splice::upstream_body(&self.body, &self.head, &target.model.provider_model_id, ask)
+    }
+
+    /// Records why the current attempt failed.
+    pub fn fail(&mut self, failure: Failure) {
+        self.attempts.last_failure = Some(failure);
+        self.attempts.has_failed = true;
+    }
+
+    /// Whether [`Self::fail`] was called for the current attempt.
+    pub fn has_failed(&self) -> bool {
+        self.attempts.has_failed
+    }
+
+    /// Asks the current target again, once: a kept-alive connection may die as it is taken up, which
+    /// says nothing about the provider.
+    pub fn repeat_attempt(&mut self) -> bool {
+        if self.attempts.repeated || self.answer.is_open() {
+            return false;
+        }
+        self.attempts.repeated = true;
+        self.attempts.again = true;
+        true
+    }
+
+    /// Whether a failed attempt is to be followed by another.
+    pub fn wants_retry(&self, now: Instant) -> bool {
+        let is_mendable = self.attempts.last_failure.is_none_or(Failure::is_worth_another_attempt);
+        !self.answer.is_open()
+            && is_mendable
+            && !self.is_past_deadline(now)
+            && (self.attempts.again || self.attempts.started < self.plan.attempts.len())
+    }
+
+    /// The refusal when no attempt is left.
+    pub fn exhausted(&self) -> Refusal {
+        retry::exhausted(self.attempts.last_failure.unwrap_or(Failure::Broken), self.attempts.retry_after)
+    }
+
+    /// What the client is told about routing.
+    pub fn routing(&self) -> Routing {
+        let before = Routing::before_attempts(self.original.clone(), self.requested.clone(), &self.plan.chain);
+        match &self.attempts.current {
+            None => before,
+            Some(target) => Routing {
+                model: Arc::clone(&target.model.canonical),
+                provider: Arc::clone(&target.provider.id),
+                attempts: self.attempts_made(),
+                ..before
+            },
+        }
+    }
+
+    /// Whether the client asked for a stream.
+    pub fn is_streamed(&self) -> bool {
+        self.head.stream
+    }
+
+    /// The last failure of an attempt.
+    pub fn last_failure(&self) -> Option<Failure> {
+        self.attempts.last_failure
+    }
+
+    /// How it arrived.
+    pub fn arrival(&self) -> &Arrival {
+        &self.arrival
+    }
+
+    /// Config, catalogue and rules that hold for this request.
+    pub fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    /// Until when the answer must be complete.
+    pub fn deadline(&self) -> Instant {
+        let total = self.snapshot.config.timeouts.total;
+        self.arrival.instant.checked_add(total).unwrap_or(self.arrival.instant)
+    }
+
+    /// Whether a head has come from the current target.
+    pub fn has_head(&self) -> bool {
+        !matches!(self.answer, Answer::Awaiting)
+    }
+
+    fn is_past_deadline(&self, now: Instant) -> bool {
+        now >= self.deadline()
+    }
+
+    fn attempts_made(&self) -> u8 {
+        u8::try_from(self.attempts.started).unwrap_or(u8::MAX)
+    }
+
+    fn is_test(&self) -> bool {
+        self.arrival.key.kind == KeyKind::Test
+    }
+}
+
+impl Routing {
+    fn before_attempts(original: Arc<str>, requested: Arc<str>, chain: &Chain) -> Self {
+        let was_routed = chain.kind == ChainKind::Lane;
+        let lane = if was_routed { Arc::clone(&chain.name) } else { Arc::from("") };
+        Self { original, requested, lane, model: Arc::from(""), provider: Arc::from(""), was_routed, attempts: 0 }
+    }
+
+    /// Of a request that did not reach routing.
+    pub fn none() -> Self {
+        let nothing: Arc<str> = Arc::from("");
+        Self {
+            original: nothing.clone(),
+            requested: nothing.clone(),
+            lane: nothing.clone(),
+            model: nothing.clone(),
+            provider: nothing,
+            was_routed: false,
+            attempts: 0,
+        }
+    }
+}
+
+/// The lane that the rules choose.
+fn auto_lane(snapshot: &Snapshot, arrival: &Arrival, head: &Head, body: &Bytes) -> Route {
+    let part = |range: &Option<std::ops::Range<usize>>| range.clone().and_then(|r| body.get(r));
+    let decision = classify::classify(
+        &snapshot.rules,
+        &FeatureInput {
+            format: arrival.format,
+            messages: part(&head.messages).unwrap_or_default(),
+            system: part(&head.system),
+            tools: part(&head.tools),
+            reasoning_effort: part(&head.reasoning_effort),
+            thinking: part(&head.thinking),
+            response_format: part(&head.response_format),
+            modalities: part(&head.modalities),
+            max_tokens: head.max_tokens,
+            body_bytes: body.len(),
+        },
+    );
+    let catalog = &snapshot.catalog;
+    Route::Lane(catalog.lane(decision.lane).unwrap_or_else(|| catalog.default_lane()))
+}
+
+/// A body up to this size fits any window that matters, whatever is in it.
+const SMALL_BODY_BYTES: usize = 96 << 10;
+
+/// What a target must be able to do.
+fn needs(head: &Head, body: &Bytes, chain: &Chain) -> Needs {
+    // Pictures and files are no text: a photo of ten megabytes must not count as millions of tokens.
+    let text_bytes = if body.len() <= SMALL_BODY_BYTES {
+        u64::try_from(body.len()).unwrap_or(u64::MAX)
+    } else {
+        text::prompt_text_len(body, head)
+    };
+    let matters = chain.targets.iter().any(|target| !target.model.capabilities.vision);
+    Needs {
+        text_bytes,
+        output_tokens: head.max_tokens.unwrap_or_default(),
+        vision: matters && has_image(body),
+        tools: head.tools.is_some(),
+        ..Needs::default()
+    }
+}
+
+/// Whether a picture stands in the body. Inside a string the quotes would be escaped, so that no text
+/// can look like one.
+fn has_image(body: &[u8]) -> bool {
+    [&b"\"image_url\""[..], b"\"image\""].iter().any(|mark| memchr::memmem::find(body, mark).is_some())
+}
+
+fn unreadable(error: &HeadError) -> Refusal {
+    let refusal = Refusal::new(RefusalKind::InvalidRequest, error.to_string());
+    match error.key() {
+        Some(key) => refusal.with_param(key),
+        None => refusal,
+    }
+}
+
+fn unknown_model(model: &str) -> Refusal {
+    const SHOWN_CHARS_MAX: usize = 80;
+    let shown: String = model.chars().filter(|c| !c.is_control()).take(SHOWN_CHARS_MAX).collect();
+    let message =
+        format!("the model \"{shown}\" does not exist; GET /v1/models lists those that do, or send \"flux-auto\"");
+    Refusal::new(RefusalKind::ModelNotFound, message).with_param("model")
+}
+
+fn unplannable(error: &PlanError, routing: &Routing, sent: WireFormat) -> Refusal {
+    let name = if routing.lane.is_empty() { &routing.requested } else { &routing.lane };
+    match error {
+        PlanError::NothingConfigured => Refusal::new(
+            RefusalKind::AllAttemptsFailed,
+            format!("no provider is configured for \"{name}\"; choose another model from GET /v1/models"),
+        ),
+        PlanError::OtherFormats { .. } => Refusal::new(
+            RefusalKind::WireFormatMismatch,
+            format!("\"{name}\" cannot be reached in {sent}: {error}; use that API's client, or another model"),
+        )
+        .with_param("model"),
+        PlanError::ContextTooLong { .. } => {
+            Refusal::new(RefusalKind::ContextTooLong, format!("\"{name}\": {error}; shorten the conversation"))
+                .with_param("messages")
+        }
+        PlanError::Lacks { .. } => {
+            Refusal::new(RefusalKind::InvalidRequest, format!("\"{name}\": {error}; choose another model"))
+                .with_param("model")
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Which failure takes the next attempt, and what the client is told when none is left.
+//!
+//! Must not know Pingora's errors: the shell says what failed in these words, once, and the same
+//! value feeds the retry, the metrics and the refusal.
+
+use std::time::Duration;
+
+use crate::base::refusal::{Refusal, RefusalKind};
+
+/// A failed attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Failure {
+    /// No connection, or no TLS session on it.
+    Connect,
+    /// The connection broke before a whole answer was in.
+    Broken,
+    /// No head within `timeouts.first_byte_ms`.
+    FirstByteTimeout,
+    /// Silence within the answer for `timeouts.idle_ms`.
+    IdleTimeout,
+    /// `timeouts.total_ms` has passed. Not worth another attempt.
+    Deadline,
+    /// The provider answered with a status that is its own fault.
+    Status(u16),
+    /// A success whose body is not one whole JSON value, or no answer of its format.
+    BadAnswer,
+    /// A stream that ended before its terminator.
+    CutStream,
+    /// An error object where the first content should be.
+    ErrorEvent,
+    /// The answer is larger than may be held, in a place where it must be held.
+    TooLarge,
+}
+
+impl Failure {
+    /// A label from a closed list, for metrics and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Broken => "broken_connection",
+            Self::FirstByteTimeout => "first_byte_timeout",
+            Self::IdleTimeout => "idle_timeout",
+            Self::Deadline => "deadline",
+            Self::Status(401..=403) => "provider_credentials",
+            Self::Status(429) => "rate_limited",
+            Self::Status(529) => "overloaded",
+            Self::Status(408 | 409) => "status_408_409",
+            Self::Status(_) => "status_5xx",
+            Self::BadAnswer => "bad_answer",
+            Self::CutStream => "cut_stream",
+            Self::ErrorEvent => "error_event",
+            Self::TooLarge => "too_large",
+        }
+    }
+
+    /// Whether another target may do better. A passed deadline is the one failure that none mends.
+    pub fn is_worth_another_attempt(self) -> bool {
+        self != Self::Deadline
+    }
+}
+
+/// How a status decides the fate of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatusVerdict {
+    /// An interim answer (1xx): wait on.
+    Interim,
+    /// A success.
+    Answer,
+    /// The provider's fault: try the next target.
+    Failed(Failure),
+    /// The client's own fault: its answer is final.
+    Rejected,
+}
+
+/// 408, 409, 429 and everything from 500 are the provider's fault. So are 401, 402 and 403, which
+/// speak about *our* key, Groq's 498 (capacity), and 3xx: no redirect is ever followed. Other 4xx are the client's own.
+pub fn judge_status(status: u16) -> StatusVerdict {
+    match status {
+        100..=199 => StatusVerdict::Interim,
+        200..=299 => StatusVerdict::Answer,
+        400 | 404..=407 | 410..=428 | 430..=497 | 499 => StatusVerdict::Rejected,
+        _ => StatusVerdict::Failed(Failure::Status(status)),
+    }
+}
+
+/// The refusal for a plan of which every attempt failed. Names no provider.
+pub fn exhausted(last: Failure, retry_after: Option<Duration>) -> Refusal {
+    let refusal = if last == Failure::Deadline {
+        Refusal::new(RefusalKind::DeadlineExceeded, "no answer within the time limit; try again, or stream the answer")
+    } else {
+        Refusal::new(
+            RefusalKind::AllAttemptsFailed,
+            "every provider for this model is failing at the moment; try again shortly",
+        )
+    };
+    let refusal = refusal.with_detail(format!("last failure: {}", last.name()));
+    match retry_after {
+        Some(wait) => refusal.with_retry_after(wait),
+        None => refusal,
+    }
+}
+
+/// What a client is told when the provider fails after content has gone out.
+pub fn broken_off() -> Refusal {
+    Refusal::new(
+        RefusalKind::AllAttemptsFailed,
+        "the provider broke off in the middle of the answer; this request is not charged, send it again",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whose_fault_a_status_is() {
+        for status in [401, 402, 403, 408, 409, 429, 498, 500, 502, 503, 504, 529, 301, 302] {
+            assert_eq!(judge_status(status), StatusVerdict::Failed(Failure::Status(status)), "{status}");
+        }
+        for status in [400, 404, 405, 413, 415, 422, 451] {
+            assert_eq!(judge_status(status), StatusVerdict::Rejected, "{status}");
+        }
+        assert_eq!(judge_status(200), StatusVerdict::Answer);
+        assert_eq!(judge_status(103), StatusVerdict::Interim);
+    }
+}

@@ -1,0 +1,177 @@
+//! Method and target → endpoint. One function decides, for authorisation and for routing alike.
+//!
+//! Must not normalise: a path that could be read in two ways is refused.
+
+use crate::base::refusal::{Refusal, RefusalKind};
+use crate::base::wire_format::WireFormat;
+
+/// Longer targets than any endpoint needs are refused.
+const TARGET_BYTES_MAX: usize = 2048;
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `POST /v1/chat/completions`.
+    ChatCompletions,
+    /// `POST /anthropic/v1/messages` and `POST /v1/messages`.
+    Messages,
+    /// `GET /v1/models`.
+    Models,
+    /// `GET /v1/models/{id}`.
+    Model(String),
+}
+
+impl Endpoint {
+    /// The label of the endpoint in metrics and logs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::ChatCompletions => "chat_completions",
+            Self::Messages => "messages",
+            Self::Models => "models",
+            Self::Model(_) => "model",
+        }
+    }
+
+    /// The wire format of an inference endpoint's requests; `None` for Flux's own endpoints.
+    pub fn wire_format(&self) -> Option<WireFormat> {
+        match self {
+            Self::ChatCompletions => Some(WireFormat::OpenaiChat),
+            Self::Messages => Some(WireFormat::AnthropicMessages),
+            Self::Models | Self::Model(_) => None,
+        }
+    }
+}
+
+/// In which format an error on this path is to be written, also where no endpoint is.
+pub fn error_format(target: &str, has_anthropic_version: bool) -> WireFormat {
+    let path = target.split('?').next().unwrap_or(target);
+    let is_anthropic = path == "/anthropic" || path.starts_with("/anthropic/") || path.starts_with("/v1/messages");
+    if is_anthropic || (has_anthropic_version && path.starts_with("/v1/models")) {
+        WireFormat::AnthropicMessages
+    } else {
+        WireFormat::OpenaiChat
+    }
+}
+
+/// Finds the endpoint.
+///
+/// # Errors
+/// 400 for a target that could be read in two ways, 403 for `/anthropic/*` beyond what is served,
+/// 404 for other paths, 405 for a method that the endpoint does not have.
+pub fn endpoint(method: &str, target: &str) -> Result<Endpoint, Refusal> {
+    let path = unambiguous_path(target)?;
+    let (endpoint, allowed) = match path {
+        "/v1/chat/completions" => (Endpoint::ChatCompletions, "POST"),
+        "/anthropic/v1/messages" | "/v1/messages" => (Endpoint::Messages, "POST"),
+        "/v1/models" | "/anthropic/v1/models" => (Endpoint::Models, "GET"),
+        _ => match model_id(path) {
+            Some(id) => (Endpoint::Model(id.to_owned()), "GET"),
+            None => return Err(no_endpoint(path)),
+        },
+    };
+    if method == allowed || (method == "HEAD" && allowed == "GET") {
+        return Ok(endpoint);
+    }
+    let message = format!("{path} takes {allowed}, not {}", printable(method));
+    Err(Refusal::new(RefusalKind::MethodNotAllowed(allowed), message))
+}
+
+/// `/v1/models/{id}` with one segment as the id.
+fn model_id(path: &str) -> Option<&str> {
+    let id = path.strip_prefix("/v1/models/")?;
+    (!id.is_empty() && !id.contains('/')).then_some(id)
+}
+
+fn no_endpoint(path: &str) -> Refusal {
+    if path == "/anthropic" || path.starts_with("/anthropic/") {
+        return Refusal::new(
+            RefusalKind::Forbidden,
+            "this path is not served; the Anthropic endpoint is POST /anthropic/v1/messages",
+        );
+    }
+    let hint = if path.starts_with("/v1/") {
+        "no such endpoint; POST /v1/chat/completions, POST /v1/messages and GET /v1/models are served"
+    } else {
+        "no such endpoint; OpenAI clients use the base URL with /v1, Anthropic clients with /anthropic"
+    };
+    Refusal::new(RefusalKind::NotFound, hint)
+}
+
+/// The path of an origin-form target, refused where two readers could disagree about it.
+fn unambiguous_path(target: &str) -> Result<&str, Refusal> {
+    let refuse = |message| Err(Refusal::new(RefusalKind::InvalidRequest, message));
+    if target.len() > TARGET_BYTES_MAX {
+        return refuse("the request target is too long");
+    }
+    if !target.starts_with('/') {
+        return refuse("the request target must be a path");
+    }
+    if !target.bytes().all(|b| b.is_ascii_graphic()) || target.contains(['#', '\\']) {
+        return refuse("the request target holds a character that is not allowed");
+    }
+    let path = target.split('?').next().unwrap_or(target);
+    if path.contains("//") || path.contains([';', '%']) {
+        return refuse("the path must be written plainly: no escapes, no `;`, no `//`");
+    }
+    if path.split('/').any(|segment| segment == "." || segment == "..") {
+        return refuse("the path must not hold `.` or `..`");
+    }
+    Ok(path)
+}
+
+fn printable(method: &str) -> String {
+    method.chars().filter(char::is_ascii_alphanumeric).take(16).collect()
+}
+
+/// The part of the client's query that a provider may see: Anthropic clients send `?beta=true`.
+pub fn forwarded_query(target: &str) -> Option<&'static str> {
+    let query = target.split_once('?')?.1;
+    query.split('&').any(|pair| pair == "beta=true").then_some("beta=true")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_are_found() {
+        for (method, target, found) in [
+            ("POST", "/v1/chat/completions", Endpoint::ChatCompletions),
+            ("POST", "/anthropic/v1/messages?beta=true", Endpoint::Messages),
+            ("POST", "/v1/messages", Endpoint::Messages),
+            ("GET", "/v1/models", Endpoint::Models),
+            ("GET", "/v1/models/flux-auto", Endpoint::Model("flux-auto".into())),
+        ] {
+            assert_eq!(endpoint(method, target), Ok(found), "{method} {target}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_served_is_refused_with_its_status() {
+        for (method, target, status) in [
+            ("GET", "/v1/chat/completions", 405),
+            ("DELETE", "/v1/models", 405),
+            ("POST", "/anthropic/v1/complete", 403),
+            ("GET", "/anthropic", 403),
+            ("GET", "/", 404),
+            ("POST", "/chat/completions", 404),
+            ("POST", "/v1/chat/completions/", 404),
+            ("POST", "/v1//chat/completions", 400),
+            ("POST", "/v1/%63hat/completions", 400),
+            ("POST", "/v1/chat%2fcompletions", 400),
+            ("POST", "/v1/../v1/chat/completions", 400),
+            ("POST", "/v1/chat/completions;x", 400),
+            ("POST", "/v1/chat\\completions", 400),
+            ("POST", "/v1/chat/completions#x", 400),
+            ("POST", "http://x/v1/chat/completions", 400),
+        ] {
+            assert_eq!(endpoint(method, target).unwrap_err().status(), status, "{method} {target}");
+        }
+    }
+
+    #[test]
+    fn only_the_beta_flag_is_forwarded() {
+        assert_eq!(forwarded_query("/v1/messages?key=sk-1&beta=true"), Some("beta=true"));
+        assert_eq!(forwarded_query("/v1/messages?key=sk-1"), None);
+    }
+}

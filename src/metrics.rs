@@ -1,0 +1,496 @@
+//! What Prometheus scrapes: one struct of handles, fed once a request.
+//!
+//! Must not take a label from a client: all labels come from closed lists and from the catalogue, so the
+//! number of series has a bound whatever is sent. Names and units follow the Prometheus conventions:
+//! base units, `_total` on counters, `_seconds` on times.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use arc_swap::ArcSwap;
+use prometheus::core::Collector;
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+};
+
+use crate::base::outcome::Outcome;
+use crate::store::Health;
+
+/// Label sets that are kept apart, at most; further ones are counted under empty labels.
+const SERIES_MAX: usize = 10_000;
+
+/// Own work takes microseconds; coarser buckets would show nothing.
+const OVERHEAD_BUCKETS: [f64; 10] = [10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3];
+const LATENCY_BUCKETS: [f64; 13] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0];
+
+/// All handles.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    families: Families,
+    series: ArcSwap<HashMap<Labels, Arc<Series>>>,
+    in_flight: Arc<AtomicUsize>,
+    is_draining: AtomicBool,
+    overhead: Histogram,
+    gauges: Gauges,
+    counters: Counters,
+}
+
+/// Families with labels, of which [`Series`] holds the children of one label set.
+#[derive(Debug)]
+struct Families {
+    requests: IntCounterVec,
+    duration: HistogramVec,
+    upstream: HistogramVec,
+    first_byte: HistogramVec,
+    attempts: IntCounterVec,
+    failures: IntCounterVec,
+    tokens: IntCounterVec,
+    estimated: IntCounterVec,
+    cost: IntCounterVec,
+}
+
+/// What distinguishes a series.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Labels {
+    route: &'static str,
+    lane: Arc<str>,
+    model: Arc<str>,
+    provider: Arc<str>,
+    status: &'static str,
+}
+
+impl Labels {
+    /// Stands for all label sets past the bound.
+    fn beyond() -> Self {
+        let other: Arc<str> = Arc::from("other");
+        Self { route: "other", lane: other.clone(), model: other.clone(), provider: other, status: "other" }
+    }
+}
+
+/// The children of one label set: a request touches these and nothing else.
+#[derive(Debug)]
+struct Series {
+    requests: IntCounter,
+    duration: Histogram,
+    upstream: Histogram,
+    first_byte: Histogram,
+    attempts: IntCounter,
+    failovers: IntCounter,
+    input: IntCounter,
+    cache_read: IntCounter,
+    cache_write: IntCounter,
+    output: IntCounter,
+    reasoning: IntCounter,
+    estimated: IntCounter,
+    cost: IntCounter,
+}
+
+#[derive(Debug)]
+struct Gauges {
+    in_flight: IntGauge,
+    journal_bytes: IntGauge,
+    journal_bytes_max: IntGauge,
+    backlog_rows: IntGauge,
+    backlog_bytes: IntGauge,
+    keys: IntGauge,
+    config_loaded: IntGauge,
+    resident_bytes: IntGauge,
+    open_fds: IntGauge,
+    threads: IntGauge,
+}
+
+#[derive(Debug)]
+struct Counters {
+    log_dropped: IntCounter,
+    charges_not_kept: IntCounter,
+    ledger_rows: IntCounter,
+    ledger_failures: IntCounter,
+    damaged_records: IntCounter,
+    key_lookups: IntCounterVec,
+    reloads: IntCounterVec,
+}
+
+/// Counts one request in flight until it is dropped, however the request ends.
+#[derive(Debug)]
+pub struct InFlight(Arc<AtomicUsize>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Registers families as they are made.
+struct Register<'a>(&'a Registry);
+
+impl Register<'_> {
+    fn keep<C: Collector + Clone + 'static>(&self, family: C) -> prometheus::Result<C> {
+        self.0.register(Box::new(family.clone()))?;
+        Ok(family)
+    }
+
+    fn counter(&self, name: &str, help: &str) -> prometheus::Result<IntCounter> {
+        self.keep(IntCounter::new(name, help)?)
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
+        self.keep(IntCounterVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
+        self.keep(IntGauge::new(name, help)?)
+    }
+
+    fn histograms(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<HistogramVec> {
+        let options = HistogramOpts::new(name, help).buckets(LATENCY_BUCKETS.to_vec());
+        self.keep(HistogramVec::new(options, labels)?)
+    }
+}
+
+impl Metrics {
+    /// Makes and registers everything.
+    ///
+    /// # Errors
+    /// When two families have one name, which a test would have found.
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let register = Register(&registry);
+        let overhead = HistogramOpts::new(
+            "flux_overhead_seconds",
+            "Own work between the last byte of a request and its first attempt",
+        );
+        let overhead = register.keep(Histogram::with_opts(overhead.buckets(OVERHEAD_BUCKETS.to_vec()))?)?;
+        let info =
+            register.keep(prometheus::IntGaugeVec::new(Opts::new("flux_build_info", "Always 1"), &["version"])?)?;
+        info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let (families, gauges, counters) = (families(&register)?, gauges(&register)?, counters(&register)?);
+        Ok(Self {
+            families,
+            series: ArcSwap::default(),
+            in_flight: Arc::default(),
+            is_draining: AtomicBool::new(false),
+            overhead,
+            gauges,
+            counters,
+            registry,
+        })
+    }
+
+    /// Counts a request in.
+    pub fn enter(&self) -> InFlight {
+        self.in_flight.fetch_add(1, Ordering::AcqRel);
+        InFlight(Arc::clone(&self.in_flight))
+    }
+
+    /// Inference requests that are open.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Acquire)
+    }
+
+    /// From here on `/readyz` says no.
+    pub fn set_draining(&self) {
+        self.is_draining.store(true, Ordering::Release);
+    }
+
+    /// Whether the server is about to end.
+    pub fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Acquire)
+    }
+
+    /// An attempt failed; `reason` is from the closed list of failures.
+    pub fn attempt_failed(&self, reason: &'static str) {
+        self.families.failures.with_label_values(&[reason]).inc();
+    }
+
+    /// A charge could not be written to the journal.
+    pub fn charge_not_kept(&self) {
+        self.counters.charges_not_kept.inc();
+    }
+
+    /// A key was looked up; `result` is `hit` or `miss`.
+    pub fn key_looked_up(&self, result: &'static str) {
+        self.counters.key_lookups.with_label_values(&[result]).inc();
+    }
+
+    /// A new configuration is live, since `unix_seconds`.
+    pub fn config_reloaded(&self, unix_seconds: u64) {
+        self.counters.reloads.with_label_values(&["accepted"]).inc();
+        self.gauges.config_loaded.set(i64::try_from(unix_seconds).unwrap_or(i64::MAX));
+    }
+
+    /// A new configuration was refused.
+    pub fn config_refused(&self) {
+        self.counters.reloads.with_label_values(&["refused"]).inc();
+    }
+
+    /// Takes the facts of a finished request.
+    pub fn record(&self, outcome: &Outcome) {
+        let series = self.series_of(outcome);
+        series.requests.inc();
+        series.duration.observe(outcome.latency.as_secs_f64());
+        if outcome.attempts == 0 {
+            return;
+        }
+        series.attempts.inc_by(u64::from(outcome.attempts));
+        series.failovers.inc_by(u64::from(outcome.attempts.saturating_sub(1)));
+        series.upstream.observe(outcome.upstream.as_secs_f64());
+        self.overhead.observe(outcome.overhead.as_secs_f64());
+        if let Some(first_byte) = outcome.first_byte {
+            series.first_byte.observe(first_byte.as_secs_f64());
+        }
+        let usage = &outcome.usage;
+        series.input.inc_by(usage.input);
+        series.cache_read.inc_by(usage.cache_read);
+        series.cache_write.inc_by(usage.cache_write.total());
+        series.output.inc_by(usage.completion_total());
+        series.reasoning.inc_by(usage.reasoning);
+        series.estimated.inc_by(u64::from(outcome.estimated));
+        series.cost.inc_by(u64::try_from(outcome.amount.0).unwrap_or(0));
+    }
+
+    fn series_of(&self, outcome: &Outcome) -> Arc<Series> {
+        let labels = Labels {
+            route: outcome.route,
+            lane: Arc::clone(&outcome.lane),
+            model: Arc::clone(&outcome.requested),
+            provider: Arc::clone(&outcome.provider),
+            status: status_class(outcome.status),
+        };
+        if let Some(series) = self.series.load().get(&labels) {
+            return Arc::clone(series);
+        }
+        if self.series.load().len() >= SERIES_MAX {
+            return Arc::new(self.families.children(&Labels::beyond()));
+        }
+        let series = Arc::new(self.families.children(&labels));
+        self.series.rcu(|known| {
+            let mut grown = HashMap::clone(known);
+            grown.insert(labels.clone(), Arc::clone(&series));
+            grown
+        });
+        series
+    }
+
+    /// Takes over the figures of journal, ledger and keys.
+    pub fn observe_store(&self, health: &Health) {
+        let gauge = |gauge: &IntGauge, value: u64| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        gauge(&self.gauges.journal_bytes, health.journal_bytes);
+        gauge(&self.gauges.journal_bytes_max, health.journal_bytes_max);
+        gauge(&self.gauges.backlog_rows, health.backlog_rows);
+        gauge(&self.gauges.backlog_bytes, health.backlog_bytes);
+        gauge(&self.gauges.keys, health.keys);
+        raise(&self.counters.ledger_rows, health.rows_added);
+        let failures = [health.book_failures, health.sync_failures, health.keys_failures];
+        raise(&self.counters.ledger_failures, failures.iter().sum());
+        raise(&self.counters.damaged_records, health.damaged_records);
+    }
+
+    /// Takes over how many lines the request log has dropped.
+    pub fn observe_log_drops(&self, dropped: u64) {
+        raise(&self.counters.log_dropped, dropped);
+    }
+
+    /// The exposition, in Prometheus' text format.
+    pub fn render(&self) -> Vec<u8> {
+        self.gauges.in_flight.set(i64::try_from(self.in_flight()).unwrap_or(i64::MAX));
+        self.observe_process();
+        let mut text = Vec::new();
+        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+            log::warn!("metrics cannot be written: {error}");
+        }
+        text
+    }
+
+    fn observe_process(&self) {
+        const PAGE_BYTES: i64 = 4096;
+        let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+        let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<i64>().ok()).unwrap_or(0);
+        self.gauges.resident_bytes.set(pages.saturating_mul(PAGE_BYTES));
+        let entries =
+            |path: &str| std::fs::read_dir(path).map_or(0, |dir| i64::try_from(dir.count()).unwrap_or(i64::MAX));
+        self.gauges.open_fds.set(entries("/proc/self/fd"));
+        self.gauges.threads.set(entries("/proc/self/task"));
+    }
+}
+
+/// A counter that is kept elsewhere, taken over at a scrape.
+fn raise(counter: &IntCounter, total: u64) {
+    counter.inc_by(total.saturating_sub(counter.get()));
+}
+
+fn status_class(status: u16) -> &'static str {
+    match status {
+        200..=299 => "2xx",
+        400..=499 => "4xx",
+        500..=599 => "5xx",
+        0 => "none",
+        _ => "other",
+    }
+}
+
+impl Families {
+    fn children(&self, labels: &Labels) -> Series {
+        let Labels { route, lane, model, provider, status } = labels;
+        let served = [&**lane, &**model, &**provider];
+        let tokens = |kind: &str| self.tokens.with_label_values(&[&**lane, &**model, &**provider, kind]);
+        Series {
+            requests: self.requests.with_label_values(&[*route, &**lane, &**model, &**provider, *status]),
+            duration: self.duration.with_label_values(&[*route, &**lane]),
+            upstream: self.upstream.with_label_values(&[&**provider]),
+            first_byte: self.first_byte.with_label_values(&[&**lane, &**provider]),
+            attempts: self.attempts.with_label_values(&[&**lane, &**model, "made"]),
+            failovers: self.attempts.with_label_values(&[&**lane, &**model, "failover"]),
+            input: tokens("input"),
+            cache_read: tokens("cache_read"),
+            cache_write: tokens("cache_write"),
+            output: tokens("output"),
+            reasoning: tokens("reasoning"),
+            estimated: self.estimated.with_label_values(&served),
+            cost: self.cost.with_label_values(&served),
+        }
+    }
+}
+
+fn families(register: &Register<'_>) -> prometheus::Result<Families> {
+    let served = ["lane", "model", "provider"];
+    Ok(Families {
+        requests: register.counters(
+            "flux_requests_total",
+            "Requests that ended, by the name asked for and the provider that answered",
+            &["route", "lane", "model", "provider", "status"],
+        )?,
+        duration: register.histograms(
+            "flux_request_duration_seconds",
+            "From arrival to the last byte",
+            &["route", "lane"],
+        )?,
+        upstream: register.histograms("flux_upstream_duration_seconds", "Time spent on providers", &["provider"])?,
+        first_byte: register.histograms(
+            "flux_time_to_first_byte_seconds",
+            "From arrival to the first content sent to the client",
+            &["lane", "provider"],
+        )?,
+        attempts: register.counters(
+            "flux_attempts_total",
+            "Attempts at providers; kind failover counts those after the first",
+            &["lane", "model", "kind"],
+        )?,
+        failures: register.counters("flux_attempt_failures_total", "Attempts that failed, by reason", &["reason"])?,
+        tokens: register.counters(
+            "flux_tokens_total",
+            "Tokens by kind; reasoning is a part of output",
+            &["lane", "model", "provider", "kind"],
+        )?,
+        estimated: register.counters("flux_usage_estimated_total", "Requests whose usage was estimated", &served)?,
+        cost: register.counters("flux_cost_nano_usd_total", "What accounts were charged, in 1e-9 USD", &served)?,
+    })
+}
+
+fn gauges(register: &Register<'_>) -> prometheus::Result<Gauges> {
+    Ok(Gauges {
+        in_flight: register.gauge("flux_requests_in_flight", "Inference requests that are open")?,
+        journal_bytes: register.gauge("flux_journal_bytes", "Size of the journal on disk")?,
+        journal_bytes_max: register
+            .gauge("flux_journal_bytes_max", "Bound of the journal: at it charges are refused")?,
+        backlog_rows: register.gauge("flux_ledger_backlog_rows", "Charges in the journal that are not booked yet")?,
+        backlog_bytes: register.gauge("flux_ledger_backlog_bytes", "The same in bytes")?,
+        keys: register.gauge("flux_keys", "Keys in memory")?,
+        config_loaded: register
+            .gauge("flux_config_loaded_timestamp_seconds", "When the live configuration was loaded")?,
+        resident_bytes: register.gauge("process_resident_memory_bytes", "Resident memory")?,
+        open_fds: register.gauge("process_open_fds", "Open file descriptors")?,
+        threads: register.gauge("process_threads", "Threads")?,
+    })
+}
+
+fn counters(register: &Register<'_>) -> prometheus::Result<Counters> {
+    Ok(Counters {
+        log_dropped: register
+            .counter("flux_request_log_dropped_total", "Lines that did not fit into the log's queue")?,
+        charges_not_kept: register
+            .counter("flux_charges_not_kept_total", "Answers not completed for want of a journal")?,
+        ledger_rows: register.counter("flux_ledger_rows_total", "Rows added to the ledger")?,
+        ledger_failures: register
+            .counter("flux_store_failures_total", "Failed writes and reads of journal, ledger and keys")?,
+        damaged_records: register
+            .counter("flux_journal_damaged_records_total", "Journal records that could not be read")?,
+        key_lookups: register.counters("flux_key_lookups_total", "Keys looked up in memory, by result", &["result"])?,
+        reloads: register.counters("flux_config_reloads_total", "New configurations, by result", &["result"])?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::base::ids::RequestId;
+    use crate::base::money::NanoUsd;
+    use crate::base::outcome::Ending;
+    use crate::base::usage::Usage;
+
+    fn outcome(model: &str) -> Outcome {
+        let nothing: Arc<str> = Arc::from("");
+        Outcome {
+            request_id: RequestId(1),
+            route: "chat_completions",
+            status: 200,
+            ending: Ending::Done,
+            key: None,
+            lane: Arc::from("flux-fast"),
+            requested: Arc::from(model),
+            model: nothing.clone(),
+            provider: Arc::from("openai"),
+            streamed: false,
+            attempts: 2,
+            usage: Usage { input: 5, output: 7, ..Usage::default() },
+            estimated: false,
+            amount: NanoUsd(33),
+            latency: Duration::from_millis(3),
+            first_byte: Some(Duration::from_millis(2)),
+            upstream: Duration::from_millis(2),
+            overhead: Duration::from_micros(40),
+            request_bytes: 10,
+            detail: None,
+        }
+    }
+
+    #[test]
+    fn a_request_shows_in_all_families() {
+        let metrics = Metrics::new().unwrap();
+        let guard = metrics.enter();
+        metrics.record(&outcome("flux-fast"));
+        let text = String::from_utf8(metrics.render()).unwrap();
+        for line in [
+            r#"flux_requests_total{lane="flux-fast",model="flux-fast",provider="openai",route="chat_completions",status="2xx"} 1"#,
+            r#"flux_tokens_total{kind="output",lane="flux-fast",model="flux-fast",provider="openai"} 7"#,
+            r#"flux_cost_nano_usd_total{lane="flux-fast",model="flux-fast",provider="openai"} 33"#,
+            r#"flux_attempts_total{kind="failover",lane="flux-fast",model="flux-fast"} 1"#,
+            r#"flux_overhead_seconds_bucket{le="0.00005"} 1"#,
+            "flux_requests_in_flight 1",
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+        drop(guard);
+        assert_eq!(metrics.in_flight(), 0);
+    }
+
+    /// The exchange names models as the catalogue does; were that ever to break, memory still holds.
+    #[test]
+    fn the_number_of_series_has_a_bound() {
+        let metrics = Metrics::new().unwrap();
+        (0..100).for_each(|n| metrics.record(&outcome(&format!("model-{n}"))));
+        assert_eq!(metrics.series.load().len(), 100);
+        let full = (0..SERIES_MAX).map(|n| {
+            let labels = Labels { model: Arc::from(n.to_string()), ..Labels::beyond() };
+            let series = Arc::new(metrics.families.children(&Labels::beyond()));
+            (labels, series)
+        });
+        metrics.series.store(Arc::new(full.collect()));
+        metrics.record(&outcome("one too many"));
+        assert_eq!(metrics.series.load().len(), SERIES_MAX);
+        assert!(!String::from_utf8(metrics.render()).unwrap().contains("one too many"));
+    }
+}

@@ -1,0 +1,191 @@
+//! What a plan takes, leaves out, and says when nothing is left.
+
+use super::*;
+use crate::base::secret::Secret;
+use crate::catalog::price::PriceCard;
+use crate::catalog::provider::{AuthKind, Endpoint, Endpoints, Provider, StreamUsage};
+use crate::catalog::{ChainKind, Limits, ModelKind};
+
+const CHAT: WireFormat = WireFormat::OpenaiChat;
+const MESSAGES: WireFormat = WireFormat::AnthropicMessages;
+const ALL: Capabilities = Capabilities {
+    streaming: true,
+    vision: true,
+    tools: true,
+    forced_tool_choice: true,
+    json_schema: true,
+    sampling_params: true,
+    reasoning: true,
+    tools_with_reasoning_on_chat: true,
+};
+
+fn target(id: &str, change: impl Fn(&mut Provider, &mut Model)) -> Arc<Target> {
+    let endpoint = |path: &str| Endpoint {
+        host: "h".into(),
+        port: 1,
+        tls: false,
+        authority: "h".into(),
+        path: path.into(),
+        stream_path: path.into(),
+        auth: AuthKind::Bearer,
+    };
+    let mut endpoints = Endpoints::default();
+    endpoints.insert(CHAT, endpoint("/chat"));
+    endpoints.insert(MESSAGES, endpoint("/messages"));
+    endpoints.insert(WireFormat::GeminiGenerate, endpoint("/{model}:generate"));
+    let mut provider = Provider {
+        id: "p".into(),
+        name: "p".into(),
+        key: Secret::new(""),
+        headers: Vec::new(),
+        stream_usage: StreamUsage::Always,
+        reasoning_outside_output: false,
+        cached_outside_input: false,
+        region: "".into(),
+        unusable: "".into(),
+        endpoints,
+    };
+    let mut model = Model {
+        id: id.into(),
+        canonical: id.into(),
+        provider_model_id: id.into(),
+        display_name: id.into(),
+        developer: "".into(),
+        kind: ModelKind::Chat,
+        released: UnixMs(0),
+        retires: None,
+        formats: vec![CHAT],
+        secondary_formats: vec![],
+        limits: Limits { context_tokens: Some(1_000), input_tokens_max: None, output_tokens_max: Some(200) },
+        capabilities: ALL,
+        tokenizer_factor_milli: 1_000,
+        price: PriceCard::free(),
+    };
+    change(&mut provider, &mut model);
+    Arc::new(Target { provider: Arc::new(provider), model: Arc::new(model) })
+}
+
+fn plain(id: &str) -> Arc<Target> {
+    target(id, |_, _| {})
+}
+
+fn with_capabilities(id: &str, capabilities: Capabilities) -> Arc<Target> {
+    target(id, |_, model| model.capabilities = capabilities)
+}
+
+fn with_window(id: &str, tokens: u64) -> Arc<Target> {
+    target(id, |_, model| model.limits.context_tokens = Some(tokens))
+}
+
+fn chain(targets: Vec<Arc<Target>>) -> Arc<Chain> {
+    let mock_targets = vec![plain("on-mock")];
+    let (name, display_name) = ("lane".into(), "Lane".into());
+    Arc::new(Chain { name, display_name, kind: ChainKind::Lane, rates: None, targets, mock_targets })
+}
+
+const TERMS: Terms = Terms {
+    client_format: CHAT,
+    formats: Formats::NativeOrSecondary,
+    via: Via::Providers,
+    at: UnixMs(1_000),
+    attempts_max: 6,
+};
+
+fn planned(targets: Vec<Arc<Target>>, needs: &Needs, terms: &Terms) -> Result<String, PlanError> {
+    let plan = plan(&chain(targets), needs, terms)?;
+    let ids: Vec<_> = plan.attempts.iter().map(|target| target.model.id.to_string()).collect();
+    Ok(ids.join(" "))
+}
+
+#[test]
+fn the_order_of_the_chain_is_kept_up_to_the_bound() {
+    let targets = || vec![plain("a"), plain("b"), plain("c")];
+    assert_eq!(planned(targets(), &Needs::default(), &TERMS).unwrap(), "a b c");
+    assert_eq!(planned(targets(), &Needs::default(), &Terms { attempts_max: 2, ..TERMS }).unwrap(), "a b");
+    assert_eq!(planned(targets(), &Needs::default(), &Terms { attempts_max: 0, ..TERMS }).unwrap(), "a");
+}
+
+#[test]
+fn what_is_not_live_is_skipped() {
+    let off = || target("off", |provider, _| provider.unusable = "it has no key".into());
+    let ended = || target("ended", |_, model| model.retires = Some(UnixMs(1_000)));
+    let ends_later = target("later", |_, model| model.retires = Some(UnixMs(1_001)));
+    let needs = Needs::default();
+    assert_eq!(planned(vec![off(), ended(), ends_later], &needs, &TERMS).unwrap(), "later");
+    assert_eq!(planned(vec![off(), ended()], &needs, &TERMS), Err(PlanError::NothingConfigured));
+}
+
+/// T-72: a plan for a test key holds the mock only.
+#[test]
+fn test_keys_go_to_the_mock() {
+    let terms = Terms { via: Via::Mock, ..TERMS };
+    assert_eq!(planned(vec![plain("a")], &Needs::default(), &terms).unwrap(), "on-mock");
+}
+
+#[test]
+fn other_formats_are_named() {
+    let claude = || target("claude", |_, model| model.formats = vec![MESSAGES]);
+    let gemini = || target("gemini", |_, model| model.formats = vec![WireFormat::GeminiGenerate]);
+    let lossy = target("lossy", |_, model| {
+        model.formats = vec![WireFormat::GeminiGenerate];
+        model.secondary_formats = vec![CHAT];
+    });
+    let needs = Needs::default();
+    assert_eq!(planned(vec![claude(), plain("a")], &needs, &TERMS).unwrap(), "a");
+    assert_eq!(planned(vec![Arc::clone(&lossy)], &needs, &TERMS).unwrap(), "lossy");
+    let error = planned(vec![claude(), gemini()], &needs, &TERMS).unwrap_err();
+    assert_eq!(error.to_string(), "this model speaks anthropic-messages, gemini-generate");
+    let native = Terms { formats: Formats::Native, ..TERMS };
+    assert!(matches!(planned(vec![lossy], &needs, &native), Err(PlanError::OtherFormats { .. })));
+    // The model's name stands in the path there: the client's bytes do not fit.
+    let terms = Terms { client_format: WireFormat::GeminiGenerate, ..TERMS };
+    assert!(matches!(planned(vec![gemini()], &needs, &terms), Err(PlanError::OtherFormats { .. })));
+}
+
+#[test]
+fn what_a_request_needs_is_there() {
+    let blind = || with_capabilities("blind", Capabilities { vision: false, ..ALL });
+    let needs = Needs { vision: true, tools: true, ..Needs::default() };
+    assert_eq!(planned(vec![blind(), plain("a")], &needs, &TERMS).unwrap(), "a");
+    let error = planned(vec![blind()], &needs, &TERMS).unwrap_err();
+    assert_eq!(error, PlanError::Lacks { capability: "image input" });
+}
+
+#[test]
+fn sampling_is_a_wish() {
+    let fixed = || with_capabilities("fixed", Capabilities { sampling_params: false, ..ALL });
+    let needs = Needs { sampling_params: true, ..Needs::default() };
+    assert_eq!(planned(vec![fixed(), plain("a")], &needs, &TERMS).unwrap(), "a");
+    assert_eq!(planned(vec![fixed()], &needs, &TERMS).unwrap(), "fixed");
+    assert_eq!(planned(vec![fixed(), plain("a")], &Needs::default(), &TERMS).unwrap(), "fixed a");
+}
+
+/// T-56: never to a smaller context than the prompt needs.
+#[test]
+fn small_windows_are_left_out() {
+    let needs = |text_bytes, output_tokens| Needs { text_bytes, output_tokens, ..Needs::default() };
+    let windows = || vec![with_window("small", 1_000), with_window("large", 10_000)];
+    let cases = [
+        (3_000, 0, Ok("small large")),
+        (3_001, 0, Ok("large")),
+        // The answer counts too, up to what the model can give: 200.
+        (2_400, 200, Ok("small large")),
+        (2_403, 200, Ok("large")),
+        (2_403, 199, Ok("small large")),
+        (2_403, 100_000, Ok("large")),
+        (30_000, 0, Ok("large")),
+        // Perhaps it fits: the provider counts.
+        (30_001, 0, Ok("large")),
+        (80_000, 0, Ok("large")),
+        (80_001, 0, Err(PlanError::ContextTooLong { prompt_tokens: 10_001, prompt_tokens_max: 10_000 })),
+    ];
+    for (text_bytes, output_tokens, expected) in cases {
+        let found = planned(windows(), &needs(text_bytes, output_tokens), &TERMS);
+        assert_eq!(found, expected.map(str::to_owned), "{text_bytes} {output_tokens}");
+    }
+    // A tokenizer that makes more of the same text needs a larger window.
+    let wordy = target("wordy", |_, model| model.tokenizer_factor_milli = 1_700);
+    assert_eq!(planned(vec![wordy, plain("a")], &needs(2_000, 0), &TERMS).unwrap(), "a");
+    let unknown = target("unknown", |_, model| model.limits = Limits::default());
+    assert_eq!(planned(vec![unknown], &needs(u64::MAX, 0), &TERMS).unwrap(), "unknown");
+}

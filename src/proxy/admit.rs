@@ -1,0 +1,114 @@
+//! From the head of a request to its plan: the first phase.
+//!
+//! Must not forward anything. Each step is another module's; here is their order.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use pingora::proxy::Session;
+
+use super::reply::Caller;
+use super::{Ctx, Flux, accept, reply};
+use crate::api;
+use crate::base::ids::RequestId;
+use crate::base::refusal::{Refusal, RefusalKind};
+use crate::base::time::UnixMs;
+use crate::exchange::route;
+use crate::exchange::snapshot::Snapshot;
+use crate::exchange::{Arrival, Exchange, Refused};
+use crate::metrics::InFlight;
+
+/// Makes request ids from one random seed a process and a counter: no system call a request.
+pub(super) struct RequestIds {
+    seed: u128,
+    count: AtomicU64,
+}
+
+impl RequestIds {
+    pub(super) fn new(seed: u128) -> Self {
+        Self { seed, count: AtomicU64::new(0) }
+    }
+
+    fn next(&self, at: UnixMs) -> RequestId {
+        // Odd, so that the products of all counts differ; large, so that neighbours look unlike.
+        const STEP: u128 = 0x9E37_79B9_7F4A_7C15_F39D;
+        let count = self.count.fetch_add(1, Ordering::Relaxed);
+        RequestId::new(at, self.seed.wrapping_add(u128::from(count).wrapping_mul(STEP)))
+    }
+}
+
+impl Flux {
+    /// Reads and plans a request. `true` when it has been answered already.
+    pub(super) async fn admit(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool, Box<Refused>> {
+        let downstream = &mut session.downstream_session;
+        let head = downstream.req_header();
+        let target = String::from_utf8_lossy(head.raw_path());
+        let at = self.clock.unix_ms();
+        let has_version = head.headers.contains_key("anthropic-version");
+        let caller = Caller { id: self.ids.next(at), format: route::error_format(&target, has_version) };
+        ctx.caller = Some(caller);
+        ctx.route = "none";
+        accept::check_framing(head)?;
+        let endpoint = route::endpoint(head.method.as_str(), &target)?;
+        ctx.route = endpoint.name();
+        self.check_keys()?;
+        let key = accept::authenticate(&head.headers, &self.keys, at);
+        self.metrics.key_looked_up(if key.is_ok() { "hit" } else { "miss" });
+        let key = key?;
+        let snapshot = self.snapshot.load_full();
+        let Some(format) = endpoint.wire_format() else {
+            let listing = api::models::answer(&endpoint, &snapshot, caller.format, at)?;
+            // A client that is gone needs no list.
+            let _ = reply::json(downstream, listing, caller).await;
+            return Ok(true);
+        };
+        ctx.in_flight = Some(self.enter(&snapshot)?);
+        let within = snapshot.config.timeouts.body;
+        let body = accept::read_body(downstream, snapshot.config.limits.body_bytes_max, within).await?;
+        let instant = ctx.arrived.unwrap_or_else(|| self.clock.now());
+        let read = self.clock.now();
+        let arrival = Arrival { id: caller.id, instant, read, at, route: ctx.route, format, key };
+        let exchange = Exchange::open(snapshot, arrival, body)?;
+        let link =
+            ctx.link.as_ref().ok_or_else(|| Refusal::new(RefusalKind::Internal, "the request lost its session"))?;
+        link.hold(Box::new(exchange), Arc::clone(&self.keep));
+        Ok(false)
+    }
+
+    /// Keys that may be out of date let nobody in: a revocation could have been missed.
+    fn check_keys(&self) -> Result<(), Refusal> {
+        if self.store.keys_are_stale(self.clock.now()) {
+            return Err(Refusal::new(
+                RefusalKind::Overloaded,
+                "keys cannot be checked at the moment; try again shortly",
+            )
+            .with_retry_after(Duration::from_secs(1)));
+        }
+        Ok(())
+    }
+
+    fn enter(&self, snapshot: &Snapshot) -> Result<InFlight, Refusal> {
+        let in_flight = self.metrics.enter();
+        if self.metrics.in_flight() > snapshot.config.limits.in_flight_max {
+            return Err(Refusal::new(RefusalKind::Overloaded, "too many requests at once; try again shortly")
+                .with_retry_after(Duration::from_secs(1)));
+        }
+        Ok(in_flight)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_differ_and_sort_by_time() {
+        let ids = RequestIds::new(7);
+        let first = ids.next(UnixMs(1_000));
+        let second = ids.next(UnixMs(1_000));
+        let later = ids.next(UnixMs(1_001));
+        assert_ne!(first, second);
+        assert!(later > first && later > second);
+    }
+}

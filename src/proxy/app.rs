@@ -1,0 +1,111 @@
+//! Connections: each request's head under a total deadline, then Pingora's proxy.
+//!
+//! Pingora bounds the time of one read, not of a whole head: a byte a minute would hold a connection
+//! for ever. So the head is read here, and the session goes on wrapped. Must not look into a request.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
+use pingora::proxy::HttpProxy;
+use pingora::server::ShutdownWatch;
+use pingora::{Error, ErrorType};
+
+use super::held::{Held, Link};
+use super::{Flux, reply};
+use crate::base::refusal::{Refusal, RefusalKind};
+use crate::base::time::Clock;
+use crate::exchange::snapshot::Snapshot;
+
+/// An HTTP/2 window that lets a body of some megabytes come in without a round trip every 64 KiB.
+const H2_STREAM_WINDOW_BYTES: u32 = 1 << 20;
+const H2_CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+
+/// Left on a connection by the request before.
+pub(super) struct KeptAlive;
+
+/// The public service.
+pub(crate) struct App {
+    proxy: Arc<HttpProxy<Flux>>,
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    clock: Arc<dyn Clock>,
+    options: HttpServerOptions,
+}
+
+impl App {
+    pub(crate) fn new(proxy: HttpProxy<Flux>, snapshot: Arc<ArcSwap<Snapshot>>, clock: Arc<dyn Clock>) -> Self {
+        let mut options = HttpServerOptions::default();
+        options.h2c = true;
+        options.h2_idle_timeout = Some(snapshot.load().config.timeouts.downstream_keepalive);
+        Self { proxy: Arc::new(proxy), snapshot, clock, options }
+    }
+
+    /// Reads the head of an HTTP/1 request. `None` when the connection is to be closed.
+    async fn read_head(&self, session: &mut ServerSession, shutdown: &ShutdownWatch) -> Option<()> {
+        let mut shutdown = shutdown.clone();
+        let is_kept_alive = session.take_connection_user_context().is_some();
+        let timeouts = self.snapshot.load().config.timeouts.clone();
+        let keepalive = timeouts.downstream_keepalive;
+        let head = timeouts.head;
+        let is_stopping = *shutdown.borrow_and_update();
+        session.set_keepalive((!is_stopping).then_some(keepalive.as_secs().max(1)));
+        session.set_write_timeout(Some(timeouts.downstream_write));
+        let within = if is_kept_alive { keepalive + head } else { head };
+        let read = tokio::select! {
+            biased;
+            read = tokio::time::timeout(within, session.read_request()) => read,
+            _ = shutdown.changed() => return None,
+        };
+        let refusal = match read {
+            Ok(Ok(true)) => return Some(()),
+            Ok(Ok(false)) => return None,
+            Ok(Err(error)) => unreadable(&error)?,
+            Err(_) if is_kept_alive => return None,
+            Err(_) => Refusal::new(RefusalKind::RequestTimeout, "the request head came in too slowly"),
+        };
+        // The client may be gone already; the connection ends either way.
+        let _ = reply::refuse_unread(session, &refusal).await;
+        session.shutdown().await;
+        None
+    }
+}
+
+/// A head that is no HTTP gets an answer; a connection that broke gets none.
+fn unreadable(error: &Error) -> Option<Refusal> {
+    (error.etype == ErrorType::InvalidHTTPHeader)
+        .then(|| Refusal::new(RefusalKind::InvalidRequest, "the request head is not valid HTTP"))
+}
+
+#[async_trait]
+impl HttpServerApp for App {
+    async fn process_new_http(
+        self: &Arc<Self>,
+        mut session: ServerSession,
+        shutdown: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        if !session.is_http2() {
+            self.read_head(&mut session, shutdown).await?;
+        }
+        let link = Link::new(Arc::clone(&self.clock));
+        session.req_header_mut().extensions_mut().insert(Arc::clone(&link));
+        self.proxy.process_new_http(Held::wrap(session, link), shutdown).await
+    }
+
+    fn h2_options(&self) -> Option<H2Options> {
+        let mut options = default_h2_options();
+        options.initial_window_size(H2_STREAM_WINDOW_BYTES);
+        options.initial_connection_window_size(H2_CONNECTION_WINDOW_BYTES);
+        Some(options)
+    }
+
+    fn server_options(&self) -> Option<&HttpServerOptions> {
+        Some(&self.options)
+    }
+
+    async fn http_cleanup(&self) {
+        self.proxy.http_cleanup().await;
+    }
+}

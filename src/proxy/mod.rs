@@ -1,0 +1,355 @@
+//! Flux as a Pingora `ProxyHttp`: every phase asks the exchange and obeys.
+//!
+//! Must not decide: what is refused, retried, sent or charged is the exchange's business. The phases
+//! in the order of a request: `request_filter` (accept, authenticate, read, plan), `upstream_peer` and
+//! `upstream_request_filter` (the next attempt), `upstream_response_filter` and `response_filter` (its
+//! head), `response_body_filter` (its body), `logging` (settle and report).
+
+mod accept;
+mod admit;
+mod app;
+mod close;
+mod held;
+mod reply;
+mod upstream;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorSource, ErrorType, Result};
+
+use crate::accounts::KeyDirectory;
+use crate::base::refusal::{Refusal, RefusalKind};
+use crate::base::time::Clock;
+use crate::catalog::Target;
+use crate::exchange::Refused;
+use crate::exchange::answer::{Flow, ProviderHead};
+use crate::exchange::retry::Failure;
+use crate::exchange::route;
+use crate::exchange::snapshot::Snapshot;
+use crate::metrics::{InFlight, Metrics};
+use crate::request_log::RequestLog;
+use crate::store::Store;
+
+use admit::RequestIds;
+use held::{KeepCharge, Link};
+use reply::Caller;
+use upstream::Resolver;
+
+pub(crate) use app::App;
+
+/// What all requests share.
+pub(crate) struct Flux {
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    store: Arc<Store>,
+    keys: Arc<KeyDirectory>,
+    metrics: Arc<Metrics>,
+    log: RequestLog,
+    clock: Arc<dyn Clock>,
+    resolver: Resolver,
+    keep: KeepCharge,
+    ids: RequestIds,
+}
+
+/// What `boot` hands in.
+pub(crate) struct Parts {
+    pub(crate) snapshot: Arc<ArcSwap<Snapshot>>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) log: RequestLog,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// At least 80 random bits, from which request ids are made.
+    pub(crate) seed: u128,
+}
+
+/// What one request remembers between phases, beside its exchange.
+#[derive(Default)]
+pub(crate) struct Ctx {
+    link: Option<Arc<Link>>,
+    caller: Option<Caller>,
+    route: &'static str,
+    arrived: Option<Instant>,
+    target: Option<Arc<Target>>,
+    body_bytes: usize,
+    refused: Option<Box<Refused>>,
+    in_flight: Option<InFlight>,
+}
+
+impl Flux {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { snapshot, store, metrics, log, clock, seed } = parts;
+        let (ledger, counters) = (Arc::clone(&store), Arc::clone(&metrics));
+        let keep: KeepCharge = Arc::new(move |charge| match ledger.append(charge) {
+            Ok(()) => true,
+            Err(error) => {
+                counters.charge_not_kept();
+                log::error!(request_id:% = charge.request_id; "a charge could not be kept: {error}");
+                false
+            }
+        });
+        let (keys, ids) = (store.keys(), RequestIds::new(seed));
+        Self { snapshot, store, keys, metrics, log, clock, resolver: Resolver::new(), keep, ids }
+    }
+
+    /// Records a failure that is not recorded yet, and says whether another attempt follows.
+    fn after_failure(&self, ctx: &Ctx, failure: Failure, error: &mut Error) {
+        let now = self.clock.now();
+        let retry = ctx.link.as_ref().and_then(|link| {
+            link.with_exchange(|exchange| {
+                if !exchange.has_failed() {
+                    exchange.fail(failure);
+                }
+                self.metrics.attempt_failed(exchange.last_failure().map_or("none", Failure::name));
+                exchange.wants_retry(now)
+            })
+        });
+        error.set_retry(retry.unwrap_or_default());
+    }
+
+    /// The refusal that stands for an error.
+    fn refusal_for(error: &Error, ctx: &Ctx) -> Refusal {
+        if let Some(refusal) = reply::carried(error) {
+            return refusal.clone();
+        }
+        let exhausted = ctx.link.as_ref().and_then(|link| link.with_exchange(|exchange| exchange.exhausted()));
+        exhausted.unwrap_or_else(|| {
+            Refusal::new(RefusalKind::Internal, "an error of our own; quote the request id to support")
+                .with_detail(error.to_string())
+        })
+    }
+}
+
+#[expect(clippy::unnecessary_box_returns, reason = "Pingora's phases return boxed errors")]
+fn lost_session() -> Box<Error> {
+    Error::explain(ErrorType::InternalError, "the request has no session to hold")
+}
+
+#[async_trait]
+impl ProxyHttp for Flux {
+    type CTX = Ctx;
+
+    fn new_ctx(&self) -> Ctx {
+        Ctx::default()
+    }
+
+    /// No module is of use here: bodies must not be compressed or held by anyone else.
+    fn init_downstream_modules(&self, _modules: &mut pingora::modules::http::HttpModules) {}
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+        ctx.arrived = Some(self.clock.now());
+        ctx.link = session.req_header_mut().extensions_mut().remove::<Arc<Link>>();
+        match self.admit(session, ctx).await {
+            Ok(is_answered) => {
+                session.upstream_compression.adjust_decompression(true);
+                Ok(is_answered)
+            }
+            Err(refused) => {
+                let caller = ctx.caller.ok_or_else(lost_session)?;
+                let Refused { refusal, routing } = &*refused;
+                // A client that is gone gets no refusal; there is nothing else to do about it.
+                let _ = reply::refuse(&mut session.downstream_session, refusal, caller, routing.as_ref()).await;
+                ctx.refused = Some(refused);
+                Ok(true)
+            }
+        }
+    }
+
+    async fn upstream_peer(&self, _session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+        let link = ctx.link.as_ref().ok_or_else(lost_session)?;
+        let now = self.clock.now();
+        let next = link.with_exchange(|exchange| {
+            let target = exchange.next_attempt(now)?;
+            Some((target, exchange.outgoing_body(), Arc::clone(exchange.snapshot()), exchange.arrival().format))
+        });
+        let Some((target, body, snapshot, format)) = next.flatten() else {
+            return Err(Error::explain(ErrorType::Custom("PlanUsedUp"), "no attempt is left"));
+        };
+        let timeouts = &snapshot.config.timeouts;
+        let first_byte = now + timeouts.first_byte;
+        ctx.body_bytes = body.len();
+        link.start_attempt(body, first_byte, timeouts.idle);
+        ctx.target = Some(Arc::clone(&target));
+        let endpoint = target.provider.endpoint(format).ok_or_else(lost_session)?;
+        let peer = upstream::peer(&self.resolver, endpoint, timeouts).await;
+        peer.map_err(|mut error| {
+            self.after_failure(ctx, Failure::Connect, &mut error);
+            error
+        })
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        upstream_request: &mut RequestHeader,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        let (Some(target), Some(caller)) = (&ctx.target, ctx.caller) else { return Err(lost_session()) };
+        let client = session.req_header();
+        let link = ctx.link.as_ref().ok_or_else(lost_session)?;
+        let (format, is_stream) = link
+            .with_exchange(|exchange| (exchange.arrival().format, exchange.is_streamed()))
+            .unwrap_or((caller.format, false));
+        let endpoint = target.provider.endpoint(format).ok_or_else(lost_session)?;
+        let version = upstream_request.version;
+        *upstream_request = upstream::request_head(&upstream::Outgoing {
+            target,
+            endpoint,
+            format,
+            client_headers: &client.headers,
+            query: std::str::from_utf8(client.raw_path()).ok().and_then(route::forwarded_query),
+            is_stream,
+            body_bytes: ctx.body_bytes,
+        })?;
+        upstream_request.set_version(version);
+        Ok(())
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        _session: &mut Session,
+        upstream_response: &mut ResponseHeader,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        let link = ctx.link.as_ref().ok_or_else(lost_session)?;
+        let content_type = upstream_response.headers.get(CONTENT_TYPE);
+        let head = ProviderHead {
+            status: upstream_response.status.as_u16(),
+            is_event_stream: content_type.is_some_and(|t| t.as_bytes().starts_with(b"text/event-stream")),
+            retry_after: upstream::retry_after(&upstream_response.headers, self.clock.unix_ms()),
+        };
+        link.note_head();
+        match link.with_exchange(|exchange| exchange.on_head(head)) {
+            Some(Err(stop)) => Err(held::stop_error(link, stop)),
+            Some(Ok(())) | None => Ok(()),
+        }
+    }
+
+    async fn response_filter(
+        &self,
+        _session: &mut Session,
+        upstream_response: &mut ResponseHeader,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        if !upstream_response.status.is_success() {
+            return Ok(());
+        }
+        let link = ctx.link.as_ref().ok_or_else(lost_session)?;
+        if let Some(head) = link.with_exchange(|exchange| reply::answer_head(upstream_response, exchange)) {
+            *upstream_response = head?;
+        }
+        Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        ctx: &mut Ctx,
+    ) -> Result<Option<Duration>> {
+        let link = ctx.link.as_ref().ok_or_else(lost_session)?;
+        let chunk = body.take().unwrap_or_default();
+        let now = self.clock.now();
+        match link.with_keep(|exchange, keep| exchange.on_chunk(chunk, end_of_stream, now, keep)) {
+            Some(Ok(Flow::Send(bytes))) => *body = Some(bytes),
+            Some(Ok(Flow::Hold)) | None => {}
+            Some(Err(stop)) => return Err(held::stop_error(link, stop)),
+        }
+        Ok(None)
+    }
+
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        ctx: &mut Ctx,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        self.after_failure(ctx, Failure::Connect, &mut error);
+        error
+    }
+
+    /// Pingora never retries a POST by itself. Here the body is replayed whole, so the exchange decides.
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        _session: &mut Session,
+        mut error: Box<Error>,
+        ctx: &mut Ctx,
+        client_reused: bool,
+    ) -> Box<Error> {
+        let has_failed = ctx.link.as_ref().and_then(|link| link.with_exchange(|e| e.has_failed())).unwrap_or_default();
+        let is_final = reply::carried(&error).is_some();
+        if is_final || (!has_failed && *error.esource() == ErrorSource::Downstream) {
+            error.set_retry(false);
+            return error;
+        }
+        let is_stale = client_reused && !has_failed;
+        let repeats = is_stale
+            && ctx.link.as_ref().and_then(|link| link.with_exchange(|e| !e.has_head() && e.repeat_attempt()))
+                == Some(true);
+        if repeats {
+            error.set_retry(true);
+        } else {
+            self.after_failure(ctx, Failure::Broken, &mut error);
+        }
+        error
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailToProxy {
+        let has_failed = ctx.link.as_ref().and_then(|link| link.with_exchange(|e| e.has_failed())).unwrap_or_default();
+        let is_client_gone =
+            *error.esource() == ErrorSource::Downstream && !has_failed && reply::carried(error).is_none();
+        let nobody = FailToProxy { error_code: 0, can_reuse_downstream: false };
+        let Some(caller) = ctx.caller else { return nobody };
+        if is_client_gone || session.response_written().is_some_and(|head| !head.status.is_informational()) {
+            return nobody;
+        }
+        let refusal = Self::refusal_for(error, ctx);
+        let routing = ctx.link.as_ref().and_then(|link| link.with_exchange(|exchange| exchange.routing()));
+        let status = refusal.status();
+        let written = reply::refuse(&mut session.downstream_session, &refusal, caller, routing.as_ref()).await;
+        ctx.refused = Some(Box::new(Refused { refusal, routing }));
+        FailToProxy { error_code: status, can_reuse_downstream: written.is_ok() }
+    }
+
+    async fn logging(&self, session: &mut Session, _error: Option<&Error>, ctx: &mut Ctx) {
+        let status = session.response_written().map_or(0, |head| head.status.as_u16());
+        close::give_back(session, ctx);
+        let outcome = self.close(ctx, status).await;
+        self.metrics.record(&outcome);
+        self.log.write(outcome);
+        ctx.in_flight = None;
+    }
+
+    /// Marks the connection, so that the next request on it may first be waited for.
+    fn persist_connection_context(
+        &self,
+        _session: &Session,
+        _ctx: &Ctx,
+    ) -> Option<Box<dyn std::any::Any + Send + Sync>> {
+        Some(Box::new(app::KeptAlive))
+    }
+
+    /// The outcome is in the request log and in the metrics; Pingora's own lines would say it again.
+    fn suppress_error_log(&self, _session: &Session, _ctx: &Ctx, _error: &Error) -> bool {
+        true
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _session: &Session,
+        _ctx: &Ctx,
+        _error: &Error,
+        _context: pingora::proxy::ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+}

@@ -1,0 +1,212 @@
+//! Heads and refusals on the downstream socket, in the caller's wire format.
+//!
+//! Must not know why something is refused. Nothing else writes a status to a client.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+    TRANSFER_ENCODING,
+};
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::ServerSession;
+use pingora::{Error, ErrorType, Result};
+
+use crate::base::ids::RequestId;
+use crate::base::refusal::{Refusal, RefusalKind};
+use crate::base::wire_format::WireFormat;
+use crate::exchange::{Exchange, Routing};
+use crate::wire;
+
+/// Of the provider's head only these pass on; the rest speaks of the provider's account, not of the
+/// client's.
+const PASSED_ON: [&str; 4] = ["openai-processing-ms", "openai-version", "content-language", "anthropic-processing-ms"];
+
+/// After a refusal an unread body up to this size is read and dropped, so that the client gets to
+/// read the refusal before the connection ends.
+const DRAIN_TIME: Duration = Duration::from_secs(2);
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+const X_FLUX_REQUEST_ID: HeaderName = HeaderName::from_static("x-flux-request-id");
+const X_FLUX_MODEL: HeaderName = HeaderName::from_static("x-flux-model");
+const X_FLUX_ORIGINAL_MODEL: HeaderName = HeaderName::from_static("x-flux-original-model");
+const X_FLUX_ROUTED: HeaderName = HeaderName::from_static("x-flux-routed");
+const X_FLUX_LANE: HeaderName = HeaderName::from_static("x-flux-lane");
+const X_FLUX_PROVIDER: HeaderName = HeaderName::from_static("x-flux-provider");
+const X_FLUX_ATTEMPTS: HeaderName = HeaderName::from_static("x-flux-attempts");
+const X_FLUX_COST_USD: HeaderName = HeaderName::from_static("x-flux-cost-usd");
+
+const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// Whom a refusal is written for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller {
+    pub(crate) id: RequestId,
+    pub(crate) format: WireFormat,
+}
+
+/// The head of an answer, built from an allow-list of the provider's. The cost and the length of a
+/// whole answer are added by [`finish_head`].
+pub(crate) fn answer_head(provider: &ResponseHeader, exchange: &Exchange) -> Result<ResponseHeader> {
+    const HEADERS_EXPECTED: usize = 16;
+    let mut head = ResponseHeader::build(200, Some(HEADERS_EXPECTED))?;
+    for name in PASSED_ON {
+        if let Some(value) = provider.headers.get(name) {
+            head.insert_header(name, value)?;
+        }
+    }
+    if exchange.answers_as_stream() {
+        head.insert_header(CONTENT_TYPE, EVENT_STREAM)?;
+        head.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-cache"))?;
+        head.insert_header(TRANSFER_ENCODING, HeaderValue::from_static("chunked"))?;
+    } else {
+        head.insert_header(CONTENT_TYPE, provider.headers.get(CONTENT_TYPE).unwrap_or(&JSON))?;
+        match provider.headers.get(CONTENT_LENGTH) {
+            Some(length) => head.insert_header(CONTENT_LENGTH, length)?,
+            None => head.insert_header(TRANSFER_ENCODING, HeaderValue::from_static("chunked"))?,
+        }
+    }
+    put_ids(&mut head, exchange.arrival().id, exchange.arrival().format)?;
+    Ok(head)
+}
+
+/// Adds what is known only when the head goes out: attempts, cost, and the length of a whole answer.
+pub(crate) fn finish_head(head: &mut ResponseHeader, exchange: &mut Exchange, body_bytes: usize) -> Result<()> {
+    put_routing(head, &exchange.routing())?;
+    if exchange.is_complete() && head.headers.get(CONTENT_TYPE) != Some(&EVENT_STREAM) {
+        head.remove_header(&TRANSFER_ENCODING);
+        head.insert_header(CONTENT_LENGTH, HeaderValue::from(body_bytes))?;
+        if let Some(amount) = exchange.amount() {
+            head.insert_header(X_FLUX_COST_USD, amount.to_string())?;
+        }
+    }
+    Ok(())
+}
+
+fn put_ids(head: &mut ResponseHeader, id: RequestId, format: WireFormat) -> Result<()> {
+    let value = HeaderValue::try_from(id.to_string()).map_err(|_| Error::new_in(ErrorType::InternalError))?;
+    if format == WireFormat::AnthropicMessages {
+        head.insert_header(REQUEST_ID, value.clone())?;
+    }
+    head.insert_header(X_REQUEST_ID, value.clone())?;
+    head.insert_header(X_FLUX_REQUEST_ID, value)
+}
+
+fn put_routing(head: &mut ResponseHeader, routing: &Routing) -> Result<()> {
+    for (name, value) in [
+        (X_FLUX_MODEL, &routing.model),
+        (X_FLUX_ORIGINAL_MODEL, &routing.original),
+        (X_FLUX_LANE, &routing.lane),
+        (X_FLUX_PROVIDER, &routing.provider),
+    ] {
+        if let (false, Ok(value)) = (value.is_empty(), HeaderValue::from_str(value)) {
+            head.insert_header(name, value)?;
+        }
+    }
+    head.insert_header(X_FLUX_ROUTED, HeaderValue::from_static(if routing.was_routed { "true" } else { "false" }))?;
+    head.insert_header(X_FLUX_ATTEMPTS, HeaderValue::from(u16::from(routing.attempts)))
+}
+
+/// Writes a refusal in the caller's format. Nothing may have been written before.
+pub(crate) async fn refuse(
+    session: &mut ServerSession,
+    refusal: &Refusal,
+    caller: Caller,
+    routing: Option<&Routing>,
+) -> Result<()> {
+    let body = wire::refusal::body(refusal, caller.format, caller.id);
+    let mut head = ResponseHeader::build(refusal.status(), Some(12))?;
+    put_ids(&mut head, caller.id, caller.format)?;
+    if let Some(routing) = routing {
+        put_routing(&mut head, routing)?;
+    }
+    head.insert_header(
+        X_SHOULD_RETRY,
+        HeaderValue::from_static(if refusal.is_worth_a_retry() { "true" } else { "false" }),
+    )?;
+    if let Some(wait) = refusal.retry_after {
+        head.insert_header(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)))?;
+    }
+    if let RefusalKind::MethodNotAllowed(allowed) = refusal.kind {
+        head.insert_header(ALLOW, HeaderValue::from_static(allowed))?;
+    }
+    write(session, head, body).await
+}
+
+/// Writes a refusal to a client whose head could not be read, and ends the connection.
+pub(crate) async fn refuse_unread(session: &mut ServerSession, refusal: &Refusal) -> Result<()> {
+    let body = wire::refusal::body(refusal, WireFormat::OpenaiChat, RequestId(0));
+    let mut head = ResponseHeader::build(refusal.status(), Some(3))?;
+    head.insert_header(CONTENT_TYPE, JSON)?;
+    head.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len()))?;
+    head.insert_header(CONNECTION, HeaderValue::from_static("close"))?;
+    session.set_keepalive(None);
+    session.write_response_header(Box::new(head)).await?;
+    session.write_response_body(body, true).await?;
+    session.finish_body().await
+}
+
+/// Writes a whole JSON answer of Flux's own.
+pub(crate) async fn json(session: &mut ServerSession, body: Bytes, caller: Caller) -> Result<()> {
+    let mut head = ResponseHeader::build(200, Some(6))?;
+    put_ids(&mut head, caller.id, caller.format)?;
+    write(session, head, body).await
+}
+
+async fn write(session: &mut ServerSession, mut head: ResponseHeader, body: Bytes) -> Result<()> {
+    head.insert_header(CONTENT_TYPE, JSON)?;
+    head.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len()))?;
+    let is_read = session.is_body_done();
+    if !is_read {
+        head.insert_header(CONNECTION, HeaderValue::from_static("close"))?;
+    }
+    let is_bodiless = session.req_header().method == http::Method::HEAD;
+    session.write_response_header(Box::new(head)).await?;
+    if !is_bodiless {
+        session.write_response_body(body, true).await?;
+    }
+    session.finish_body().await?;
+    if !is_read {
+        // The client may still be sending; let it finish, so that it reads the answer and not a reset.
+        let _ = tokio::time::timeout(DRAIN_TIME, session.drain_request_body()).await;
+        session.set_keepalive(None);
+    }
+    Ok(())
+}
+
+/// A refusal on its way through Pingora's error path, to be written by `fail_to_proxy`.
+#[derive(Debug)]
+struct Carried(Refusal);
+
+impl fmt::Display for Carried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.0.kind, self.0.message)
+    }
+}
+
+impl std::error::Error for Carried {}
+
+/// Wraps a refusal as the error that ends the request.
+#[expect(clippy::unnecessary_box_returns, reason = "Pingora's phases return boxed errors")]
+pub(crate) fn refusal_error(refusal: Refusal) -> Box<Error> {
+    Error::because(ErrorType::Custom("Refused"), "refused", Carried(refusal))
+}
+
+/// The refusal that an error carries, if it carries one.
+pub(crate) fn carried(error: &Error) -> Option<&Refusal> {
+    error.cause.as_ref()?.downcast_ref::<Carried>().map(|carried| &carried.0)
+}
+
+/// The charge could not be kept, so the answer is not completed.
+pub(crate) fn unsettled() -> Refusal {
+    Refusal::new(
+        RefusalKind::Overloaded,
+        "the request could not be recorded; it was not charged, send it again shortly",
+    )
+    .with_retry_after(Duration::from_secs(1))
+}

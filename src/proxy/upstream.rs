@@ -1,0 +1,198 @@
+//! Attempt → peer, path and headers.
+//!
+//! The only place that builds a header for a provider, and it builds it from an allow-list: the
+//! client's key, cookies and hop-by-hop headers never leave. Must not know plans or prices.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use http::HeaderMap;
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue, RETRY_AFTER,
+    USER_AGENT,
+};
+use moka::sync::Cache;
+use pingora::http::RequestHeader;
+use pingora::protocols::ALPN;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType, OrErr, Result};
+
+use crate::base::time::UnixMs;
+use crate::base::wire_format::WireFormat;
+use crate::catalog::Target;
+use crate::catalog::provider::{AuthKind, Endpoint};
+use crate::config::Timeouts;
+
+/// Of the client's headers only these reach a provider of the same wire format.
+const PASSED_ON: [&str; 5] = ["anthropic-beta", "anthropic-version", "openai-beta", "traceparent", "tracestate"];
+
+/// How long an address is believed. Providers move behind their names within minutes.
+const ADDRESS_TTL: Duration = Duration::from_secs(30);
+/// Host names that are remembered, at most; there is one a provider.
+const HOSTS_MAX: u64 = 1_024;
+
+const AGENT: HeaderValue = HeaderValue::from_static(concat!("flux/", env!("CARGO_PKG_VERSION")));
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const X_GOOG_API_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
+const API_KEY: HeaderName = HeaderName::from_static("api-key");
+
+/// Host names → addresses, remembered for a while.
+#[derive(Debug)]
+pub(crate) struct Resolver {
+    addresses: Cache<String, SocketAddr>,
+}
+
+impl Resolver {
+    pub(crate) fn new() -> Self {
+        Self { addresses: Cache::builder().max_capacity(HOSTS_MAX).time_to_live(ADDRESS_TTL).build() }
+    }
+
+    async fn resolve(&self, endpoint: &Endpoint) -> Result<SocketAddr> {
+        if let Ok(ip) = endpoint.host.parse::<IpAddr>() {
+            return Ok(SocketAddr::new(ip, endpoint.port));
+        }
+        let name = format!("{}:{}", endpoint.host, endpoint.port);
+        if let Some(address) = self.addresses.get(&name) {
+            return Ok(address);
+        }
+        let found = tokio::net::lookup_host(&name).await;
+        let found = found.or_err(ErrorType::ConnectNoRoute, "the host name was not resolved")?.next();
+        let address = found.ok_or_else(|| Error::explain(ErrorType::ConnectNoRoute, "the host name has no address"))?;
+        self.addresses.insert(name, address);
+        Ok(address)
+    }
+}
+
+/// Where to connect for this target.
+///
+/// # Errors
+/// When the host name cannot be resolved.
+pub(crate) async fn peer(resolver: &Resolver, endpoint: &Endpoint, timeouts: &Timeouts) -> Result<Box<HttpPeer>> {
+    let address = resolver.resolve(endpoint).await?;
+    let mut peer = HttpPeer::new(address, endpoint.tls, endpoint.host.to_string());
+    let options = &mut peer.options;
+    options.connection_timeout = Some(timeouts.connect);
+    // TLS comes on top of TCP; together they may take twice as long.
+    options.total_connection_timeout = Some(timeouts.connect.saturating_mul(2));
+    options.idle_timeout = Some(timeouts.upstream_keepalive);
+    options.write_timeout = Some(timeouts.idle);
+    if endpoint.tls {
+        options.alpn = ALPN::H2H1;
+    }
+    Ok(Box::new(peer))
+}
+
+/// What a request to a provider is made of.
+pub(crate) struct Outgoing<'a> {
+    pub(crate) target: &'a Target,
+    pub(crate) endpoint: &'a Endpoint,
+    pub(crate) format: WireFormat,
+    pub(crate) client_headers: &'a HeaderMap,
+    /// Query for the provider, from [`crate::exchange::route::forwarded_query`].
+    pub(crate) query: Option<&'a str>,
+    pub(crate) is_stream: bool,
+    pub(crate) body_bytes: usize,
+}
+
+/// The head of the request to the provider.
+///
+/// # Errors
+/// When a configured path or header cannot be written; `config::check` has refused those.
+pub(crate) fn request_head(outgoing: &Outgoing<'_>) -> Result<RequestHeader> {
+    const HEADERS_EXPECTED: usize = 12;
+    let Outgoing { target, endpoint, format, client_headers, query, is_stream, body_bytes } = outgoing;
+    let path = if *is_stream { &endpoint.stream_path } else { &endpoint.path };
+    let mut head = match query {
+        Some(query) => {
+            let joint = if path.contains('?') { '&' } else { '?' };
+            RequestHeader::build("POST", format!("{path}{joint}{query}").as_bytes(), Some(HEADERS_EXPECTED))?
+        }
+        None => RequestHeader::build("POST", path.as_bytes(), Some(HEADERS_EXPECTED))?,
+    };
+    head.insert_header(HOST, &*endpoint.authority)?;
+    head.insert_header(CONTENT_TYPE, HeaderValue::from_static("application/json"))?;
+    head.insert_header(CONTENT_LENGTH, HeaderValue::from(*body_bytes))?;
+    let accepted = if *is_stream { "text/event-stream" } else { "application/json" };
+    head.insert_header(ACCEPT, HeaderValue::from_static(accepted))?;
+    head.insert_header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))?;
+    head.insert_header(USER_AGENT, AGENT)?;
+    for (name, value) in &target.provider.headers {
+        head.insert_header(name.to_string(), &**value)?;
+    }
+    let passed_on = PASSED_ON.iter().filter(|name| is_of_format(name, *format));
+    for name in passed_on {
+        if let Some(value) = client_headers.get(*name) {
+            head.insert_header(*name, value)?;
+        }
+    }
+    authorize(&mut head, endpoint.auth, target.provider.key.expose())?;
+    Ok(head)
+}
+
+fn is_of_format(name: &str, format: WireFormat) -> bool {
+    let other = if format == WireFormat::AnthropicMessages { "openai-" } else { "anthropic-" };
+    !name.starts_with(other)
+}
+
+fn authorize(head: &mut RequestHeader, auth: AuthKind, key: &str) -> Result<()> {
+    let (name, value) = match auth {
+        AuthKind::Bearer => (AUTHORIZATION, HeaderValue::try_from(format!("Bearer {key}"))),
+        AuthKind::XApiKey => (X_API_KEY, HeaderValue::from_str(key)),
+        AuthKind::XGoogApiKey => (X_GOOG_API_KEY, HeaderValue::from_str(key)),
+        AuthKind::ApiKey => (API_KEY, HeaderValue::from_str(key)),
+        AuthKind::None | AuthKind::AwsSigv4 | AuthKind::Oauth2 => return Ok(()),
+    };
+    let mut value = value.or_err(ErrorType::InternalError, "the provider's key is no header value")?;
+    value.set_sensitive(true);
+    head.insert_header(name, value)
+}
+
+/// How long the provider asks us to stay away: `retry-after-ms`, or `retry-after` in seconds or as a
+/// date. Longer than an hour is not believed.
+pub(crate) fn retry_after(headers: &HeaderMap, now: UnixMs) -> Option<Duration> {
+    const MS_MAX: u64 = 3_600_000;
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let from_ms = text("retry-after-ms").and_then(|ms| ms.parse::<u64>().ok());
+    let ms = from_ms.or_else(|| {
+        let value = text(RETRY_AFTER.as_str())?;
+        seconds_as_ms(value).or_else(|| date_as_ms(value, now))
+    })?;
+    Some(Duration::from_millis(ms.min(MS_MAX)))
+}
+
+fn seconds_as_ms(value: &str) -> Option<u64> {
+    let (whole, fraction) = value.split_once('.').unwrap_or((value, ""));
+    let whole: u64 = whole.parse().ok()?;
+    let has_fraction = fraction.bytes().any(|b| (b'1'..=b'9').contains(&b));
+    fraction
+        .bytes()
+        .all(|b| b.is_ascii_digit())
+        .then(|| whole.saturating_add(u64::from(has_fraction)).saturating_mul(1000))
+}
+
+fn date_as_ms(value: &str, now: UnixMs) -> Option<u64> {
+    let date = jiff::fmt::rfc2822::parse(value).ok()?;
+    let at = u64::try_from(date.timestamp().as_millisecond()).ok()?;
+    Some(at.saturating_sub(now.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_forms_of_retry_after_are_read() {
+        for (name, value, seconds) in [
+            ("retry-after", "7", Some(7)),
+            ("retry-after", "1.5", Some(2)),
+            ("retry-after-ms", "3000", Some(3)),
+            ("retry-after", "Thu, 01 Jan 1970 00:01:40 GMT", Some(40)),
+            ("retry-after", "999999", Some(3600)),
+            ("retry-after", "soon", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+            assert_eq!(retry_after(&headers, UnixMs(60_000)), seconds.map(Duration::from_secs), "{value}");
+        }
+    }
+}

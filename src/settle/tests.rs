@@ -1,0 +1,129 @@
+//! Lane rates, rounding, and that more use never costs less.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::base::time::UnixMs;
+use crate::base::usage::CacheWrite;
+use crate::catalog::price::{Change, ListedLadder, ListedRates, PriceList, Window};
+
+fn rates(input: u128, output: u128) -> ListedRates {
+    ListedRates { input: Some(PicoUsd(input)), output: Some(PicoUsd(output)), ..ListedRates::default() }
+}
+
+/// A card with every kind of rule on it.
+fn card() -> PriceCard {
+    let cached = ListedRates { cache_read: Some(PicoUsd(100_000)), ..rates(1_000_000, 5_000_000) };
+    PriceCard::new(&PriceList {
+        standard: ListedLadder { rates: cached, tiers: vec![(1_000, rates(2_000_000, 10_000_000))] },
+        service_tiers: vec![("priority".into(), ListedLadder { rates: rates(3_000_000, 15_000_000), tiers: vec![] })],
+        changes: vec![Change {
+            from: UnixMs(1_000_000),
+            standard: Some(ListedLadder { rates: rates(4_000_000, 20_000_000), tiers: vec![] }),
+            service_tiers: vec![],
+        }],
+        off_peak: Some((rates(500_000, 2_500_000), vec![Window { iso_weekday: 4, from_minute: 0, to_minute: 1 }])),
+        regional_uplift_milli: vec![("eu".into(), 1_100)],
+        ..PriceList::default()
+    })
+}
+
+/// One figure for each priced kind of token.
+type Figures = [u64; 12];
+
+fn usage([input, cache_read, m5, m30, h1, h12, output, images @ .., input_audio, output_audio]: Figures) -> Usage {
+    let [input_image, cache_read_image, output_image] = images;
+    Usage {
+        input,
+        cache_read,
+        cache_write: CacheWrite { m5, m30, h1, h12 },
+        output,
+        reasoning: 0,
+        input_image,
+        cache_read_image,
+        output_image,
+        input_audio,
+        output_audio,
+    }
+}
+
+fn figures() -> impl Strategy<Value = Figures> {
+    proptest::array::uniform12(0_u64..5_000)
+}
+
+proptest! {
+    #[test]
+    fn cost_is_monotone_in_usage(
+        less in figures(), more in figures(), at in 0_u64..2_000_000, tier in "|priority", region in "|eu",
+    ) {
+        let more = usage(std::array::from_fn(|at| less[at].saturating_add(more[at])));
+        let less = usage(less);
+        let circumstances =
+            Circumstances { at: UnixMs(at), service_tier: &tier, region: &region, ..Circumstances::default() };
+        let lane = LaneRates {
+            input: PicoUsd(1), output: PicoUsd(4), cache_read: PicoUsd(1), cache_write: PicoUsd(2),
+        };
+        for lane in [None, Some(&lane)] {
+            let small = amounts(lane, &card(), &less, &circumstances);
+            let large = amounts(lane, &card(), &more, &circumstances);
+            prop_assert!(small.amount <= large.amount);
+            prop_assert!(small.provider_cost <= large.provider_cost);
+        }
+    }
+}
+
+#[test]
+fn a_lane_charges_its_own_rates() {
+    let lane = LaneRates {
+        input: PicoUsd(1_000_000),
+        output: PicoUsd(4_000_000),
+        cache_read: PicoUsd(1_000_000),
+        cache_write: PicoUsd(1_000_000),
+    };
+    let usage = Usage {
+        input: 100,
+        cache_read: 200,
+        cache_write: CacheWrite { m5: 300, ..CacheWrite::default() },
+        output: 50,
+        ..Usage::default()
+    };
+    let at_peak = Circumstances { at: UnixMs(100_000), ..Circumstances::default() };
+    let Amounts { amount, provider_cost } = amounts(Some(&lane), &card(), &usage, &at_peak);
+    assert_eq!(amount, NanoUsd(800_000));
+    // 100 input, 300 writes at the input rate, 200 cached at a tenth, 50 output.
+    assert_eq!(provider_cost, NanoUsd(670_000));
+    assert_eq!(amounts(None, &card(), &usage, &at_peak).amount, provider_cost);
+    assert_eq!(amounts(None, &card(), &Usage::default(), &at_peak), Amounts::default());
+}
+
+#[test]
+fn a_fraction_is_rounded_up_once() {
+    let cheap = PriceCard::new(&PriceList {
+        standard: ListedLadder { rates: rates(1, 1), tiers: vec![] },
+        ..PriceList::default()
+    });
+    let usage = Usage { input: 1, output: 1, ..Usage::default() };
+    assert_eq!(amounts(None, &cheap, &usage, &Circumstances::default()).amount, NanoUsd(1));
+}
+
+#[test]
+fn rates_that_are_not_listed_are_never_zero() {
+    let images_only =
+        ListedRates { input: Some(PicoUsd(5)), output_image: Some(PicoUsd(30)), ..ListedRates::default() };
+    let card = PriceCard::new(&PriceList {
+        standard: ListedLadder { rates: images_only, tiers: vec![] },
+        ..PriceList::default()
+    });
+    let found = card.rates(0, UnixMs(0), "");
+    assert_eq!((found.output, found.output_audio), (PicoUsd(30), PicoUsd(30)));
+    for rate in [found.cache_read, found.cache_write_h12, found.cache_read_image, found.input_audio] {
+        assert_eq!(rate, PicoUsd(5));
+    }
+}
+
+#[test]
+fn figures_out_of_range_saturate() {
+    let usage = Usage { input: u64::MAX, output: u64::MAX, cache_read: u64::MAX, ..Usage::default() };
+    let cost = amounts(None, &card(), &usage, &Circumstances { region: "eu", ..Circumstances::default() });
+    assert_eq!(cost.amount, NanoUsd(i64::MAX));
+}

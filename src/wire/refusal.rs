@@ -1,0 +1,126 @@
+//! How a refusal looks in each client wire format, as an answer and as the last event of a stream.
+//!
+//! Must not know HTTP headers or sockets. Nothing else in the crate knows the error envelopes:
+//! OpenAI's `{"error":{message,type,param,code}}` and Anthropic's
+//! `{"type":"error","error":{type,message},"request_id"}`.
+
+use bytes::Bytes;
+use serde_json::json;
+
+use crate::base::ids::RequestId;
+use crate::base::refusal::{Refusal, RefusalKind};
+use crate::base::wire_format::WireFormat;
+
+/// The JSON body of a refusal.
+pub fn body(refusal: &Refusal, format: WireFormat, id: RequestId) -> Bytes {
+    let value = match format {
+        WireFormat::AnthropicMessages => anthropic(refusal, id),
+        WireFormat::OpenaiChat
+        | WireFormat::OpenaiResponses
+        | WireFormat::OpenaiImages
+        | WireFormat::GeminiGenerate
+        | WireFormat::BedrockConverse => openai(refusal),
+    };
+    Bytes::from(value.to_string())
+}
+
+/// The event that ends a stream which failed after content had gone out. No terminator follows it:
+/// a client must not take what it has for a whole answer.
+pub fn stream_event(refusal: &Refusal, format: WireFormat, id: RequestId) -> Bytes {
+    let body = body(refusal, format, id);
+    let mut event = Vec::with_capacity(body.len().saturating_add(32));
+    if format == WireFormat::AnthropicMessages {
+        event.extend_from_slice(b"event: error\n");
+    }
+    event.extend_from_slice(b"data: ");
+    event.extend_from_slice(&body);
+    event.extend_from_slice(b"\n\n");
+    Bytes::from(event)
+}
+
+fn openai(refusal: &Refusal) -> serde_json::Value {
+    let (kind, code) = openai_type_and_code(refusal.kind);
+    json!({
+        "error": {
+            "message": refusal.message,
+            "type": kind,
+            "param": refusal.param,
+            "code": refusal.code.as_deref().or(code),
+        }
+    })
+}
+
+fn anthropic(refusal: &Refusal, id: RequestId) -> serde_json::Value {
+    json!({
+        "type": "error",
+        "error": { "type": anthropic_type(refusal), "message": refusal.message },
+        "request_id": id.to_string(),
+    })
+}
+
+fn openai_type_and_code(kind: RefusalKind) -> (&'static str, Option<&'static str>) {
+    match kind {
+        RefusalKind::InvalidRequest | RefusalKind::UpstreamRejected(_) => ("invalid_request_error", None),
+        RefusalKind::WireFormatMismatch => ("invalid_request_error", Some("unsupported_wire_format")),
+        RefusalKind::ContextTooLong => ("invalid_request_error", Some("context_length_exceeded")),
+        RefusalKind::InvalidKey => ("invalid_request_error", Some("invalid_api_key")),
+        RefusalKind::Forbidden => ("permission_error", Some("forbidden")),
+        RefusalKind::NotFound => ("invalid_request_error", Some("not_found")),
+        RefusalKind::ModelNotFound => ("invalid_request_error", Some("model_not_found")),
+        RefusalKind::MethodNotAllowed(_) => ("invalid_request_error", Some("method_not_allowed")),
+        RefusalKind::RequestTimeout => ("invalid_request_error", Some("request_timeout")),
+        RefusalKind::BodyTooLarge => ("invalid_request_error", Some("request_too_large")),
+        RefusalKind::UpstreamRateLimited => ("rate_limit_error", Some("upstream_rate_limited")),
+        RefusalKind::Internal => ("server_error", Some("internal_error")),
+        RefusalKind::AllAttemptsFailed => ("server_error", Some("upstream_unavailable")),
+        RefusalKind::Overloaded => ("server_error", Some("overloaded")),
+        RefusalKind::DeadlineExceeded => ("server_error", Some("timeout")),
+    }
+}
+
+fn anthropic_type(refusal: &Refusal) -> &'static str {
+    match refusal.status() {
+        401 => "authentication_error",
+        402 => "billing_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        409 => "conflict_error",
+        413 => "request_too_large",
+        429 => "rate_limit_error",
+        503 | 529 => "overloaded_error",
+        408 | 504 => "timeout_error",
+        status if status < 500 => "invalid_request_error",
+        _ => "api_error",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::time::UnixMs;
+
+    fn id() -> RequestId {
+        RequestId::new(UnixMs(1), 2)
+    }
+
+    #[test]
+    fn each_format_has_its_own_envelope() {
+        let refusal = Refusal::new(RefusalKind::ModelNotFound, "no model \"x\"").with_param("model");
+        let openai: serde_json::Value = serde_json::from_slice(&body(&refusal, WireFormat::OpenaiChat, id())).unwrap();
+        assert_eq!(openai["error"]["code"], "model_not_found");
+        assert_eq!(openai["error"]["param"], "model");
+        let anthropic: serde_json::Value =
+            serde_json::from_slice(&body(&refusal, WireFormat::AnthropicMessages, id())).unwrap();
+        assert_eq!(anthropic["type"], "error");
+        assert_eq!(anthropic["error"]["type"], "not_found_error");
+        assert_eq!(anthropic["request_id"], id().to_string());
+    }
+
+    #[test]
+    fn a_stream_event_is_one_frame() {
+        let refusal = Refusal::new(RefusalKind::AllAttemptsFailed, "the provider failed");
+        let event = stream_event(&refusal, WireFormat::AnthropicMessages, id());
+        assert!(event.starts_with(b"event: error\ndata: {"));
+        assert!(event.ends_with(b"}\n\n"));
+    }
+}
