@@ -266,7 +266,9 @@ fn t22_a_model_without_a_price_is_refused_and_a_free_one_is_free() {
     edit(dir.path(), "models.toml", "rates = { input = \"0.35\", output = \"0.75\" }", "");
     assert_eq!(check(dir.path()).status.code(), Some(1));
     let dir = copy_of_conf();
-    edit(dir.path(), "models.toml", "rates = { input = \"0.35\", output = \"0.75\" }", "free = true");
+    let priced =
+        "[\"cerebras/gpt-oss-120b\".price]\nas_of = \"2026-11-22\"\nrates = { input = \"0.35\", output = \"0.75\" }\n";
+    edit(dir.path(), "models.toml", priced, "free = true\n");
     let output = check(dir.path());
     assert!(output.status.success(), "{}", said(&output));
 }

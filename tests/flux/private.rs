@@ -123,7 +123,9 @@ fn metrics_name_requests_tokens_cost_attempts_and_times() {
     let text = flux.private_get("/metrics").text();
     let families: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
     // Names are Flux's own; each idea must have a family, each family a help line and a lawful name.
-    for idea in ["requests", "tokens", "cost", "attempts", "first_", "overhead", "in_flight", "queue", "key"] {
+    for idea in
+        ["requests", "tokens", "cost", "attempts", "first_", "overhead", "in_flight", "backlog", "dropped", "key"]
+    {
         assert!(families.iter().any(|family| family.contains(idea)), "no family about {idea} in {families:#?}");
     }
     for family in families {

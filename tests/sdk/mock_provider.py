@@ -22,10 +22,18 @@ class Provider:
         self.faults = []
         self.left = {OpenAi.NAME: 0, Anthropic.NAME: 0}
         self.lock = threading.Lock()
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
+        self.server = Server(("127.0.0.1", 0), Handler)
         self.server.provider = self
         self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    # More clients at once than the default of 5.
+    request_queue_size = 128
+
+    def handle_error(self, request, client_address):
+        """A client that leaves while it is written to is no fault of the provider's."""
 
 
 def start():
