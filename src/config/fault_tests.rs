@@ -26,7 +26,6 @@ const SETTINGS: &[(&str, &str)] = &[
     ("[limits]\nbody_bytes_max = 1.5", "flux.toml:2: limits.body_bytes_max: expected a whole number"),
     ("[limits]\nbody_bytes_max = 99999999999999999999", "flux.toml:2: limits.body_bytes_max: expected"),
     ("[timeouts]\ntotal_ms = 0", "flux.toml:2: timeouts.total_ms: 0 is out of range"),
-    ("[timeouts]\ntotal_ms = 1", "flux.toml:1: timeouts.connect_ms: is longer than timeouts.total_ms"),
     ("[ledger]\nsegment_bytes = 268435456", "flux.toml:2: ledger.segment_bytes: 2 segments of"),
     ("[log]\nlevel = \"loud\"", "flux.toml:2: log.level: \"loud\" is none of its words (hint: one of: off, error"),
     ("[mock]\nmode = true", "flux.toml:2: mock.mode: expected a text in quotes, found true or false"),

@@ -210,7 +210,7 @@ fn every_setting_can_be_overridden() {
         ("FLUX_TIMEOUTS__TOTAL_MS", "1000000"),
         ("FLUX_LOG__LEVEL", "debug"),
         ("FLUX_LOG__REQUESTS", "off"),
-        ("FLUX_MOCK__FAULTS", "cut, silent"),
+        ("FLUX_MOCK__FAULT", "cut"),
         ("FLUX_MOCK__MODE", "on"),
         ("FLUX_LANES__FLUX_FAST__DEFAULT", "groq/gpt-oss-20b"),
         ("FLUX_LANES__FLUX_FAST__FALLBACKS", "openai/gpt-6-luna, xai/grok-4.7"),

@@ -93,7 +93,8 @@ pub struct Exchange {
     snapshot: Arc<Snapshot>,
     body: Bytes,
     head: Head,
-    /// Whether a client that streams asked to see usage; Anthropic's always do.
+    /// Whether a client that streams asked to see usage. Anthropic's see it unasked, and get their bytes
+    /// as the provider sent them.
     asked_for_usage: bool,
     /// The name that the client sent.
     original: Arc<str>,
@@ -152,8 +153,8 @@ impl Exchange {
             let routing = Routing::before_attempts(original.clone(), requested.clone(), chain);
             Box::new(Refused { refusal: unplannable(&error, &routing, arrival.format), routing: Some(routing) })
         })?;
-        let asked_for_usage = arrival.format == WireFormat::AnthropicMessages
-            || head.stream_options.as_ref().and_then(|o| o.include_usage.as_ref()).is_some_and(|(asked, _)| *asked);
+        let asked_for_usage =
+            head.stream_options.as_ref().and_then(|o| o.include_usage.as_ref()).is_some_and(|(asked, _)| *asked);
         Ok(Self {
             arrival,
             snapshot,

@@ -63,7 +63,7 @@ pub fn endpoint(method: &str, target: &str) -> Result<Endpoint, Refusal> {
     let (endpoint, allowed) = match path {
         "/v1/chat/completions" => (Endpoint::ChatCompletions, "POST"),
         "/anthropic/v1/messages" | "/v1/messages" => (Endpoint::Messages, "POST"),
-        "/v1/models" | "/anthropic/v1/models" => (Endpoint::Models, "GET"),
+        "/v1/models" => (Endpoint::Models, "GET"),
         _ => match model_id(path) {
             Some(id) => (Endpoint::Model(id.to_owned()), "GET"),
             None => return Err(no_endpoint(path)),

@@ -1,3 +1,5 @@
+//! The meter on whole streams, cut streams, and streams that come in any pieces.
+
 use proptest::prelude::*;
 
 use super::*;

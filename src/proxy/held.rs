@@ -247,6 +247,19 @@ impl Held {
         Ok(())
     }
 
+    /// The provider fell silent. After content the client gets a last event in its own format, and a proper
+    /// end; the connection is then closed with the attempt.
+    async fn say_goodbye(&mut self, failure: Failure) {
+        let now = self.link.clock.now();
+        let last = self.link.with_keep(|exchange, keep| {
+            if exchange.is_open() && !exchange.is_complete() { exchange.cut(failure, now, keep) } else { None }
+        });
+        if let Some(event) = last.flatten() {
+            // A client that cannot be written to has left, which the error that follows tells as well.
+            let _ = self.real.write_response_body(event, true).await;
+        }
+    }
+
     /// The provider broke off. Before content the error goes up, for the next attempt; after it the
     /// client gets a last event in its own format.
     fn break_off(&self, error: Box<Error>, out: &mut Vec<HttpTask>) -> Result<()> {
@@ -390,10 +403,12 @@ impl CustomSession for Held {
         if !self.is_holding() {
             return self.real.read_body_or_idle(no_body_expected).await;
         }
-        tokio::select! {
-            idle = self.real.read_body_or_idle(true) => idle,
-            failure = self.patience.exceeded(&self.link) => Err(stop_error(&self.link, Stop::Failed(failure))),
-        }
+        let failure = tokio::select! {
+            idle = self.real.read_body_or_idle(true) => return idle,
+            failure = self.patience.exceeded(&self.link) => failure,
+        };
+        self.say_goodbye(failure).await;
+        Err(stop_error(&self.link, Stop::Failed(failure)))
     }
 
     fn body_bytes_sent(&self) -> usize {

@@ -166,9 +166,11 @@ impl ProxyHttp for Flux {
         let now = self.clock.now();
         let next = link.with_exchange(|exchange| {
             let target = exchange.next_attempt(now)?;
-            Some((target, exchange.outgoing_body(), Arc::clone(exchange.snapshot()), exchange.arrival().format))
+            let time_left = exchange.deadline().saturating_duration_since(now);
+            let (snapshot, format) = (Arc::clone(exchange.snapshot()), exchange.arrival().format);
+            Some((target, exchange.outgoing_body(), snapshot, format, time_left))
         });
-        let Some((target, body, snapshot, format)) = next.flatten() else {
+        let Some((target, body, snapshot, format, time_left)) = next.flatten() else {
             return Err(Error::explain(ErrorType::Custom("PlanUsedUp"), "no attempt is left"));
         };
         let timeouts = &snapshot.config.timeouts;
@@ -177,7 +179,7 @@ impl ProxyHttp for Flux {
         link.start_attempt(body, first_byte, timeouts.idle);
         ctx.target = Some(Arc::clone(&target));
         let endpoint = target.provider.endpoint(format).ok_or_else(lost_session)?;
-        let peer = upstream::peer(&self.resolver, endpoint, timeouts).await;
+        let peer = upstream::peer(&self.resolver, endpoint, timeouts, time_left).await;
         peer.map_err(|mut error| {
             self.after_failure(ctx, Failure::Connect, &mut error);
             error

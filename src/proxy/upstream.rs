@@ -63,17 +63,22 @@ impl Resolver {
     }
 }
 
-/// Where to connect for this target.
+/// Where to connect for this target, with `time_left` until the request's deadline.
 ///
 /// # Errors
 /// When the host name cannot be resolved.
-pub(crate) async fn peer(resolver: &Resolver, endpoint: &Endpoint, timeouts: &Timeouts) -> Result<Box<HttpPeer>> {
+pub(crate) async fn peer(
+    resolver: &Resolver,
+    endpoint: &Endpoint,
+    timeouts: &Timeouts,
+    time_left: Duration,
+) -> Result<Box<HttpPeer>> {
     let address = resolver.resolve(endpoint).await?;
     let mut peer = HttpPeer::new(address, endpoint.tls, endpoint.host.to_string());
     let options = &mut peer.options;
-    options.connection_timeout = Some(timeouts.connect);
+    options.connection_timeout = Some(timeouts.connect.min(time_left));
     // TLS comes on top of TCP; together they may take twice as long.
-    options.total_connection_timeout = Some(timeouts.connect.saturating_mul(2));
+    options.total_connection_timeout = Some(timeouts.connect.saturating_mul(2).min(time_left));
     options.idle_timeout = Some(timeouts.upstream_keepalive);
     options.write_timeout = Some(timeouts.idle);
     if endpoint.tls {

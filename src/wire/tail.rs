@@ -5,6 +5,7 @@
 
 use memchr::memmem;
 
+use super::leap;
 use super::usage::{self, UsageQuirks};
 use crate::base::usage::Usage;
 use crate::base::wire_format::WireFormat;
@@ -14,10 +15,12 @@ const NAME: &[u8] = b"\"usage\"";
 /// The usage object that stands last in `tail`; `None` where there is none.
 pub fn usage(format: WireFormat, tail: &[u8], quirks: UsageQuirks) -> Option<Usage> {
     let after_name = memmem::rfind(tail, NAME)?.checked_add(NAME.len())?;
-    let rest = tail.get(after_name..)?;
-    let colon = rest.iter().position(|b| !b.is_ascii_whitespace())?;
-    let value = rest.get(colon..)?.strip_prefix(b":")?;
-    let object = first_value(value)?;
+    let colon = leap::skip_space(tail, after_name);
+    if tail.get(colon) != Some(&b':') {
+        return None;
+    }
+    let start = leap::skip_space(tail, colon.checked_add(1)?);
+    let object = tail.get(start..leap::value_end(tail, start).ok()?)?;
     match format {
         WireFormat::AnthropicMessages => usage::anthropic(object),
         WireFormat::OpenaiChat
@@ -26,13 +29,6 @@ pub fn usage(format: WireFormat, tail: &[u8], quirks: UsageQuirks) -> Option<Usa
         | WireFormat::GeminiGenerate
         | WireFormat::BedrockConverse => usage::openai_chat(object, quirks),
     }
-}
-
-/// The first whole JSON value of `bytes`, whatever follows it.
-fn first_value(bytes: &[u8]) -> Option<&[u8]> {
-    let mut values = serde_json::Deserializer::from_slice(bytes).into_iter::<serde::de::IgnoredAny>();
-    values.next()?.ok()?;
-    bytes.get(..values.byte_offset())
 }
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+//! The head scan on tables of bodies, and on whatever else there may be.
+
 use proptest::prelude::*;
 
 use super::*;

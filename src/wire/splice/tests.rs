@@ -1,3 +1,5 @@
+//! Splices change what they should and not a byte more.
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -1,3 +1,5 @@
+//! Frames come out whole however the stream is cut.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Recorded usage of all providers in the one normal form.
+
 use proptest::prelude::*;
 
 use super::*;
