@@ -182,6 +182,7 @@ fn store_settings(config: &Config) -> store::Settings {
         batch_rows_max,
         sync_every: sync,
         poll,
+        idle_poll: poll,
         keys_poll,
         keys_max: config.limits.keys_max,
         unknown_keys_max: config.limits.unknown_keys_max,

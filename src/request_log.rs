@@ -18,7 +18,7 @@ use crate::config;
 
 /// How often the thread looks into the queue. It is not woken: a wake-up a line would cost each
 /// request a system call.
-const POLL: Duration = Duration::from_millis(20);
+const POLL: Duration = Duration::from_millis(100);
 
 /// The sending side; cheap to clone.
 #[derive(Clone, Debug)]

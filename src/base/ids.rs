@@ -20,10 +20,24 @@ impl RequestId {
     }
 }
 
-/// As clients see it: `req_` and 32 hexadecimal digits.
+impl RequestId {
+    /// As clients see it: `req_` and 32 hexadecimal digits.
+    pub fn to_ascii(self) -> [u8; 36] {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = *b"req_00000000000000000000000000000000";
+        for (place, byte) in text.iter_mut().skip(4).step_by(2).zip(self.0.to_be_bytes()) {
+            *place = DIGITS.get(usize::from(byte >> 4)).copied().unwrap_or(b'0');
+        }
+        for (place, byte) in text.iter_mut().skip(5).step_by(2).zip(self.0.to_be_bytes()) {
+            *place = DIGITS.get(usize::from(byte & 15)).copied().unwrap_or(b'0');
+        }
+        text
+    }
+}
+
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "req_{:032x}", self.0)
+        f.write_str(std::str::from_utf8(&self.to_ascii()).unwrap_or_default())
     }
 }
 
@@ -40,3 +54,15 @@ pub struct AccountId(pub i64);
 /// A key of an account. A row id of the `keys` table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct KeyId(pub i64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_id_is_written_in_hexadecimal() {
+        let id = RequestId(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
+        assert_eq!(id.to_string(), "req_0123456789abcdef0123456789abcdef");
+        assert_eq!(RequestId(0).to_string(), "req_00000000000000000000000000000000");
+    }
+}

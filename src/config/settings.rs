@@ -140,7 +140,7 @@ fn read_ledger(fields: &mut Fields<'_, '_>) -> Ledger {
         segment_bytes,
         batch_rows_max: fields.count("batch_rows_max", 2_000, 1..=100_000),
         sync: fields.ms("sync_ms", 100, 1..=60_000),
-        poll: fields.ms("poll_ms", 20, 1..=10_000),
+        poll: fields.ms("poll_ms", 200, 1..=10_000),
         keys_poll: fields.ms("keys_poll_ms", 250, 10..=10_000),
     }
 }

@@ -52,7 +52,12 @@ impl Exchange {
     /// The price of an answer whose provider reported nothing, from the text that was seen.
     pub(super) fn price_estimated(&self, answer: &[u8]) -> Settlement {
         let seen = text::visible_text(answer, self.text_bytes_max());
-        self.price_tokens(&seen.kept, seen.bytes_total)
+        if !seen.kept.is_empty() {
+            return self.price_tokens(&seen.kept, seen.bytes_total);
+        }
+        // Half an answer has no member that ends: all of it is taken for text.
+        let kept = answer.get(..self.text_bytes_max().min(answer.len())).unwrap_or_default();
+        self.price_tokens(kept, u64::try_from(answer.len()).unwrap_or(u64::MAX))
     }
 
     /// The same for a stream, whose meter has collected the text.
@@ -118,12 +123,14 @@ impl Exchange {
         if self.is_settled() || self.attempts.started == 0 {
             return;
         }
-        if self.is_open() {
-            let settlement = self.price_seen_or_estimated();
-            let _ = self.settle(settlement, Ending::Left, now, keep);
-        } else {
-            let _ = self.settle(Settlement::default(), Ending::Left, now, keep);
-        }
+        let settlement = match &self.answer {
+            // Most of a long answer may have been produced for a client that did not wait for its end.
+            Answer::Whole { held, .. } if !held.is_empty() => self.price_estimated(held),
+            _ if self.is_open() => self.price_seen_or_estimated(),
+            _ => Settlement::default(),
+        };
+        // Whoever has left gets no answer that the charge would have to precede.
+        let _ = self.settle(settlement, Ending::Left, now, keep);
     }
 
     fn is_settled(&self) -> bool {
@@ -193,7 +200,14 @@ impl Exchange {
 impl Exchange {
     /// Whether settling would have to estimate, which may take milliseconds.
     pub fn needs_estimate(&self) -> bool {
-        let reports_usage = matches!(&self.answer, Answer::Events { meter, .. } if meter.usage().is_some());
-        self.is_open() && !self.is_settled() && !reports_usage
+        if self.is_settled() {
+            return false;
+        }
+        match &self.answer {
+            Answer::Events { meter, is_open, .. } => *is_open && meter.usage().is_none(),
+            Answer::Whole { held, .. } => !held.is_empty(),
+            Answer::Oversize { .. } => true,
+            Answer::Awaiting | Answer::Rejected { .. } | Answer::Complete => false,
+        }
     }
 }

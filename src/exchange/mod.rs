@@ -344,21 +344,24 @@ fn auto_lane(snapshot: &Snapshot, arrival: &Arrival, head: &Head, body: &Bytes) 
     Route::Lane(catalog.lane(decision.lane).unwrap_or_else(|| catalog.default_lane()))
 }
 
-/// A body up to this size fits any window that matters, whatever is in it.
-const SMALL_BODY_BYTES: usize = 96 << 10;
-
 /// What a target must be able to do.
 fn needs(head: &Head, body: &Bytes, chain: &Chain) -> Needs {
-    // Pictures and files are no text: a photo of ten megabytes must not count as millions of tokens.
-    let text_bytes = if body.len() <= SMALL_BODY_BYTES {
-        u64::try_from(body.len()).unwrap_or(u64::MAX)
+    // Bytes that are surely fewer than the tokens of the smallest window need not be looked at.
+    const BYTES_PER_TOKEN_MIN: u64 = 1;
+    let models = || chain.targets.iter().map(|target| &target.model);
+    let output_tokens = head.max_tokens.unwrap_or_default();
+    let body_bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
+    let smallest = models().map(|model| model.limits.prompt_tokens_max()).min().unwrap_or(0);
+    let text_bytes = if body_bytes.saturating_add(output_tokens) <= smallest.saturating_mul(BYTES_PER_TOKEN_MIN) {
+        body_bytes
     } else {
+        // Pictures and files are no text: a photo of ten megabytes must not count as millions of tokens.
         text::prompt_text_len(body, head)
     };
-    let matters = chain.targets.iter().any(|target| !target.model.capabilities.vision);
+    let matters = models().any(|model| !model.capabilities.vision);
     Needs {
         text_bytes,
-        output_tokens: head.max_tokens.unwrap_or_default(),
+        output_tokens,
         vision: matters && has_image(body),
         tools: head.tools.is_some(),
         ..Needs::default()

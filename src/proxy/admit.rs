@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use http::header::HeaderName;
 use pingora::proxy::Session;
 
 use super::reply::Caller;
@@ -18,6 +19,8 @@ use crate::exchange::route;
 use crate::exchange::snapshot::Snapshot;
 use crate::exchange::{Arrival, Exchange, Refused};
 use crate::metrics::InFlight;
+
+const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 
 /// Makes request ids from one random seed a process and a counter: no system call a request.
 pub(super) struct RequestIds {
@@ -45,7 +48,7 @@ impl Flux {
         let head = downstream.req_header();
         let target = String::from_utf8_lossy(head.raw_path());
         let at = self.clock.unix_ms();
-        let has_version = head.headers.contains_key("anthropic-version");
+        let has_version = head.headers.contains_key(ANTHROPIC_VERSION);
         let caller = Caller { id: self.ids.next(at), format: route::error_format(&target, has_version) };
         ctx.caller = Some(caller);
         ctx.route = "none";

@@ -83,9 +83,10 @@ fn unreadable(error: &Error) -> Option<Refusal> {
 impl HttpServerApp for App {
     async fn process_new_http(
         self: &Arc<Self>,
-        mut session: ServerSession,
+        session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
+        let mut session = Box::new(session);
         if !session.is_http2() {
             self.read_head(&mut session, shutdown).await?;
         }

@@ -18,10 +18,10 @@ use crate::exchange::{Refused, Routing};
 /// Puts the real session in the place of the held one: keep-alive asks it for its connection.
 pub(super) fn give_back(session: &mut Session, ctx: &Ctx) {
     let Some(link) = &ctx.link else { return };
-    let held = std::mem::replace(&mut *session.downstream_session, ServerSession::new_custom(Box::new(())));
-    drop(held);
+    let nobody = Box::new(ServerSession::new_custom(Box::new(())));
+    drop(std::mem::replace(&mut session.downstream_session, nobody));
     if let Some(real) = link.take_session() {
-        *session.downstream_session = real;
+        session.downstream_session = real;
     }
 }
 

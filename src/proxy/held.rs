@@ -36,7 +36,7 @@ pub(crate) struct Link {
     state: Mutex<State>,
     /// Where the wrapper leaves the real session as it is dropped. A boxed trait object cannot be
     /// taken apart, and keep-alive needs the real one back.
-    returned: Mutex<Option<ServerSession>>,
+    returned: Mutex<Option<Box<ServerSession>>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -115,7 +115,7 @@ impl Link {
     }
 
     /// Takes the real session back, once the wrapper has been dropped.
-    pub(crate) fn take_session(&self) -> Option<ServerSession> {
+    pub(crate) fn take_session(&self) -> Option<Box<ServerSession>> {
         self.returned.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
@@ -134,7 +134,8 @@ impl std::fmt::Debug for Link {
 
 /// The wrapper. Passes everything through until [`Link::hold`].
 pub(crate) struct Held {
-    real: ServerSession,
+    /// Boxed: a session is kilobytes large, and passes through three hands.
+    real: Box<ServerSession>,
     link: Arc<Link>,
     /// The head of the current attempt's answer, kept back.
     head: Option<Box<ResponseHeader>>,
@@ -190,7 +191,7 @@ impl Patience {
 }
 
 impl Held {
-    pub(crate) fn wrap(real: ServerSession, link: Arc<Link>) -> ServerSession {
+    pub(crate) fn wrap(real: Box<ServerSession>, link: Arc<Link>) -> ServerSession {
         let held = Self { real, link, head: None, patience: Patience::default() };
         ServerSession::new_custom(Box::new(held))
     }
@@ -283,6 +284,11 @@ impl Held {
     }
 }
 
+/// A piece of a body with nothing to decide about: nearly every chunk of a stream.
+fn is_plain_body(task: &HttpTask) -> bool {
+    matches!(task, HttpTask::Body(Some(bytes), false) if !bytes.is_empty())
+}
+
 /// A stop of the exchange as the error that Pingora carries up; the phases ask the exchange what it
 /// means.
 #[expect(clippy::unnecessary_box_returns, reason = "Pingora's phases return boxed errors")]
@@ -299,7 +305,7 @@ pub(crate) fn stop_error(link: &Link, stop: Stop) -> Box<Error> {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let real = std::mem::replace(&mut self.real, ServerSession::new_custom(Box::new(())));
+        let real = std::mem::replace(&mut self.real, Box::new(ServerSession::new_custom(Box::new(()))));
         *self.link.returned.lock().unwrap_or_else(PoisonError::into_inner) = Some(real);
     }
 }
@@ -342,6 +348,9 @@ impl CustomSession for Held {
 
     async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
         if !self.is_holding() {
+            return self.real.response_duplex_vec(tasks).await;
+        }
+        if self.head.is_none() && tasks.iter().all(is_plain_body) {
             return self.real.response_duplex_vec(tasks).await;
         }
         let released = self.release(tasks)?;

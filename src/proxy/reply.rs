@@ -22,7 +22,8 @@ use crate::wire;
 
 /// Of the provider's head only these pass on; the rest speaks of the provider's account, not of the
 /// client's.
-const PASSED_ON: [&str; 4] = ["openai-processing-ms", "openai-version", "content-language", "anthropic-processing-ms"];
+const PASSED_ON: [HeaderName; 2] =
+    [HeaderName::from_static("openai-processing-ms"), HeaderName::from_static("openai-version")];
 
 /// After a refusal an unread body up to this size is read and dropped, so that the client gets to
 /// read the refusal before the connection ends.
@@ -54,9 +55,9 @@ pub(crate) struct Caller {
 /// whole answer are added by [`finish_head`].
 pub(crate) fn answer_head(provider: &ResponseHeader, exchange: &Exchange) -> Result<ResponseHeader> {
     const HEADERS_EXPECTED: usize = 16;
-    let mut head = ResponseHeader::build(200, Some(HEADERS_EXPECTED))?;
+    let mut head = ResponseHeader::build_no_case(200, Some(HEADERS_EXPECTED))?;
     for name in PASSED_ON {
-        if let Some(value) = provider.headers.get(name) {
+        if let Some(value) = provider.headers.get(&name) {
             head.insert_header(name, value)?;
         }
     }
@@ -89,7 +90,7 @@ pub(crate) fn finish_head(head: &mut ResponseHeader, exchange: &mut Exchange, bo
 }
 
 fn put_ids(head: &mut ResponseHeader, id: RequestId, format: WireFormat) -> Result<()> {
-    let value = HeaderValue::try_from(id.to_string()).map_err(|_| Error::new_in(ErrorType::InternalError))?;
+    let value = HeaderValue::from_bytes(&id.to_ascii()).map_err(|_| Error::new_in(ErrorType::InternalError))?;
     if format == WireFormat::AnthropicMessages {
         head.insert_header(REQUEST_ID, value.clone())?;
     }
@@ -120,7 +121,7 @@ pub(crate) async fn refuse(
     routing: Option<&Routing>,
 ) -> Result<()> {
     let body = wire::refusal::body(refusal, caller.format, caller.id);
-    let mut head = ResponseHeader::build(refusal.status(), Some(12))?;
+    let mut head = ResponseHeader::build_no_case(refusal.status(), Some(12))?;
     put_ids(&mut head, caller.id, caller.format)?;
     if let Some(routing) = routing {
         put_routing(&mut head, routing)?;
@@ -141,7 +142,7 @@ pub(crate) async fn refuse(
 /// Writes a refusal to a client whose head could not be read, and ends the connection.
 pub(crate) async fn refuse_unread(session: &mut ServerSession, refusal: &Refusal) -> Result<()> {
     let body = wire::refusal::body(refusal, WireFormat::OpenaiChat, RequestId(0));
-    let mut head = ResponseHeader::build(refusal.status(), Some(3))?;
+    let mut head = ResponseHeader::build_no_case(refusal.status(), Some(3))?;
     head.insert_header(CONTENT_TYPE, JSON)?;
     head.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len()))?;
     head.insert_header(CONNECTION, HeaderValue::from_static("close"))?;
@@ -153,7 +154,7 @@ pub(crate) async fn refuse_unread(session: &mut ServerSession, refusal: &Refusal
 
 /// Writes a whole JSON answer of Flux's own.
 pub(crate) async fn json(session: &mut ServerSession, body: Bytes, caller: Caller) -> Result<()> {
-    let mut head = ResponseHeader::build(200, Some(6))?;
+    let mut head = ResponseHeader::build_no_case(200, Some(6))?;
     put_ids(&mut head, caller.id, caller.format)?;
     write(session, head, body).await
 }

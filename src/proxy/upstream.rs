@@ -23,8 +23,11 @@ use crate::catalog::Target;
 use crate::catalog::provider::{AuthKind, Endpoint};
 use crate::config::Timeouts;
 
-/// Of the client's headers only these reach a provider of the same wire format.
-const PASSED_ON: [&str; 5] = ["anthropic-beta", "anthropic-version", "openai-beta", "traceparent", "tracestate"];
+/// Of the client's headers only these reach a provider, besides those of its wire format.
+const PASSED_ON: [HeaderName; 2] = [HeaderName::from_static("traceparent"), HeaderName::from_static("tracestate")];
+const OF_ANTHROPIC: [HeaderName; 2] =
+    [HeaderName::from_static("anthropic-beta"), HeaderName::from_static("anthropic-version")];
+const OF_OPENAI: [HeaderName; 1] = [HeaderName::from_static("openai-beta")];
 
 /// How long an address is believed. Providers move behind their names within minutes.
 const ADDRESS_TTL: Duration = Duration::from_secs(30);
@@ -110,9 +113,9 @@ pub(crate) fn request_head(outgoing: &Outgoing<'_>) -> Result<RequestHeader> {
     let mut head = match query {
         Some(query) => {
             let joint = if path.contains('?') { '&' } else { '?' };
-            RequestHeader::build("POST", format!("{path}{joint}{query}").as_bytes(), Some(HEADERS_EXPECTED))?
+            RequestHeader::build_no_case("POST", format!("{path}{joint}{query}").as_bytes(), Some(HEADERS_EXPECTED))?
         }
-        None => RequestHeader::build("POST", path.as_bytes(), Some(HEADERS_EXPECTED))?,
+        None => RequestHeader::build_no_case("POST", path.as_bytes(), Some(HEADERS_EXPECTED))?,
     };
     head.insert_header(HOST, &*endpoint.authority)?;
     head.insert_header(CONTENT_TYPE, HeaderValue::from_static("application/json"))?;
@@ -124,19 +127,14 @@ pub(crate) fn request_head(outgoing: &Outgoing<'_>) -> Result<RequestHeader> {
     for (name, value) in &target.provider.headers {
         head.insert_header(name.to_string(), &**value)?;
     }
-    let passed_on = PASSED_ON.iter().filter(|name| is_of_format(name, *format));
-    for name in passed_on {
-        if let Some(value) = client_headers.get(*name) {
-            head.insert_header(*name, value)?;
+    let of_format = if *format == WireFormat::AnthropicMessages { &OF_ANTHROPIC[..] } else { &OF_OPENAI[..] };
+    for name in PASSED_ON.iter().chain(of_format) {
+        if let Some(value) = client_headers.get(name) {
+            head.insert_header(name.clone(), value)?;
         }
     }
     authorize(&mut head, endpoint.auth, target.provider.key.expose())?;
     Ok(head)
-}
-
-fn is_of_format(name: &str, format: WireFormat) -> bool {
-    let other = if format == WireFormat::AnthropicMessages { "openai-" } else { "anthropic-" };
-    !name.starts_with(other)
 }
 
 fn authorize(head: &mut RequestHeader, auth: AuthKind, key: &str) -> Result<()> {
