@@ -283,10 +283,10 @@ fn bodies_that_are_no_request_are_400_in_the_callers_shape() {
     bench.assert_well();
 }
 
-/// A Flux whose patience with clients is short, idle ones excepted.
+/// A Flux whose patience with clients is short.
 fn impatient(openai: &Provider) -> Flux {
-    let times = ["HEAD_MS", "BODY_MS"].map(|name| format!("FLUX_TIMEOUTS__{name}"));
-    times.iter().fold(Setup::with(&[openai]), |setup, name| setup.env(name, "400")).start()
+    let times = ["HEAD_MS", "BODY_MS", "DOWNSTREAM_KEEPALIVE_MS"].map(|name| format!("FLUX_TIMEOUTS__{name}"));
+    times.iter().fold(Setup::with(&[openai]), |setup, name| setup.env(name, "1000")).start()
 }
 
 /// Sends a byte now and then, each in time for itself, until the connection is ended.
