@@ -76,6 +76,23 @@ fn t64_keys_are_made_and_revoked_on_a_running_process() {
 }
 
 #[test]
+fn a_key_that_expires_is_refused_on_a_running_process() {
+    let openai = Provider::openai();
+    let flux = Setup::with(&[&openai]).start();
+    let made = flux.run_json(&["keys", "create", "--json", "--expires-in-days", "1", "--name", "short-lived"]);
+    let bearer = format!("Bearer {}", made["key"].as_str().expect("a key"));
+    let status = || chat_with(&flux, "authorization", &bearer, &ask_chat("gpt-4o-mini")).status;
+    wait_for("the new key to work", || status() == 200);
+    // Nobody waits a day: the date is moved, as another process would.
+    let db = rusqlite::Connection::open(flux.data_dir().join("flux.db")).expect("the key store");
+    db.busy_timeout(super::harness::WAIT_MAX).expect("a busy time-out");
+    let moved = db.execute("UPDATE keys SET expires_at = 1000 WHERE name = 'short-lived'", []).expect("moved");
+    assert_eq!(moved, 1);
+    wait_for("the expired key to be refused", || status() == 401);
+    flux.chat(&ask_chat("gpt-4o-mini")).expect_status(200);
+}
+
+#[test]
 fn t64_a_key_that_was_refused_before_it_existed_works_once_it_is_made() {
     // The negative cache must not outlive the creation. A raw key is random, so the nearest a client can come is to
     // use a key of another data folder that is then made here; instead the flood shows that refusals do not stick.

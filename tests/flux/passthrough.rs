@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::answers::{self, Answer, PRIVATE_HEADERS, PROVIDER_WORDS};
 use super::harness::{Flux, Setup, ask_chat, ask_messages};
-use super::http::{Reply, contains, request};
+use super::http::{Reply, request};
 use super::provider::Provider;
 
 /// What no answer may carry: a provider's headers, cookies and figures.
@@ -371,26 +371,33 @@ fn a_compressed_answer_is_still_read_and_metered() {
     assert_eq!(reply.cost_nano(), 350_000);
 }
 
-#[test]
-fn t16_usage_of_an_answer_beyond_every_buffer_is_metered() {
-    const ANSWER_BYTES: usize = 20 << 20;
+/// An answer that is larger than whatever may be held, its usage behind or before the bulk of it.
+#[track_caller]
+fn check_oversize(answer: &str) {
     let openai = Provider::openai();
     let flux = Setup::with(&[&openai]).start();
-    let mut body = answers::chat_body("", &answers::chat_usage(1000, 500));
-    body["choices"][0]["message"]["content"] = "words ".repeat(ANSWER_BYTES / 6).into();
-    let bytes = body.to_string();
-    // Once with usage as the last field, once with usage first and the bulk behind it.
-    let swapped = format!("{{\"usage\":{},\"bulk\":{}}}", body["usage"], serde_json::to_string(&bytes).expect("text"));
-    for answer in [bytes, swapped] {
-        openai.next(Answer::bytes(200, &[("content-type", "application/json")], answer.as_bytes()));
-        let reply = flux.chat(&ask_chat("gpt-4o-mini")).expect_status(200);
-        assert!(reply.is_complete);
-        assert!(reply.body == answer.as_bytes(), "{} bytes in, {} out", answer.len(), reply.body.len());
-        assert!(contains(&reply.body, b"usage"));
-    }
-    for row in flux.wait_for_rows(2) {
-        assert_eq!((row.amount_nano(), row.is_estimated()), (350_000, false));
-    }
+    openai.next(Answer::bytes(200, &[("content-type", "application/json")], answer.as_bytes()));
+    let reply = flux.chat(&ask_chat("gpt-4o-mini")).expect_status(200);
+    assert!(reply.is_complete);
+    assert!(reply.body == answer.as_bytes(), "{} bytes in, {} out", answer.len(), reply.body.len());
+    let row = flux.only_row();
+    assert_eq!((row.amount_nano(), row.is_estimated()), (350_000, false));
+}
+
+const OVERSIZE_BYTES: usize = 20 << 20;
+
+#[test]
+fn t16_usage_of_an_answer_beyond_every_buffer_is_metered() {
+    let text = "words ".repeat(OVERSIZE_BYTES / 6);
+    let usage = answers::chat_usage(1000, 500);
+    check_oversize(&format!("{{\"choices\":[{{\"message\":{{\"content\":\"{text}\"}}}}],\"usage\":{usage}}}"));
+}
+
+#[test]
+fn t16_usage_before_the_bulk_of_such_an_answer_is_metered() {
+    let text = "words ".repeat(OVERSIZE_BYTES / 6);
+    let usage = answers::chat_usage(1000, 500);
+    check_oversize(&format!("{{\"usage\":{usage},\"choices\":[{{\"message\":{{\"content\":\"{text}\"}}}}]}}"));
 }
 
 #[test]

@@ -6,7 +6,7 @@ import { behinds, left, URL_OF_FLUX, waitUntil } from "./clients.mjs";
 
 const hello = "Hello from the provider \u{1f600}.";
 const ask = (content, more = {}) => ({
-  model: "claude-3-5-haiku-latest",
+  model: "claude-haiku-5-5",
   max_tokens: 100,
   messages: [{ role: "user", content }],
   ...more,

@@ -6,7 +6,7 @@ import anthropic
 import pytest
 from conftest import KEYS, URL, left, wait_until
 
-MODEL = "claude-3-5-haiku-latest"
+MODEL = "claude-haiku-5-5"
 HELLO = "Hello from the provider \U0001f600."
 TOOL = {
     "name": "weather",
