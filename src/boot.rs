@@ -34,7 +34,7 @@ use crate::exchange::snapshot::Snapshot;
 use crate::metrics::Metrics;
 use crate::mock::serve::MockService;
 use crate::mock::{Fault, MockOptions};
-use crate::proxy::{App, Flux, Parts};
+use crate::proxy::{App, Flux, Front, Parts};
 use crate::request_log;
 use crate::store::{self, Store};
 
@@ -205,7 +205,7 @@ fn server_conf(config: &Config) -> ServerConf {
 }
 
 fn add_public(server: &mut Server, app: App, at: &Reserved, config: &Config) -> Result<()> {
-    let mut service = Service::new("flux".to_owned(), app);
+    let mut service = Service::new("flux".to_owned(), Front::new(app));
     let address = at.address.to_string();
     match &config.server.tls {
         None => service.add_tcp_with_settings(&address, at.options()),

@@ -30,7 +30,7 @@ pub(super) enum Answer {
     /// A JSON answer, held until it is whole.
     Whole { held: BytesMut, as_stream: bool },
     /// A JSON answer too large to be held: it streams on, its end is kept for the meter.
-    Oversize { tail: BytesMut },
+    Oversize { tail: BytesMut, bytes_total: u64, early: Option<Usage> },
     /// A stream; `is_open` once content has gone out.
     Events { meter: Box<StreamMeter>, held: BytesMut, is_open: bool },
     /// The provider refused the request; its error object is being read.
@@ -121,7 +121,8 @@ impl Exchange {
         let flow = match &mut self.answer {
             Answer::Awaiting | Answer::Complete => Flow::Hold,
             Answer::Whole { .. } => return self.on_whole(chunk, is_end, now, keep),
-            Answer::Oversize { tail } => {
+            Answer::Oversize { tail, bytes_total, .. } => {
+                *bytes_total = bytes_total.saturating_add(length(&chunk));
                 keep_tail(tail, &chunk);
                 if is_end {
                     return self.finish_oversize(chunk, now, keep);
@@ -203,7 +204,8 @@ impl Exchange {
         let sent = held.split().freeze();
         let mut tail = BytesMut::new();
         keep_tail(&mut tail, &sent);
-        self.answer = Answer::Oversize { tail };
+        let early = wire::tail::leading_usage(self.arrival.format, &sent, self.usage_quirks());
+        self.answer = Answer::Oversize { tail, bytes_total: length(&sent), early };
         self.note_content(now);
         Ok(Flow::Send(sent))
     }
@@ -231,10 +233,11 @@ impl Exchange {
     }
 
     fn finish_oversize(&mut self, last: Bytes, now: Instant, keep: Keep<'_>) -> Result<Flow, Stop> {
-        let Answer::Oversize { tail } = &self.answer else { return Ok(Flow::Hold) };
-        let settlement = match wire::tail::usage(self.arrival.format, tail, self.usage_quirks()) {
+        let Answer::Oversize { tail, bytes_total, early } = &self.answer else { return Ok(Flow::Hold) };
+        let late = wire::tail::usage(self.arrival.format, tail, self.usage_quirks());
+        let settlement = match late.or(*early) {
             Some(usage) => self.price(usage, None),
-            None => self.price_estimated(tail),
+            None => self.price_estimated_of(tail, *bytes_total),
         };
         self.settle(settlement, Ending::Done, now, keep)?;
         self.answer = Answer::Complete;
@@ -346,8 +349,13 @@ impl Exchange {
         if let Some(seen) = self.price_seen() {
             return seen;
         }
-        let Answer::Events { meter, .. } = &self.answer else { return self.price_estimated(b"") };
-        self.price_estimated_from(meter)
+        match &self.answer {
+            Answer::Events { meter, .. } => self.price_estimated_from(meter),
+            Answer::Oversize { tail, bytes_total, .. } => self.price_estimated_of(tail, *bytes_total),
+            Answer::Awaiting | Answer::Whole { .. } | Answer::Rejected { .. } | Answer::Complete => {
+                self.price_estimated(b"")
+            }
+        }
     }
 
     fn cost_comment(&self) -> Bytes {
@@ -390,6 +398,10 @@ fn with_cost(frame: &Bytes, at: usize, settlement: &Settlement) -> Bytes {
     let comma = if after.first() == Some(&b'}') { "" } else { "," };
     let cost = format!("\"cost_usd\":{},\"currency\":\"USD\"{comma}", settlement.amount);
     Bytes::from([before, cost.as_bytes(), after].concat())
+}
+
+fn length(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }
 
 /// Keeps the last `TAIL_BYTES` of what passes.

@@ -55,9 +55,13 @@ impl Exchange {
         if !seen.kept.is_empty() {
             return self.price_tokens(&seen.kept, seen.bytes_total);
         }
-        // Half an answer has no member that ends: all of it is taken for text.
-        let kept = answer.get(..self.text_bytes_max().min(answer.len())).unwrap_or_default();
-        self.price_tokens(kept, u64::try_from(answer.len()).unwrap_or(u64::MAX))
+        self.price_estimated_of(answer, u64::try_from(answer.len()).unwrap_or(u64::MAX))
+    }
+
+    /// The price of half an answer: no member of it ends, so all of it is taken for text.
+    pub(super) fn price_estimated_of(&self, part: &[u8], bytes_total: u64) -> Settlement {
+        let kept = part.get(..self.text_bytes_max().min(part.len())).unwrap_or_default();
+        self.price_tokens(kept, bytes_total)
     }
 
     /// The same for a stream, whose meter has collected the text.
@@ -126,8 +130,11 @@ impl Exchange {
         let settlement = match &self.answer {
             // Most of a long answer may have been produced for a client that did not wait for its end.
             Answer::Whole { held, .. } if !held.is_empty() => self.price_estimated(held),
-            _ if self.is_open() => self.price_seen_or_estimated(),
-            _ => Settlement::default(),
+            Answer::Awaiting
+            | Answer::Whole { .. }
+            | Answer::Rejected { .. }
+            | Answer::Events { is_open: false, .. } => Settlement::default(),
+            Answer::Events { .. } | Answer::Oversize { .. } | Answer::Complete => self.price_seen_or_estimated(),
         };
         // Whoever has left gets no answer that the charge would have to precede.
         let _ = self.settle(settlement, Ending::Left, now, keep);

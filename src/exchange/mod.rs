@@ -387,7 +387,8 @@ fn unknown_model(model: &str) -> Refusal {
     let shown: String = model.chars().filter(|c| !c.is_control()).take(SHOWN_CHARS_MAX).collect();
     let message =
         format!("the model \"{shown}\" does not exist; GET /v1/models lists those that do, or send \"flux-auto\"");
-    Refusal::new(RefusalKind::ModelNotFound, message).with_param("model")
+    // What a client calls a model may be anything; the log needs no more than that it was unknown.
+    Refusal::new(RefusalKind::ModelNotFound, message).with_param("model").with_detail("unknown model")
 }
 
 fn unplannable(error: &PlanError, routing: &Routing, sent: WireFormat) -> Refusal {

@@ -59,6 +59,7 @@ impl Flux {
         let key = accept::authenticate(&head.headers, &self.keys, at);
         self.metrics.key_looked_up(if key.is_ok() { "hit" } else { "miss" });
         let key = key?;
+        ctx.key = Some((key.account, key.id));
         let snapshot = self.snapshot.load_full();
         let Some(format) = endpoint.wire_format() else {
             let listing = api::models::answer(&endpoint, &snapshot, caller.format, at)?;

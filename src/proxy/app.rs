@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
+use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
+use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora::proxy::HttpProxy;
@@ -27,7 +28,40 @@ const H2_CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 /// Left on a connection by the request before.
 pub(super) struct KeptAlive;
 
-/// The public service.
+/// The first bytes of a connection, by which HTTP/2 without TLS is known.
+const H2_PREFACE_BYTES: usize = 24;
+
+/// The public service. Bounds the time until the first bytes of a connection; Pingora waits for as many as
+/// the HTTP/2 preface has, without an end, before it looks at anything.
+pub(crate) struct Front(Arc<App>);
+
+impl Front {
+    pub(crate) fn new(app: App) -> Self {
+        Self(Arc::new(app))
+    }
+}
+
+#[async_trait]
+impl ServerApp for Front {
+    async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        if stream.get_ssl_digest().is_none() {
+            let within = self.0.snapshot.load().config.timeouts.head;
+            let mut first = [0; H2_PREFACE_BYTES];
+            let mut shutdown = shutdown.clone();
+            tokio::select! {
+                peeked = tokio::time::timeout(within, stream.try_peek(&mut first)) => { peeked.ok()?.ok()?; }
+                _ = shutdown.wait_for(|is_ending| *is_ending) => return None,
+            }
+        }
+        self.0.process_new(stream, shutdown).await
+    }
+
+    async fn cleanup(&self) {
+        self.0.http_cleanup().await;
+    }
+}
+
+/// HTTP on one connection.
 pub(crate) struct App {
     proxy: Arc<HttpProxy<Flux>>,
     snapshot: Arc<ArcSwap<Snapshot>>,
@@ -53,6 +87,8 @@ impl App {
         let is_stopping = *shutdown.borrow_and_update();
         session.set_keepalive((!is_stopping).then_some(keepalive.as_secs().max(1)));
         session.set_write_timeout(Some(timeouts.downstream_write));
+        // `100 Continue` goes out before the body is in, and must not end the connection.
+        session.set_close_on_response_before_downstream_finish(false);
         let within = if is_kept_alive { keepalive + head } else { head };
         let read = tokio::select! {
             biased;
@@ -73,6 +109,13 @@ impl App {
     }
 }
 
+/// Whether the request line holds a `#`, which the parsed target does not show any more.
+fn has_fragment(session: &ServerSession) -> bool {
+    let raw = session.to_h1_raw();
+    let line_end = memchr::memchr(b'\n', &raw).unwrap_or(raw.len());
+    raw.get(..line_end).is_some_and(|line| memchr::memchr(b'#', line).is_some())
+}
+
 /// A head that is no HTTP gets an answer; a connection that broke gets none.
 fn unreadable(error: &Error) -> Option<Refusal> {
     (error.etype == ErrorType::InvalidHTTPHeader)
@@ -89,6 +132,13 @@ impl HttpServerApp for App {
         let mut session = Box::new(session);
         if !session.is_http2() {
             self.read_head(&mut session, shutdown).await?;
+            if has_fragment(&session) {
+                let refusal =
+                    Refusal::new(RefusalKind::InvalidRequest, "a request target has no fragment; leave out `#`");
+                // The client may be gone already; the connection ends either way.
+                let _ = reply::refuse_unread(&mut session, &refusal).await;
+                return None;
+            }
         }
         let link = Link::new(Arc::clone(&self.clock));
         session.req_header_mut().extensions_mut().insert(Arc::clone(&link));

@@ -68,7 +68,7 @@ impl Flux {
             route: ctx.route,
             status,
             ending: if is_refused { Ending::Refused } else { Ending::Done },
-            key: None,
+            key: ctx.key,
             lane: routing.lane,
             requested: routing.requested,
             model: routing.model,

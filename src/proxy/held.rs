@@ -207,7 +207,12 @@ impl Held {
         for task in tasks {
             match task {
                 HttpTask::Header(head, _) if head.status.is_informational() => {}
-                HttpTask::Header(head, _) => self.head = Some(head),
+                HttpTask::Header(head, is_end) => {
+                    self.head = Some(head);
+                    if is_end {
+                        self.end(&mut out)?;
+                    }
+                }
                 HttpTask::Body(Some(bytes), is_end) if !bytes.is_empty() => {
                     self.release_head(bytes.len(), &mut out)?;
                     out.push(HttpTask::Body(Some(bytes), is_end));

@@ -26,6 +26,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use crate::accounts::KeyDirectory;
+use crate::base::ids::{AccountId, KeyId};
 use crate::base::refusal::{Refusal, RefusalKind};
 use crate::base::time::Clock;
 use crate::catalog::Target;
@@ -43,7 +44,7 @@ use held::{KeepCharge, Link};
 use reply::Caller;
 use upstream::Resolver;
 
-pub(crate) use app::App;
+pub(crate) use app::{App, Front};
 
 /// What all requests share.
 pub(crate) struct Flux {
@@ -78,6 +79,7 @@ pub(crate) struct Ctx {
     arrived: Option<Instant>,
     target: Option<Arc<Target>>,
     body_bytes: usize,
+    key: Option<(AccountId, KeyId)>,
     refused: Option<Box<Refused>>,
     in_flight: Option<InFlight>,
 }

@@ -164,7 +164,7 @@ async fn write(session: &mut ServerSession, mut head: ResponseHeader, body: Byte
     head.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len()))?;
     let is_read = session.is_body_done();
     if !is_read {
-        head.insert_header(CONNECTION, HeaderValue::from_static("close"))?;
+        session.set_keepalive(None);
     }
     let is_bodiless = session.req_header().method == http::Method::HEAD;
     session.write_response_header(Box::new(head)).await?;
@@ -175,7 +175,6 @@ async fn write(session: &mut ServerSession, mut head: ResponseHeader, body: Byte
     if !is_read {
         // The client may still be sending; let it finish, so that it reads the answer and not a reset.
         let _ = tokio::time::timeout(DRAIN_TIME, session.drain_request_body()).await;
-        session.set_keepalive(None);
     }
     Ok(())
 }

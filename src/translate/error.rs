@@ -59,7 +59,9 @@ pub fn rejected(status: u16, body: &[u8]) -> Refusal {
         || "the provider refused the request; check its parameters against the model's documentation".to_owned(),
         |text| clean(&text),
     );
-    let mut refusal = Refusal::new(RefusalKind::UpstreamRejected(status), message);
+    // Some providers quote the prompt: their words are for the client, not for the log.
+    let mut refusal = Refusal::new(RefusalKind::UpstreamRejected(status), message)
+        .with_detail(format!("the provider refused the request with {status}"));
     refusal.param = param.filter(|p| is_name(p)).map(Cow::Owned);
     refusal.code = code.and_then(|c| c.as_str().map(str::to_owned)).filter(|c| is_name(c)).map(String::into_boxed_str);
     if refusal.code.as_deref() == Some("context_length_exceeded") {
