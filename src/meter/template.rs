@@ -92,11 +92,19 @@ fn after(bytes: &[u8], at: usize, expected: &[u8]) -> Option<usize> {
     bytes.get(at..)?.starts_with(expected).then_some(at + expected.len())
 }
 
+/// Up to this length a plain loop is the faster search.
+const SHORT_TEXT_BYTES: usize = 12;
+
 /// The inside of the string that begins at `at`, after its quote. A line cannot end inside a string.
 #[inline]
 fn string(bytes: &[u8], at: usize) -> Option<Range<usize>> {
     let end = leap::string_end(bytes, at.checked_sub(1)?)? - 1;
+    let text = bytes.get(at..end)?;
     // Texts are a word or two: a plain loop is done before a vector search has begun.
-    let has_line_end = bytes.get(at..end)?.iter().any(|byte| matches!(byte, b'\n' | b'\r'));
+    let has_line_end = if text.len() <= SHORT_TEXT_BYTES {
+        text.iter().any(|byte| matches!(byte, b'\n' | b'\r'))
+    } else {
+        memchr::memchr2(b'\n', b'\r', text).is_some()
+    };
     (!has_line_end).then_some(at..end)
 }

@@ -13,6 +13,7 @@ use http::header::{
 };
 use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
+use pingora::time::timeout;
 
 use crate::accounts::KeyDirectory;
 use crate::accounts::key::KeyState;
@@ -94,7 +95,7 @@ pub(crate) async fn read_body(
     if session.req_header().headers.contains_key(EXPECT) {
         let _ = session.write_continue_response().await;
     }
-    match tokio::time::timeout(within, collect(session, declared, bytes_max)).await {
+    match timeout(within, collect(session, declared, bytes_max)).await {
         Ok(body) => body,
         Err(_) => Err(Refusal::new(RefusalKind::RequestTimeout, "the request body came in too slowly")),
     }

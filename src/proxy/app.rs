@@ -13,6 +13,7 @@ use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
+use pingora::time::timeout;
 use pingora::{Error, ErrorType};
 
 use super::held::{Held, Link};
@@ -49,7 +50,7 @@ impl ServerApp for Front {
             let mut first = [0; H2_PREFACE_BYTES];
             let mut shutdown = shutdown.clone();
             tokio::select! {
-                peeked = tokio::time::timeout(within, stream.try_peek(&mut first)) => { peeked.ok()?.ok()?; }
+                peeked = timeout(within, stream.try_peek(&mut first)) => { peeked.ok()?.ok()?; }
                 _ = shutdown.wait_for(|is_ending| *is_ending) => return None,
             }
         }
@@ -92,7 +93,7 @@ impl App {
         let within = if is_kept_alive { keepalive + head } else { head };
         let read = tokio::select! {
             biased;
-            read = tokio::time::timeout(within, session.read_request()) => read,
+            read = timeout(within, session.read_request()) => read,
             _ = shutdown.changed() => return None,
         };
         let refusal = match read {

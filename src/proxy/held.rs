@@ -8,6 +8,7 @@
 //! Must not decide anything: what may be sent, and whether an answer is complete, is asked of the
 //! exchange. The trait is hidden in Pingora's documentation, so Pingora is pinned to one version.
 
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -21,8 +22,8 @@ use pingora::protocols::http::custom::CustomMessageWrite;
 use pingora::protocols::http::custom::server::Session as CustomSession;
 use pingora::protocols::http::{HttpTask, ServerSession};
 use pingora::protocols::l4::socket::SocketAddr;
+use pingora::time::fast_timeout::fast_sleep;
 use pingora::{Error, ErrorType, Result};
-use tokio::time::Sleep;
 
 use super::reply;
 use crate::base::outcome::Charge;
@@ -146,7 +147,7 @@ pub(crate) struct Held {
 /// begins: a chunk that comes in costs no clock and no timer.
 #[derive(Default)]
 struct Patience {
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
     arrivals_seen: u64,
     stage: u64,
 }
@@ -183,10 +184,8 @@ impl Patience {
     fn set(&mut self, watch: &Watch, now: Instant) {
         let idle_end = now.checked_add(watch.idle).unwrap_or(now);
         let next = watch.first_byte.unwrap_or(idle_end).min(watch.total.unwrap_or(idle_end));
-        match &mut self.timer {
-            Some(timer) => timer.as_mut().reset(next.into()),
-            None => self.timer = Some(Box::pin(tokio::time::sleep_until(next.into()))),
-        }
+        // Pingora's timers share their ticks between requests; one of tokio's would cost each a lock.
+        self.timer = Some(Box::pin(fast_sleep(next.saturating_duration_since(now))));
     }
 }
 

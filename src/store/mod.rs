@@ -38,6 +38,8 @@ use self::writer::{Pace, Writer};
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a thread waits for one before it counts a failure and tries again.
 const THREAD_BUSY_TIMEOUT: Duration = Duration::from_millis(200);
+/// A thread that is late is no database that fails: turning everybody away would make a busy machine useless.
+const LATE_FACTOR: u32 = 5;
 /// How failures of the other two threads are called in the log.
 const SYNCING: &str = "the disk does not take the journal";
 const WATCHING: &str = "keys cannot be read";
@@ -67,7 +69,8 @@ pub struct Settings {
     pub unknown_keys_max: usize,
     /// How often changes of keys by other processes are looked for.
     pub keys_poll: Duration,
-    /// For how long keys may be served from memory without having been looked for.
+    /// For how long keys may be served from memory while the database cannot be read; and five times as
+    /// long while nobody got to look, as on a machine that is too busy to run the thread in time.
     pub keys_stale_after: Duration,
     /// How often uses of keys are written down.
     pub uses_every: Duration,
@@ -307,7 +310,9 @@ impl Store {
     /// Whether the keys in memory are older than may be: a revocation could have been missed, so
     /// nobody may be let in.
     pub fn keys_are_stale(&self, now: Instant) -> bool {
-        self.progress.keys_age(now) > self.settings.keys_stale_after
+        let bound = self.settings.keys_stale_after;
+        let bound = if self.progress.keys_fail() { bound } else { bound.saturating_mul(LATE_FACTOR) };
+        self.progress.keys_age(now) > bound
     }
 
     /// Makes the default account and its first keys, once in the life of a data folder.
@@ -425,6 +430,6 @@ fn look_at_keys(watch: &Mutex<Watch>, clock: &dyn Clock, progress: &Progress) {
             progress.set_keys_checked(at);
             progress.went_well(WATCHING);
         }
-        Err(error) => progress.failed(&progress.counters.keys_failures, WATCHING, &error),
+        Err(error) => progress.keys_failed(WATCHING, &error),
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! Must not know what they do.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,8 @@ pub(super) struct Progress {
     started: Instant,
     /// When the keys were last known to be those of the database, in milliseconds since the start.
     keys_checked_ms: AtomicU64,
+    /// Whether the last try to read the keys failed.
+    keys_fail: AtomicBool,
     pub(super) counters: Counters,
     // Guards a text that is written on failure and read by health checks.
     last_error: Mutex<Option<String>>,
@@ -70,6 +72,7 @@ impl Progress {
             booked: Condvar::new(),
             started,
             keys_checked_ms: AtomicU64::new(0),
+            keys_fail: AtomicBool::new(false),
             counters: Counters::default(),
             last_error: Mutex::default(),
         }
@@ -120,6 +123,18 @@ impl Progress {
     /// The keys in memory are those that the database had at `at`.
     pub(super) fn set_keys_checked(&self, at: Instant) {
         self.keys_checked_ms.fetch_max(self.since_start(at), Ordering::Relaxed);
+        self.keys_fail.store(false, Ordering::Relaxed);
+    }
+
+    /// The keys could not be read.
+    pub(super) fn keys_failed(&self, what: &str, error: &dyn std::error::Error) {
+        self.keys_fail.store(true, Ordering::Relaxed);
+        self.failed(&self.counters.keys_failures, what, error);
+    }
+
+    /// Whether the last try to read the keys failed.
+    pub(super) fn keys_fail(&self) -> bool {
+        self.keys_fail.load(Ordering::Relaxed)
     }
 
     /// How long ago the keys in memory were known to be right.

@@ -337,7 +337,7 @@ fn keys_go_stale_when_nobody_looks() {
     let store = Store::start(settings(dir.path()), Arc::<TestClock>::clone(&clock)).unwrap();
     store.stop();
     assert!(!store.keys_are_stale(clock.now()));
-    clock.advance(Duration::from_secs(1));
+    clock.advance(Duration::from_secs(5));
     assert!(!store.keys_are_stale(clock.now()));
     clock.advance(Duration::from_millis(1));
     assert!(store.keys_are_stale(clock.now()));
