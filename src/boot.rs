@@ -14,8 +14,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use pingora::listeners::TcpSocketOptions;
 use pingora::listeners::tls::TlsSettings;
+use pingora::listeners::{ListenerConfig, TcpSocketOptions};
+use pingora::protocols::l4::stream::L4BufferSettings;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server, ShutdownWatch};
 use pingora::services::background::{BackgroundService, background_service};
@@ -40,6 +41,9 @@ use crate::store::{self, Store};
 
 /// The rules of the repository, used where an operator has no folder of their own.
 const BUILT_IN_RULES: &str = include_str!("../lua-free-rules/flux-auto.toml");
+
+/// Bytes gathered before they are written to a client.
+const WRITE_BUFFER_BYTES: usize = 4096;
 
 /// Everything that a file says, checked.
 pub(crate) struct World {
@@ -206,16 +210,16 @@ fn server_conf(config: &Config) -> ServerConf {
 
 fn add_public(server: &mut Server, app: App, at: &Reserved, config: &Config) -> Result<()> {
     let mut service = Service::new("flux".to_owned(), Front::new(app));
-    let address = at.address.to_string();
-    match &config.server.tls {
-        None => service.add_tcp_with_settings(&address, at.options()),
-        Some(tls) => {
-            let (cert, key) = (tls.cert.to_string_lossy(), tls.key.to_string_lossy());
-            let mut settings = TlsSettings::intermediate(&cert, &key).context("the TLS certificate cannot be used")?;
-            settings.enable_h2();
-            service.add_tls_with_settings(&address, Some(at.options()), settings);
-        }
+    // The head of an answer and a short body leave in one packet; Pingora's own buffer is too small for both.
+    let buffers = L4BufferSettings::default().write(WRITE_BUFFER_BYTES);
+    let mut listener = ListenerConfig::tcp(at.address.to_string()).tcp_socket_options(at.options()).l4_buffer(buffers);
+    if let Some(tls) = &config.server.tls {
+        let (cert, key) = (tls.cert.to_string_lossy(), tls.key.to_string_lossy());
+        let mut settings = TlsSettings::intermediate(&cert, &key).context("the TLS certificate cannot be used")?;
+        settings.enable_h2();
+        listener = listener.tls(settings);
     }
+    service.add_listener(listener);
     server.add_service(service);
     Ok(())
 }

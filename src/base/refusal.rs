@@ -29,8 +29,8 @@ pub enum RefusalKind {
     RequestTimeout,
     /// 413: the body is larger than allowed.
     BodyTooLarge,
-    /// 429: the provider's limit, after all attempts.
-    UpstreamRateLimited,
+    /// 431: the head is larger than allowed.
+    HeadTooLarge,
     /// The provider refused the request itself: its own status (400 to 422) is kept.
     UpstreamRejected(u16),
     /// 500: our own fault.
@@ -97,7 +97,7 @@ impl Refusal {
             RefusalKind::MethodNotAllowed(_) => 405,
             RefusalKind::RequestTimeout => 408,
             RefusalKind::BodyTooLarge => 413,
-            RefusalKind::UpstreamRateLimited => 429,
+            RefusalKind::HeadTooLarge => 431,
             RefusalKind::UpstreamRejected(status) => status,
             RefusalKind::Internal => 500,
             RefusalKind::AllAttemptsFailed | RefusalKind::Overloaded => 503,

@@ -108,13 +108,21 @@ impl App {
         session.shutdown().await;
         None
     }
-}
 
-/// Whether the request line holds a `#`, which the parsed target does not show any more.
-fn has_fragment(session: &ServerSession) -> bool {
-    let raw = session.to_h1_raw();
-    let line_end = memchr::memchr(b'\n', &raw).unwrap_or(raw.len());
-    raw.get(..line_end).is_some_and(|line| memchr::memchr(b'#', line).is_some())
+    /// Refuses what only the raw head shows: its size, and a `#` that the parsed target has lost.
+    fn judge_head(&self, session: &ServerSession) -> Option<Refusal> {
+        let raw = session.to_h1_raw();
+        let bytes_max = self.snapshot.load().config.limits.header_bytes_max;
+        if raw.len() > bytes_max {
+            let message = format!("the request head is larger than {bytes_max} bytes; send fewer or shorter headers");
+            return Some(Refusal::new(RefusalKind::HeadTooLarge, message));
+        }
+        let line_end = memchr::memchr(b'\n', &raw).unwrap_or(raw.len());
+        let line = raw.get(..line_end).unwrap_or_default();
+        memchr::memchr(b'#', line)
+            .is_some()
+            .then(|| Refusal::new(RefusalKind::InvalidRequest, "a request target has no fragment; leave out `#`"))
+    }
 }
 
 /// A head that is no HTTP gets an answer; a connection that broke gets none.
@@ -133,9 +141,7 @@ impl HttpServerApp for App {
         let mut session = Box::new(session);
         if !session.is_http2() {
             self.read_head(&mut session, shutdown).await?;
-            if has_fragment(&session) {
-                let refusal =
-                    Refusal::new(RefusalKind::InvalidRequest, "a request target has no fragment; leave out `#`");
+            if let Some(refusal) = self.judge_head(&session) {
                 // The client may be gone already; the connection ends either way.
                 let _ = reply::refuse_unread(&mut session, &refusal).await;
                 return None;
@@ -150,6 +156,8 @@ impl HttpServerApp for App {
         let mut options = default_h2_options();
         options.initial_window_size(H2_STREAM_WINDOW_BYTES);
         options.initial_connection_window_size(H2_CONNECTION_WINDOW_BYTES);
+        let bytes_max = self.snapshot.load().config.limits.header_bytes_max;
+        options.max_header_list_size(u32::try_from(bytes_max).unwrap_or(u32::MAX));
         Some(options)
     }
 

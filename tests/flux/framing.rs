@@ -412,3 +412,13 @@ fn anthropic_clients_get_their_shape_on_their_paths_only() {
     let wrong = request("POST", "/v1/messages", &[], ask_messages("x").to_string().as_bytes());
     assert_messages_error(&bench.flux.ask(&wrong), 401, "authentication_error");
 }
+
+#[test]
+fn a_head_past_its_bound_is_431() {
+    let flux = Setup::with(&[]).env("FLUX_LIMITS__HEADER_BYTES_MAX", "2048").start();
+    let long = "a".repeat(4_000);
+    let reply = flux.ask(&request("GET", "/v1/models", &[("authorization", &flux.bearer()), ("x-long", &long)], b""));
+    assert_eq!(reply.status, 431);
+    let short = request("GET", "/v1/models", &[("authorization", &flux.bearer())], b"");
+    flux.ask(&short).expect_status(200);
+}
