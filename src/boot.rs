@@ -318,9 +318,7 @@ fn mock_fault(fault: MockFault) -> Fault {
 }
 
 fn random_secret() -> Result<Secret> {
-    let mut bytes = [0_u8; 16];
-    getrandom::fill(&mut bytes).map_err(|error| anyhow!("no randomness: {error}"))?;
-    Ok(Secret::new(format!("mock-{:032x}", u128::from_le_bytes(bytes))))
+    Ok(Secret::new(format!("mock-{:032x}", random_seed()?)))
 }
 
 fn random_seed() -> Result<u128> {

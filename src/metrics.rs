@@ -108,7 +108,8 @@ struct Counters {
     ledger_rows: IntCounter,
     ledger_failures: IntCounter,
     damaged_records: IntCounter,
-    key_lookups: IntCounterVec,
+    key_hits: IntCounter,
+    key_misses: IntCounter,
     reloads: IntCounterVec,
 }
 
@@ -209,9 +210,14 @@ impl Metrics {
         self.counters.charges_not_kept.inc();
     }
 
-    /// A key was looked up; `result` is `hit` or `miss`.
-    pub fn key_looked_up(&self, result: &'static str) {
-        self.counters.key_lookups.with_label_values(&[result]).inc();
+    /// A key was looked up and found.
+    pub fn key_found(&self) {
+        self.counters.key_hits.inc();
+    }
+
+    /// A key was looked up that may not be used.
+    pub fn key_missed(&self) {
+        self.counters.key_misses.inc();
     }
 
     /// A new configuration is live, since `unix_seconds`.
@@ -406,6 +412,8 @@ fn gauges(register: &Register<'_>) -> prometheus::Result<Gauges> {
 }
 
 fn counters(register: &Register<'_>) -> prometheus::Result<Counters> {
+    let key_lookups =
+        register.counters("flux_key_lookups_total", "Keys looked up in memory, by result", &["result"])?;
     Ok(Counters {
         log_dropped: register
             .counter("flux_request_log_dropped_total", "Lines that did not fit into the log's queue")?,
@@ -416,7 +424,8 @@ fn counters(register: &Register<'_>) -> prometheus::Result<Counters> {
             .counter("flux_store_failures_total", "Failed writes and reads of journal, ledger and keys")?,
         damaged_records: register
             .counter("flux_journal_damaged_records_total", "Journal records that could not be read")?,
-        key_lookups: register.counters("flux_key_lookups_total", "Keys looked up in memory, by result", &["result"])?,
+        key_hits: key_lookups.with_label_values(&["hit"]),
+        key_misses: key_lookups.with_label_values(&["miss"]),
         reloads: register.counters("flux_config_reloads_total", "New configurations, by result", &["result"])?,
     })
 }

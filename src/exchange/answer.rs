@@ -282,10 +282,7 @@ impl Exchange {
             Piece::UsageFrame { bytes, cost_at } => {
                 let priced = self.price_seen();
                 match (cost_at, priced) {
-                    (Some(at), Some(settlement)) if !self.is_test() => {
-                        out.push(with_cost(&bytes, at, &settlement));
-                        self.settlement = Some(settlement);
-                    }
+                    (Some(at), Some(settlement)) if !self.is_test() => out.push(with_cost(&bytes, at, &settlement)),
                     _ => out.push(bytes),
                 }
             }
@@ -330,10 +327,7 @@ impl Exchange {
     }
 
     fn complete_events(&mut self, now: Instant, keep: Keep<'_>) -> Result<(), Stop> {
-        let settlement = match self.settlement.take() {
-            Some(settlement) => settlement,
-            None => self.price_seen_or_estimated(),
-        };
+        let settlement = self.price_seen_or_estimated();
         self.settle(settlement, Ending::Done, now, keep)?;
         self.answer = Answer::Complete;
         Ok(())

@@ -56,9 +56,8 @@ impl Flux {
         let endpoint = route::endpoint(head.method.as_str(), &target)?;
         ctx.route = endpoint.name();
         self.check_keys()?;
-        let key = accept::authenticate(&head.headers, &self.keys, at);
-        self.metrics.key_looked_up(if key.is_ok() { "hit" } else { "miss" });
-        let key = key?;
+        let key = accept::authenticate(&head.headers, &self.keys, at).inspect_err(|_| self.metrics.key_missed())?;
+        self.metrics.key_found();
         ctx.key = Some((key.account, key.id));
         let snapshot = self.snapshot.load_full();
         let Some(format) = endpoint.wire_format() else {

@@ -30,11 +30,11 @@ use crate::base::ids::{AccountId, KeyId};
 use crate::base::refusal::{Refusal, RefusalKind};
 use crate::base::time::Clock;
 use crate::catalog::Target;
-use crate::exchange::Refused;
 use crate::exchange::answer::{Flow, ProviderHead};
 use crate::exchange::retry::Failure;
 use crate::exchange::route;
 use crate::exchange::snapshot::Snapshot;
+use crate::exchange::{Exchange, Refused};
 use crate::metrics::{InFlight, Metrics};
 use crate::request_log::RequestLog;
 use crate::store::Store;
@@ -84,6 +84,13 @@ pub(crate) struct Ctx {
     in_flight: Option<InFlight>,
 }
 
+impl Ctx {
+    /// Asks the exchange; `None` where the request has none.
+    fn ask<T>(&self, ask: impl FnOnce(&mut Exchange) -> T) -> Option<T> {
+        self.link.as_ref()?.with_exchange(ask)
+    }
+}
+
 impl Flux {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { snapshot, store, metrics, log, clock, seed } = parts;
@@ -103,14 +110,12 @@ impl Flux {
     /// Records a failure that is not recorded yet, and says whether another attempt follows.
     fn after_failure(&self, ctx: &Ctx, failure: Failure, error: &mut Error) {
         let now = self.clock.now();
-        let retry = ctx.link.as_ref().and_then(|link| {
-            link.with_exchange(|exchange| {
-                if !exchange.has_failed() {
-                    exchange.fail(failure);
-                }
-                self.metrics.attempt_failed(exchange.last_failure().map_or("none", Failure::name));
-                exchange.wants_retry(now)
-            })
+        let retry = ctx.ask(|exchange| {
+            if !exchange.has_failed() {
+                exchange.fail(failure);
+            }
+            self.metrics.attempt_failed(exchange.last_failure().map_or("none", Failure::name));
+            exchange.wants_retry(now)
         });
         error.set_retry(retry.unwrap_or_default());
     }
@@ -120,7 +125,7 @@ impl Flux {
         if let Some(refusal) = reply::carried(error) {
             return refusal.clone();
         }
-        let exhausted = ctx.link.as_ref().and_then(|link| link.with_exchange(|exchange| exchange.exhausted()));
+        let exhausted = ctx.ask(|exchange| exchange.exhausted());
         exhausted.unwrap_or_else(|| {
             Refusal::new(RefusalKind::Internal, "an error of our own; quote the request id to support")
                 .with_detail(error.to_string())
@@ -289,16 +294,14 @@ impl ProxyHttp for Flux {
         ctx: &mut Ctx,
         client_reused: bool,
     ) -> Box<Error> {
-        let has_failed = ctx.link.as_ref().and_then(|link| link.with_exchange(|e| e.has_failed())).unwrap_or_default();
+        let has_failed = ctx.ask(|e| e.has_failed()).unwrap_or_default();
         let is_final = reply::carried(&error).is_some();
         if is_final || (!has_failed && *error.esource() == ErrorSource::Downstream) {
             error.set_retry(false);
             return error;
         }
         let is_stale = client_reused && !has_failed;
-        let repeats = is_stale
-            && ctx.link.as_ref().and_then(|link| link.with_exchange(|e| !e.has_head() && e.repeat_attempt()))
-                == Some(true);
+        let repeats = is_stale && ctx.ask(|e| !e.has_head() && e.repeat_attempt()) == Some(true);
         if repeats {
             error.set_retry(true);
         } else {
@@ -308,7 +311,7 @@ impl ProxyHttp for Flux {
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailToProxy {
-        let has_failed = ctx.link.as_ref().and_then(|link| link.with_exchange(|e| e.has_failed())).unwrap_or_default();
+        let has_failed = ctx.ask(|e| e.has_failed()).unwrap_or_default();
         let is_client_gone =
             *error.esource() == ErrorSource::Downstream && !has_failed && reply::carried(error).is_none();
         let nobody = FailToProxy { error_code: 0, can_reuse_downstream: false };
@@ -317,7 +320,7 @@ impl ProxyHttp for Flux {
             return nobody;
         }
         let refusal = Self::refusal_for(error, ctx);
-        let routing = ctx.link.as_ref().and_then(|link| link.with_exchange(|exchange| exchange.routing()));
+        let routing = ctx.ask(|exchange| exchange.routing());
         let status = refusal.status();
         let written = reply::refuse(&mut session.downstream_session, &refusal, caller, routing.as_ref()).await;
         ctx.refused = Some(Box::new(Refused { refusal, routing }));
