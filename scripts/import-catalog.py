@@ -133,6 +133,14 @@ def ladder(value):
     return out
 
 
+# Whose variant of a format the others speak is their own; these have another name than their id.
+DIALECT = {"azure-openai": "azure", "anthropic": "plain", "google": "plain", "vertex": "plain", "bedrock": "plain"}
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+CONTROL = {"model": "always"}
+# Google caches what was stored before by name; there is no mark to set in a prompt.
+NO_INLINE_MARKS = ("google", "vertex")
+
+
 def provider(p, lines):
     pid = p["id"]
     lines += ["", f"[{key(pid)}]", f"name = {text(p['name'])}", f"base_url = {text(p['base_url'])}"]
@@ -148,6 +156,9 @@ def provider(p, lines):
     if p.get("regional_base_urls"):
         urls = {k: v for k, v in p["regional_base_urls"].items() if "{" not in v}
         lines.append(f"regional_base_urls = {inline(urls)}")
+    dialect = DIALECT.get(pid, pid)
+    if dialect != "plain":
+        lines.append(f"dialect = {text(dialect)}")
     stream = p["streaming"].get("openai-chat") or {}
     opt_in = stream.get("usage_opt_in")
     lines.append(f"stream_usage = {text('stream_options' if opt_in else 'always')}")
@@ -198,7 +209,15 @@ def model(o, lines):
     stated["reasoning"] = bool(reasoning.get("supported"))
     if reasoning.get("tools_with_reasoning_on_chat") is False:
         stated["tools_with_reasoning_on_chat"] = False
+    stated["cache_marks"] = "explicit" in caps["prompt_caching"]["mode"] and o["provider"] not in NO_INLINE_MARKS
     lines.append(f"capabilities = {inline(stated)}")
+    if stated["reasoning"]:
+        thinking = {"control": CONTROL.get(reasoning["control"], reasoning["control"])}
+        efforts = [level for level in reasoning.get("levels") or [] if level in EFFORTS]
+        if efforts:
+            thinking["efforts"] = efforts
+        thinking["can_disable"] = bool(reasoning.get("can_disable"))
+        lines.append(f"thinking = {inline(thinking)}")
     price(o, lines)
 
 
@@ -280,6 +299,7 @@ def main():
         "# A provider is live when it has a key, from one of `api_key_env` or from FLUX_PROVIDERS__<ID>__API_KEY, or needs",
         "# none and is enabled. {braces} in addresses and paths are filled from `values`, {model} with the model's name.",
         "# auth: bearer, x-api-key, x-goog-api-key, api-key, none; not served yet: aws-sigv4, oauth2.",
+        "# dialect: whose variant of its formats it speaks; plain where none is written.",
         "# stream_usage: what makes usage arrive in a chat stream: stream_options (we add it), always, never.",
         "# http:// only to this machine, private addresses and local names; allow_link_local = true opens 169.254.0.0/16.",
     ]

@@ -3,6 +3,7 @@
 //! Must not know any other module: everything may name `base`, `base` names nothing.
 
 pub mod complaint;
+pub mod effort;
 pub mod ids;
 pub mod money;
 pub mod outcome;

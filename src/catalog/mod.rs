@@ -5,6 +5,7 @@
 
 pub mod price;
 pub mod provider;
+pub mod thinking;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -16,7 +17,8 @@ use crate::base::time::UnixMs;
 use crate::base::wire_format::WireFormat;
 
 use self::price::PriceCard;
-use self::provider::{AuthKind, Endpoint, Endpoints, Provider, StreamUsage};
+use self::provider::{AuthKind, Dialect, Endpoint, Endpoints, Provider, StreamUsage};
+use self::thinking::ThinkingSupport;
 
 /// The id of the built-in provider that stands in while no real one has a key.
 pub const MOCK_ID: &str = "mock";
@@ -40,6 +42,14 @@ pub struct Capabilities {
     pub streaming: bool,
     /// Images in the prompt.
     pub vision: bool,
+    /// PDF documents in the prompt.
+    pub pdf: bool,
+    /// Sound in the prompt.
+    pub audio: bool,
+    /// An assistant's turn at the end of the prompt, which the answer goes on from.
+    pub assistant_prefill: bool,
+    /// Marks in the prompt up to which it is cached.
+    pub cache_marks: bool,
     /// Tools.
     pub tools: bool,
     /// A tool choice that names a tool or demands one.
@@ -100,6 +110,8 @@ pub struct Model {
     pub limits: Limits,
     /// What it can take.
     pub capabilities: Capabilities,
+    /// How its thinking is steered.
+    pub thinking: ThinkingSupport,
     /// Tokens of this model for a thousand of `o200k`, cautious.
     pub tokenizer_factor_milli: u32,
     /// What it costs.
@@ -377,6 +389,7 @@ fn mock(at: SocketAddr, key: &Secret) -> Provider {
         name: "built-in mock".into(),
         key: key.clone(),
         headers: Vec::new(),
+        dialect: Dialect::Plain,
         stream_usage: StreamUsage::StreamOptions,
         reasoning_outside_output: false,
         cached_outside_input: false,

@@ -64,6 +64,57 @@ impl StreamUsage {
         [("stream_options", Self::StreamOptions), ("always", Self::Always), ("never", Self::Never)];
 }
 
+/// Whose variant of a wire format a provider speaks: which fields it knows, renames or refuses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// The format as its maker defines it, and of hosts of which nothing else is known.
+    #[default]
+    Plain,
+    /// `OpenAI` itself.
+    Openai,
+    /// Azure `OpenAI`.
+    Azure,
+    /// Groq.
+    Groq,
+    /// Cerebras.
+    Cerebras,
+    /// `DeepSeek`.
+    Deepseek,
+    /// Mistral.
+    Mistral,
+    /// xAI.
+    Xai,
+    /// Together.
+    Together,
+    /// Fireworks.
+    Fireworks,
+    /// `OpenRouter`.
+    Openrouter,
+    /// A vLLM server.
+    Vllm,
+    /// An Ollama server.
+    Ollama,
+}
+
+impl Dialect {
+    /// All with the names used in configuration.
+    pub const NAMES: [(&'static str, Self); 13] = [
+        ("plain", Self::Plain),
+        ("openai", Self::Openai),
+        ("azure", Self::Azure),
+        ("groq", Self::Groq),
+        ("cerebras", Self::Cerebras),
+        ("deepseek", Self::Deepseek),
+        ("mistral", Self::Mistral),
+        ("xai", Self::Xai),
+        ("together", Self::Together),
+        ("fireworks", Self::Fireworks),
+        ("openrouter", Self::Openrouter),
+        ("vllm", Self::Vllm),
+        ("ollama", Self::Ollama),
+    ];
+}
+
 /// Where one wire format of a provider is served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
@@ -102,6 +153,8 @@ pub struct Provider {
     pub key: Secret,
     /// Headers that are sent unless the client's allowed headers already say them; lower case.
     pub headers: Vec<(Arc<str>, Arc<str>)>,
+    /// Whose variant of its formats it speaks.
+    pub dialect: Dialect,
     /// What makes usage arrive in a chat stream.
     pub stream_usage: StreamUsage,
     /// Whether its output count leaves reasoning tokens out.

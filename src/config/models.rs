@@ -4,8 +4,10 @@
 
 use std::sync::Arc;
 
+use crate::base::effort::Effort;
 use crate::base::wire_format::WireFormat;
 use crate::catalog::provider::Provider;
+use crate::catalog::thinking::{ThinkingControl, ThinkingSupport};
 use crate::catalog::{Capabilities, Limits, Model, ModelKind};
 
 use super::fields::{Fields, Findings, meant};
@@ -80,6 +82,7 @@ fn read_one(fields: &mut Fields<'_, '_>, id: &str) -> Model {
         secondary_formats,
         limits: read_limits(fields),
         capabilities: read_capabilities(fields),
+        thinking: read_thinking(fields),
         tokenizer_factor_milli: read_tokenizer_factor(fields),
         price: prices::read(fields),
     }
@@ -123,15 +126,21 @@ fn read_capabilities(fields: &mut Fields<'_, '_>) -> Capabilities {
             fields.complain(key, format!("\"{word}\" is no modality"), format!("some of: {}", known.join(", ")));
         }
     }
-    let vision = inputs.is_empty() || inputs.iter().any(|input| input == "image");
+    let takes = |modality: &str| inputs.is_empty() || inputs.iter().any(|input| input == modality);
     let empty = Table::default();
     let (table, origin) = fields.table("capabilities").unwrap_or((&empty, fields.origin));
     let path = fields.named("capabilities");
     let mut stated = Fields::new(table, origin, path, fields.findings);
+    // A host that does not know the marks may refuse them: they must be stated.
+    let cache_marks = stated.flag_stated("cache_marks").unwrap_or_default();
     let mut can = |key| stated.flag_stated(key).unwrap_or(true);
     let capabilities = Capabilities {
         streaming: can("streaming"),
-        vision,
+        vision: takes("image"),
+        pdf: takes("pdf"),
+        audio: takes("audio"),
+        assistant_prefill: can("assistant_prefill"),
+        cache_marks,
         tools: can("tools"),
         forced_tool_choice: can("forced_tool_choice"),
         json_schema: can("json_schema"),
@@ -140,9 +149,27 @@ fn read_capabilities(fields: &mut Fields<'_, '_>) -> Capabilities {
         tools_with_reasoning_on_chat: can("tools_with_reasoning_on_chat"),
     };
     can("parallel_tools");
-    can("assistant_prefill");
     stated.finish();
     capabilities
+}
+
+fn read_thinking(fields: &mut Fields<'_, '_>) -> ThinkingSupport {
+    let Some((table, origin)) = fields.table("thinking") else { return ThinkingSupport::default() };
+    let path = fields.named("thinking");
+    let mut stated = Fields::new(table, origin, path, fields.findings);
+    let control = stated.choice("control", ThinkingControl::None, &ThinkingControl::NAMES);
+    let mut efforts = Vec::new();
+    let known = || Effort::NAMES.map(|(name, _)| name).join(", ");
+    for name in stated.texts("efforts") {
+        match Effort::by_name(&name) {
+            Some(effort) => efforts.push(effort),
+            None => stated.complain("efforts", format!("\"{name}\" is no effort"), format!("some of: {}", known())),
+        }
+    }
+    efforts.sort_unstable();
+    let can_disable = stated.flag_stated("can_disable").unwrap_or(true);
+    stated.finish();
+    ThinkingSupport { control, efforts, can_disable }
 }
 
 fn read_tokenizer_factor(fields: &mut Fields<'_, '_>) -> u32 {

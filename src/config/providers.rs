@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::base::secret::Secret;
 use crate::base::wire_format::WireFormat;
 use crate::catalog::MOCK_ID;
-use crate::catalog::provider::{AuthKind, Endpoint, Endpoints, Provider, StreamUsage};
+use crate::catalog::provider::{AuthKind, Dialect, Endpoint, Endpoints, Provider, StreamUsage};
 
 use super::address::{self, BaseUrl, LinkLocal};
 use super::fields::{Fields, Findings, as_text, meant};
@@ -77,6 +77,7 @@ fn read_one(fields: &mut Fields<'_, '_>, id: &str, environment: &Environment<'_>
         name: name.into(),
         key: key.unwrap_or_else(|| Secret::new("")),
         headers: read_headers(fields),
+        dialect: fields.choice("dialect", Dialect::Plain, &Dialect::NAMES),
         stream_usage: fields.choice("stream_usage", StreamUsage::StreamOptions, &StreamUsage::NAMES),
         reasoning_outside_output: fields.flag("reasoning_outside_output", false),
         cached_outside_input: fields.flag("cached_outside_input", false),

@@ -3,7 +3,8 @@
 use super::*;
 use crate::base::secret::Secret;
 use crate::catalog::price::PriceCard;
-use crate::catalog::provider::{AuthKind, Endpoint, Endpoints, Provider, StreamUsage};
+use crate::catalog::provider::{AuthKind, Dialect, Endpoint, Endpoints, Provider, StreamUsage};
+use crate::catalog::thinking::ThinkingSupport;
 use crate::catalog::{ChainKind, Limits, ModelKind};
 
 const CHAT: WireFormat = WireFormat::OpenaiChat;
@@ -11,6 +12,10 @@ const MESSAGES: WireFormat = WireFormat::AnthropicMessages;
 const ALL: Capabilities = Capabilities {
     streaming: true,
     vision: true,
+    pdf: true,
+    audio: true,
+    assistant_prefill: true,
+    cache_marks: true,
     tools: true,
     forced_tool_choice: true,
     json_schema: true,
@@ -38,6 +43,7 @@ fn target(id: &str, change: impl Fn(&mut Provider, &mut Model)) -> Arc<Target> {
         name: "p".into(),
         key: Secret::new(""),
         headers: Vec::new(),
+        dialect: Dialect::Plain,
         stream_usage: StreamUsage::Always,
         reasoning_outside_output: false,
         cached_outside_input: false,
@@ -58,6 +64,7 @@ fn target(id: &str, change: impl Fn(&mut Provider, &mut Model)) -> Arc<Target> {
         secondary_formats: vec![],
         limits: Limits { context_tokens: Some(1_000), input_tokens_max: None, output_tokens_max: Some(200) },
         capabilities: ALL,
+        thinking: ThinkingSupport::default(),
         tokenizer_factor_milli: 1_000,
         price: PriceCard::free(),
     };

@@ -3,6 +3,7 @@
 //! Must not build a tree of a whole body, and must not know providers, keys, prices or sockets.
 
 pub mod head;
+pub mod json;
 pub mod leap;
 pub mod refusal;
 pub mod splice;

@@ -1,0 +1,379 @@
+//! JSON as it is spelt: a view of values that stay where they are, and a writer that puts them elsewhere.
+//!
+//! Must not know any wire format, and builds no tree. Text keeps its escapes from the one format to the other:
+//! what is never looked into need not be undone and done again. A [`Value`] is only made from text that was
+//! checked whole, so that a part of it can be copied into other JSON without breaking out of its place.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use super::leap::{self, Items, Malformed};
+
+/// A JSON value as it is spelt, inside text that was checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Value<'a>(&'a str);
+
+/// What a value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `null`.
+    Null,
+    /// `true` or `false`.
+    Bool,
+    /// A number.
+    Number,
+    /// A string.
+    Text,
+    /// An array.
+    Array,
+    /// An object.
+    Object,
+}
+
+impl<'a> Value<'a> {
+    /// The value that `text` holds, with nothing but white space around it.
+    ///
+    /// # Errors
+    /// When the text is not one whole JSON value, or nested deeper than [`leap::DEPTH_MAX`].
+    pub fn parse(text: &'a [u8]) -> Result<Self, Malformed> {
+        let checked: &serde_json::value::RawValue =
+            serde_json::from_slice(text).map_err(|error| Malformed::At(error.column()))?;
+        let value = checked.get();
+        // What is walked later must be walkable: the depth is the one thing that is bounded tighter there.
+        leap::value_end(value.as_bytes(), 0)?;
+        Ok(Self(value))
+    }
+
+    /// The value as it is spelt.
+    pub fn spelt(self) -> &'a str {
+        self.0
+    }
+
+    /// What it is.
+    pub fn kind(self) -> Kind {
+        match self.0.as_bytes().first() {
+            Some(b'"') => Kind::Text,
+            Some(b'{') => Kind::Object,
+            Some(b'[') => Kind::Array,
+            Some(b't' | b'f') => Kind::Bool,
+            Some(b'n') | None => Kind::Null,
+            Some(_) => Kind::Number,
+        }
+    }
+
+    /// Whether it is `null`.
+    pub fn is_null(self) -> bool {
+        self.kind() == Kind::Null
+    }
+
+    /// The text of a string.
+    pub fn as_text(self) -> Option<Text<'a>> {
+        self.0.strip_prefix('"')?.strip_suffix('"').map(|spelt| Text(Cow::Borrowed(spelt)))
+    }
+
+    /// `true` or `false`.
+    pub fn as_bool(self) -> Option<bool> {
+        match self.0 {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => None,
+        }
+    }
+
+    /// A whole number that is not negative.
+    pub fn as_u64(self) -> Option<u64> {
+        self.0.parse().ok()
+    }
+
+    /// Any number. For comparisons only: what goes on stays as it is spelt.
+    pub fn as_f64(self) -> Option<f64> {
+        if self.kind() == Kind::Number { self.0.parse().ok() } else { None }
+    }
+
+    /// The members of an object, in their order; none for anything else.
+    pub fn members(self) -> Members<'a> {
+        let items = if self.kind() == Kind::Object { Items::open(self.0.as_bytes(), 0) } else { None };
+        Members { text: self.0, items }
+    }
+
+    /// The elements of an array, in their order; none for anything else.
+    pub fn elements(self) -> Elements<'a> {
+        let items = if self.kind() == Kind::Array { Items::open(self.0.as_bytes(), 0) } else { None };
+        Elements { text: self.0, items }
+    }
+
+    /// The member of this name; the last one where it is repeated. For one look-up: to read an object, go
+    /// through its [`Self::members`].
+    pub fn get(self, name: &str) -> Option<Value<'a>> {
+        self.members().filter(|(found, _)| found == name).last().map(|(_, value)| value)
+    }
+}
+
+/// The members of an object. See [`Value::members`].
+#[derive(Clone, Debug)]
+pub struct Members<'a> {
+    text: &'a str,
+    items: Option<Items<'a>>,
+}
+
+impl<'a> Iterator for Members<'a> {
+    type Item = (Cow<'a, str>, Value<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let member = self.items.as_mut()?.next_member().ok()??;
+        let name = Text(Cow::Borrowed(self.text.get(member.name)?));
+        Some((name.into_plain(), Value(self.text.get(member.value)?)))
+    }
+}
+
+/// The elements of an array. See [`Value::elements`].
+#[derive(Clone, Debug)]
+pub struct Elements<'a> {
+    text: &'a str,
+    items: Option<Items<'a>>,
+}
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = Value<'a>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let element = self.items.as_mut()?.next_element().ok()??;
+        self.text.get(element).map(Value)
+    }
+}
+
+/// The inside of a JSON string, escapes and all. A piece of a streamed string is one too, even where it ends
+/// between the two halves of a surrogate pair.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Text<'a>(Cow<'a, str>);
+
+impl<'a> Text<'a> {
+    /// Plain text, escaped where it must be.
+    pub fn plain(text: impl Into<Cow<'a, str>>) -> Self {
+        let text = text.into();
+        if text.bytes().any(|b| b < 0x20 || b == b'"' || b == b'\\') {
+            let mut spelt = String::with_capacity(text.len() + text.len() / 8 + 8);
+            escape_into(&text, &mut spelt);
+            return Self(Cow::Owned(spelt));
+        }
+        Self(text)
+    }
+
+    /// Text that is spelt for JSON already: the inside of a string that was checked, or was made by us.
+    pub fn spelt_as(spelt: impl Into<Cow<'a, str>>) -> Self {
+        Self(spelt.into())
+    }
+
+    /// As it is spelt, without the quotes.
+    pub fn spelt(&self) -> &str {
+        &self.0
+    }
+
+    /// The text with its escapes undone. Half a surrogate pair becomes a replacement character.
+    pub fn to_plain(&self) -> Cow<'_, str> {
+        if self.0.contains('\\') { Cow::Owned(leap::unescape_lossy(self.0.as_bytes())) } else { Cow::Borrowed(&self.0) }
+    }
+
+    /// The same for a text that is no longer needed.
+    pub fn into_plain(self) -> Cow<'a, str> {
+        if self.0.contains('\\') { Cow::Owned(leap::unescape_lossy(self.0.as_bytes())) } else { self.0 }
+    }
+
+    /// Whether it says this, however it is spelt.
+    pub fn is(&self, plain: &str) -> bool {
+        self.0 == plain || (self.0.contains('\\') && self.to_plain() == plain)
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether there is nothing in it but white space.
+    pub fn is_blank(&self) -> bool {
+        self.to_plain().chars().all(char::is_whitespace)
+    }
+
+    /// Another text after this one.
+    #[must_use]
+    pub fn followed_by(&self, other: &Text<'_>) -> Text<'static> {
+        Text(Cow::Owned([&*self.0, &*other.0].concat()))
+    }
+
+    /// The same text without a borrow.
+    pub fn into_owned(self) -> Text<'static> {
+        Text(Cow::Owned(self.0.into_owned()))
+    }
+
+    /// The same text, borrowed from this one.
+    pub fn by_ref(&self) -> Text<'_> {
+        Text(Cow::Borrowed(&self.0))
+    }
+}
+
+fn escape_into(plain: &str, spelt: &mut String) {
+    for c in plain.chars() {
+        match c {
+            '"' => spelt.push_str("\\\""),
+            '\\' => spelt.push_str("\\\\"),
+            '\n' => spelt.push_str("\\n"),
+            '\r' => spelt.push_str("\\r"),
+            '\t' => spelt.push_str("\\t"),
+            '\u{8}' => spelt.push_str("\\b"),
+            '\u{c}' => spelt.push_str("\\f"),
+            c if c < ' ' => {
+                // Writing to a string cannot fail.
+                let _ = write!(spelt, "\\u{:04x}", u32::from(c));
+            }
+            c => spelt.push(c),
+        }
+    }
+}
+
+/// Writes JSON from the front to the back. Commas are its business; brackets close with the function that
+/// fills them.
+#[derive(Debug, Default)]
+pub struct Writer {
+    out: Vec<u8>,
+    /// A value or a name stands before, so that the next one needs a comma.
+    needs_comma: bool,
+}
+
+impl Writer {
+    /// A writer with room for so many bytes.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { out: Vec::with_capacity(bytes), needs_comma: false }
+    }
+
+    /// What was written.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.out
+    }
+
+    /// An object with the members that `fill` writes.
+    pub fn object(&mut self, fill: impl FnOnce(&mut Self)) {
+        self.enclosed(b'{', b'}', fill);
+    }
+
+    /// An array with the elements that `fill` writes.
+    pub fn array(&mut self, fill: impl FnOnce(&mut Self)) {
+        self.enclosed(b'[', b']', fill);
+    }
+
+    fn enclosed(&mut self, open: u8, close: u8, fill: impl FnOnce(&mut Self)) {
+        self.comma();
+        self.out.push(open);
+        self.needs_comma = false;
+        fill(self);
+        self.out.push(close);
+        self.needs_comma = true;
+    }
+
+    /// The name of a member, which needs no escapes. Its value comes next.
+    pub fn name(&mut self, name: &str) -> &mut Self {
+        self.comma();
+        self.out.push(b'"');
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b"\":");
+        self.needs_comma = false;
+        self
+    }
+
+    /// A string.
+    pub fn text(&mut self, text: &Text<'_>) {
+        self.comma();
+        self.out.push(b'"');
+        self.out.extend_from_slice(text.spelt().as_bytes());
+        self.out.push(b'"');
+        self.needs_comma = true;
+    }
+
+    /// A string of plain text.
+    pub fn plain(&mut self, text: &str) {
+        self.text(&Text::plain(text));
+    }
+
+    /// A value as it is spelt.
+    pub fn value(&mut self, value: Value<'_>) {
+        self.raw(value.spelt());
+    }
+
+    /// A whole number.
+    pub fn number(&mut self, number: u64) {
+        self.raw(&number.to_string());
+    }
+
+    /// `true` or `false`.
+    pub fn bool(&mut self, value: bool) {
+        self.raw(if value { "true" } else { "false" });
+    }
+
+    /// `null`.
+    pub fn null(&mut self) {
+        self.raw("null");
+    }
+
+    /// JSON that was made elsewhere, whole.
+    pub fn raw(&mut self, json: &str) {
+        self.comma();
+        self.out.extend_from_slice(json.as_bytes());
+        self.needs_comma = true;
+    }
+
+    fn comma(&mut self) {
+        if self.needs_comma {
+            self.out.push(b',');
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_seen_as_they_are() {
+        let text = br#" {"a":1,"b":[true,null,"x\n"],"\u0063":{"d":-1.5},"a":2} "#;
+        let value = Value::parse(text).unwrap();
+        assert_eq!(value.kind(), Kind::Object);
+        let names: Vec<_> = value.members().map(|(name, _)| name.into_owned()).collect();
+        assert_eq!(names, ["a", "b", "c", "a"]);
+        assert_eq!(value.get("a").unwrap().as_u64(), Some(2));
+        assert_eq!(value.get("c").unwrap().get("d").unwrap().as_f64(), Some(-1.5));
+        let elements: Vec<_> = value.get("b").unwrap().elements().collect();
+        assert_eq!(elements[0].as_bool(), Some(true));
+        assert!(elements[1].is_null());
+        assert_eq!(elements[2].as_text().unwrap().to_plain(), "x\n");
+        assert_eq!(elements[2].as_text().unwrap().spelt(), r"x\n");
+        assert!(Value::parse(b"{").is_err() && Value::parse(b"{} x").is_err() && Value::parse(b"\"\\x\"").is_err());
+    }
+
+    #[test]
+    fn text_is_escaped_where_it_must_be() {
+        for plain in ["", "a", "\"q\" \\ \n\r\t\u{1}", "ä😀"] {
+            let text = Text::plain(plain);
+            assert_eq!(text.to_plain(), plain);
+            let quoted = format!("\"{}\"", text.spelt());
+            assert_eq!(serde_json::from_str::<String>(&quoted).unwrap(), plain);
+            assert!(text.is(plain));
+        }
+        assert!(Text::plain(" \n").is_blank() && !Text::plain(" x").is_blank());
+    }
+
+    #[test]
+    fn what_is_written_is_json() {
+        let mut writer = Writer::default();
+        writer.object(|w| {
+            w.name("a").number(1);
+            w.name("b").array(|w| {
+                w.plain("x\"y");
+                w.object(|_| {});
+                w.bool(true);
+                w.null();
+            });
+            w.name("c").value(Value::parse(b"[1, 2]").unwrap());
+        });
+        let text = String::from_utf8(writer.into_bytes()).unwrap();
+        assert_eq!(text, r#"{"a":1,"b":["x\"y",{},true,null],"c":[1, 2]}"#);
+    }
+}
