@@ -38,6 +38,7 @@ use crate::mock::{Fault, MockOptions};
 use crate::proxy::{App, Flux, Front, Parts};
 use crate::request_log;
 use crate::store::{self, Store};
+use crate::translate::envelope::SealingKey;
 
 /// The rules of the repository, used where an operator has no folder of their own.
 const BUILT_IN_RULES: &str = include_str!("../lua-free-rules/flux-auto.toml");
@@ -130,6 +131,7 @@ pub fn serve(config_dir: &Path) -> Result<()> {
         log: log.clone(),
         clock: Arc::clone(&clock),
         seed: random_seed()?,
+        sealing_key: SealingKey(store.sealing_key().context("the sealing key cannot be read")?),
     });
     let proxy = pingora::proxy::http_proxy(&server.configuration, flux);
     let app = App::new(proxy, Arc::clone(&snapshot), Arc::clone(&clock));

@@ -38,15 +38,10 @@ pub struct Needs {
     pub json_schema: bool,
     /// Temperature or top-p. A wish: a model without them is taken rather than none.
     pub sampling_params: bool,
-}
-
-/// Which of a model's formats may be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Formats {
-    /// Those that the provider counts as its own.
-    Native,
-    /// Also those that work with losses.
-    NativeOrSecondary,
+    /// Reasoning that the client steers.
+    pub reasoning: bool,
+    /// Texts at which the answer ends, for which Responses has no place.
+    pub stop: bool,
 }
 
 /// Who serves.
@@ -61,10 +56,8 @@ pub enum Via {
 /// The terms under which attempts are chosen.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms {
-    /// What the client speaks; nothing is translated.
+    /// What the client speaks.
     pub client_format: WireFormat,
-    /// Which formats count.
-    pub formats: Formats,
     /// Who serves.
     pub via: Via,
     /// When the request arrived.
@@ -78,8 +71,17 @@ pub struct Terms {
 pub struct Plan {
     /// Whose targets these are: name and rates.
     pub chain: Arc<Chain>,
-    /// The targets to try, each once.
-    pub attempts: SmallVec<[Arc<Target>; ATTEMPTS_INLINE]>,
+    /// What to try, each target once.
+    pub attempts: SmallVec<[Attempt; ATTEMPTS_INLINE]>,
+}
+
+/// One thing to try.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Where.
+    pub target: Arc<Target>,
+    /// In which format: the client's own, and its bytes pass as they are, or another, and they are translated.
+    pub format: WireFormat,
 }
 
 /// Why there is nothing to try.
@@ -88,7 +90,7 @@ pub enum PlanError {
     /// No provider of any target is live, or all its models have ended.
     #[error("no provider that serves this model is configured")]
     NothingConfigured,
-    /// Live targets exist but speak other formats than the client.
+    /// Live targets exist but speak formats that the client's cannot be translated into.
     #[error("this model speaks {}", listed(formats))]
     OtherFormats {
         /// The formats that would do.
@@ -121,33 +123,56 @@ type Candidates<'a> = SmallVec<[&'a Arc<Target>; ATTEMPTS_INLINE]>;
 /// the first of these tests that leaves nothing is told.
 pub fn plan(chain: &Arc<Chain>, needs: &Needs, terms: &Terms) -> Result<Plan, PlanError> {
     if terms.via == Via::Mock {
-        return on_mock(chain);
+        return on_mock(chain, needs, terms);
     }
     let live: Candidates<'_> = chain.targets.iter().filter(|target| target.is_live(terms.at)).collect();
     if live.is_empty() {
         return Err(PlanError::NothingConfigured);
     }
-    let speaking: Candidates<'_> = live.iter().copied().filter(|target| speaks(target, terms)).collect();
+    let speaking: Candidates<'_> =
+        live.iter().copied().filter(|target| format_for(target, needs, terms.client_format).is_some()).collect();
     if speaking.is_empty() {
         return Err(PlanError::OtherFormats { formats: client_formats(&live) });
     }
     let able = able(&speaking, needs)?;
     let mut fitting = fitting(&able, needs)?;
     fitting.truncate(terms.attempts_max.max(1));
-    Ok(Plan { chain: Arc::clone(chain), attempts: fitting.into_iter().cloned().collect() })
+    let attempts = fitting.into_iter().filter_map(|target| attempt(target, needs, terms));
+    Ok(Plan { chain: Arc::clone(chain), attempts: attempts.collect() })
 }
 
 /// The mock takes any format and any size, as whichever model would have come first.
-fn on_mock(chain: &Arc<Chain>) -> Result<Plan, PlanError> {
-    let first = chain.mock_targets.first().ok_or(PlanError::NothingConfigured)?;
-    Ok(Plan { chain: Arc::clone(chain), attempts: SmallVec::from_iter([Arc::clone(first)]) })
+fn on_mock(chain: &Arc<Chain>, needs: &Needs, terms: &Terms) -> Result<Plan, PlanError> {
+    let attempt = chain.mock_targets.first().and_then(|first| attempt(first, needs, terms));
+    let attempt = attempt.ok_or(PlanError::NothingConfigured)?;
+    Ok(Plan { chain: Arc::clone(chain), attempts: SmallVec::from_iter([attempt]) })
 }
 
-/// Whether the client's bytes can go to the target as they are.
-fn speaks(target: &Target, terms: &Terms) -> bool {
-    let format = terms.client_format;
-    let counts = terms.formats == Formats::NativeOrSecondary || target.model.formats.contains(&format);
-    counts && target.takes_bytes_of(format)
+fn attempt(target: &Arc<Target>, needs: &Needs, terms: &Terms) -> Option<Attempt> {
+    let format = format_for(target, needs, terms.client_format)?;
+    Some(Attempt { target: Arc::clone(target), format })
+}
+
+/// In which format a target is asked: the client's own where the model speaks it well, since then nothing is
+/// lost; else the richest that both sides can say; else the client's own with the losses of the provider's
+/// imitation. `None` where there is none.
+fn format_for(target: &Target, needs: &Needs, client: WireFormat) -> Option<WireFormat> {
+    if target.is_on_mock() {
+        let is_spoken = target.provider.endpoint(client).is_some();
+        return Some(if is_spoken { client } else { WireFormat::OpenaiChat });
+    }
+    let is_native = target.model.formats.contains(&client) && target.takes_bytes_of(client);
+    // Some models refuse tools beside an effort on Chat, and take both on Responses.
+    let is_refused = client == WireFormat::OpenaiChat
+        && needs.tools
+        && needs.reasoning
+        && !target.model.capabilities.tools_with_reasoning_on_chat;
+    if is_native && !(is_refused && target.takes_written(WireFormat::OpenaiResponses)) {
+        return Some(client);
+    }
+    let written = || WireFormat::WRITTEN.into_iter().filter(|format| target.takes_written(*format));
+    let sayable = written().find(|format| !needs.stop || *format != WireFormat::OpenaiResponses);
+    sayable.or_else(|| written().next()).or_else(|| target.takes_bytes_of(client).then_some(client))
 }
 
 /// The formats of live targets, for the message to the client.

@@ -56,10 +56,9 @@ fn entry<'a>(name: &'a str, chain: &'a Chain, at: UnixMs) -> Option<Entry<'a>> {
     Some(Entry { name, chain: Some(chain), model: &target.model, at })
 }
 
-/// Whether a client of any served format reaches it.
+/// Whether a client of any served format reaches it, its own way or translated.
 fn is_reachable(target: &Target) -> bool {
-    const SERVED: [WireFormat; 2] = [WireFormat::OpenaiChat, WireFormat::AnthropicMessages];
-    SERVED.iter().any(|format| target.model.formats.contains(format) && target.takes_bytes_of(*format))
+    target.is_on_mock() || WireFormat::WRITTEN.iter().any(|format| target.takes_written(*format))
 }
 
 fn auto_entry(catalog: &Catalog, at: UnixMs) -> Option<Entry<'_>> {

@@ -25,6 +25,10 @@ pub enum WireFormat {
 }
 
 impl WireFormat {
+    /// Those that requests can be translated into, richest first.
+    pub const WRITTEN: [Self; 4] =
+        [Self::AnthropicMessages, Self::GeminiGenerate, Self::OpenaiResponses, Self::OpenaiChat];
+
     /// The name used in configuration, logs and messages.
     pub fn name(self) -> &'static str {
         match self {

@@ -143,6 +143,18 @@ impl Target {
         is_listed && provider.endpoint(format).is_some_and(|endpoint| !endpoint.has_model_in_path())
     }
 
+    /// Whether a request written for it in this format can be sent to it. Only in Gemini's does the model's name
+    /// stand in the path by itself.
+    pub fn takes_written(&self, format: WireFormat) -> bool {
+        let endpoint = self.model.formats.contains(&format).then(|| self.provider.endpoint(format)).flatten();
+        endpoint.is_some_and(|endpoint| format == WireFormat::GeminiGenerate || !endpoint.has_model_in_path())
+    }
+
+    /// Whether the mock serves it, in place of its provider.
+    pub fn is_on_mock(&self) -> bool {
+        &*self.provider.id == MOCK_ID
+    }
+
     /// Whether its provider is live and its model has not ended.
     pub fn is_live(&self, at: UnixMs) -> bool {
         self.provider.is_configured() && !self.model.is_retired(at)

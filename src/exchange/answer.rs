@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use super::Exchange;
 use super::close::Settlement;
 use super::retry::{Failure, StatusVerdict, judge_status};
+use super::translation::Translation;
 use crate::base::outcome::{Charge, Ending};
 use crate::base::refusal::Refusal;
 use crate::base::usage::Usage;
@@ -33,6 +34,9 @@ pub(super) enum Answer {
     Oversize { tail: BytesMut, bytes_total: u64, early: Option<Usage> },
     /// A stream; `is_open` once content has gone out.
     Events { meter: Box<StreamMeter>, held: BytesMut, is_open: bool },
+    /// A stream in another format than the client's, or a whole one that just came in; `is_open` once content has
+    /// gone out.
+    Translated { translation: Box<Translation>, is_open: bool },
     /// The provider refused the request; its error object is being read.
     Rejected { status: u16, held: BytesMut },
     /// All has been sent.
@@ -78,7 +82,7 @@ impl Answer {
     pub(super) fn is_open(&self) -> bool {
         match self {
             Self::Awaiting | Self::Whole { .. } | Self::Rejected { .. } => false,
-            Self::Events { is_open, .. } => *is_open,
+            Self::Events { is_open, .. } | Self::Translated { is_open, .. } => *is_open,
             Self::Oversize { .. } | Self::Complete => true,
         }
     }
@@ -102,6 +106,7 @@ impl Exchange {
                 Ok(())
             }
             StatusVerdict::Answer if head.is_event_stream && !self.head.stream => Err(Stop::Failed(Failure::BadAnswer)),
+            StatusVerdict::Answer if head.is_event_stream && self.is_translated() => self.open_translation(),
             StatusVerdict::Answer if head.is_event_stream => {
                 self.answer = self.new_events();
                 Ok(())
@@ -130,6 +135,7 @@ impl Exchange {
                 Flow::Send(chunk)
             }
             Answer::Events { .. } => return self.on_events(chunk, is_end, now, keep),
+            Answer::Translated { .. } => return self.on_translated(chunk, is_end, now, keep),
             Answer::Rejected { status, held } => {
                 let room = ERROR_BYTES_MAX.saturating_sub(held.len());
                 held.extend_from_slice(chunk.get(..room.min(chunk.len())).unwrap_or_default());
@@ -156,6 +162,7 @@ impl Exchange {
     pub fn answers_as_stream(&self) -> bool {
         match &self.answer {
             Answer::Events { .. } => true,
+            Answer::Translated { .. } => self.head.stream,
             Answer::Whole { as_stream, .. } => *as_stream,
             Answer::Awaiting | Answer::Oversize { .. } | Answer::Rejected { .. } | Answer::Complete => false,
         }
@@ -165,11 +172,18 @@ impl Exchange {
     /// stream. What was sent so far costs nothing.
     pub fn cut(&mut self, failure: Failure, now: Instant, keep: Keep<'_>) -> Option<Bytes> {
         self.fail(failure);
-        let is_stream = matches!(self.answer, Answer::Events { .. });
         self.settle_free(Ending::Cut, now, keep);
-        self.answer = Answer::Complete;
-        is_stream
-            .then(|| wire::refusal::stream_event(&super::retry::broken_off(), self.arrival.format, self.arrival.id))
+        let refusal = super::retry::broken_off();
+        let event = || wire::refusal::stream_event(&refusal, self.arrival.format, self.arrival.id);
+        match std::mem::replace(&mut self.answer, Answer::Complete) {
+            Answer::Events { .. } => Some(event()),
+            Answer::Translated { mut translation, .. } => Some(translation.failed(&refusal, event)),
+            Answer::Awaiting
+            | Answer::Whole { .. }
+            | Answer::Oversize { .. }
+            | Answer::Rejected { .. }
+            | Answer::Complete => None,
+        }
     }
 
     fn new_events(&self) -> Answer {
@@ -185,6 +199,7 @@ impl Exchange {
 
     fn on_whole(&mut self, chunk: Bytes, is_end: bool, now: Instant, keep: Keep<'_>) -> Result<Flow, Stop> {
         let held_bytes_max = self.snapshot.config.limits.unary_held_bytes_max;
+        let is_translated = self.is_translated();
         let Answer::Whole { held, as_stream } = &mut self.answer else { return Ok(Flow::Hold) };
         if is_end && held.is_empty() {
             let as_stream = *as_stream;
@@ -198,7 +213,7 @@ impl Exchange {
         if held.len() <= held_bytes_max {
             return Ok(Flow::Hold);
         }
-        if *as_stream {
+        if *as_stream || is_translated {
             return Err(Stop::Failed(Failure::TooLarge));
         }
         let sent = held.split().freeze();
@@ -211,6 +226,9 @@ impl Exchange {
     }
 
     fn finish_whole(&mut self, whole: Bytes, as_stream: bool, now: Instant, keep: Keep<'_>) -> Result<Flow, Stop> {
+        if self.is_translated() {
+            return self.finish_whole_translated(&whole, as_stream, now, keep);
+        }
         let format = self.arrival.format;
         let read = wire::usage::read_answer(format, &whole, self.usage_quirks());
         let answer = read.map_err(|_| Stop::Failed(Failure::BadAnswer))?;
@@ -335,8 +353,15 @@ impl Exchange {
 
     /// The price of the usage that the stream has reported so far.
     pub(super) fn price_seen(&self) -> Option<Settlement> {
-        let Answer::Events { meter, .. } = &self.answer else { return None };
-        meter.usage().map(|usage: Usage| self.price(usage, meter.service_tier()))
+        match &self.answer {
+            Answer::Events { meter, .. } => meter.usage().map(|usage: Usage| self.price(usage, meter.service_tier())),
+            Answer::Translated { translation, .. } => self.price_translated(translation),
+            Answer::Awaiting
+            | Answer::Whole { .. }
+            | Answer::Oversize { .. }
+            | Answer::Rejected { .. }
+            | Answer::Complete => None,
+        }
     }
 
     pub(super) fn price_seen_or_estimated(&self) -> Settlement {
@@ -345,6 +370,7 @@ impl Exchange {
         }
         match &self.answer {
             Answer::Events { meter, .. } => self.price_estimated_from(meter),
+            Answer::Translated { translation, .. } => self.price_estimated_seen(translation.seen()),
             Answer::Oversize { tail, bytes_total, .. } => self.price_estimated_of(tail, *bytes_total),
             Answer::Awaiting | Answer::Whole { .. } | Answer::Rejected { .. } | Answer::Complete => {
                 self.price_estimated(b"")
@@ -359,7 +385,7 @@ impl Exchange {
         }
     }
 
-    fn note_content(&mut self, now: Instant) {
+    pub(super) fn note_content(&mut self, now: Instant) {
         self.attempts.first_content.get_or_insert(now);
     }
 }

@@ -7,6 +7,8 @@ use std::time::Instant;
 
 use super::Exchange;
 use super::answer::{Answer, Keep, Stop};
+use super::attempts::Current;
+use super::translation::Seen;
 use crate::base::money::NanoUsd;
 use crate::base::outcome::{Charge, Ending, Outcome};
 use crate::base::usage::Usage;
@@ -29,7 +31,7 @@ pub(super) struct Settlement {
 
 impl Exchange {
     pub(super) fn usage_quirks(&self) -> UsageQuirks {
-        let Some(target) = &self.attempts.current else { return UsageQuirks::default() };
+        let Some(Current { target, .. }) = &self.attempts.current else { return UsageQuirks::default() };
         UsageQuirks {
             reasoning_outside_output: target.provider.reasoning_outside_output,
             cache_outside_input: target.provider.cached_outside_input,
@@ -37,7 +39,7 @@ impl Exchange {
     }
 
     pub(super) fn price(&self, usage: Usage, service_tier: Option<&str>) -> Settlement {
-        let Some(target) = &self.attempts.current else { return Settlement::default() };
+        let Some(Current { target, .. }) = &self.attempts.current else { return Settlement::default() };
         let circumstances = Circumstances {
             at: self.arrival.at,
             service_tier: service_tier.unwrap_or_default(),
@@ -77,6 +79,18 @@ impl Exchange {
         }
     }
 
+    /// The same for an answer that was translated.
+    pub(super) fn price_estimated_seen(&self, seen: &Seen) -> Settlement {
+        let settlement = self.price_tokens(&seen.text, seen.text_bytes_total);
+        match seen.prompt_usage {
+            Some(prompt) => {
+                let usage = Usage { output: settlement.usage.output, ..prompt };
+                Settlement { estimated: true, ..self.price(usage, seen.service_tier.as_deref()) }
+            }
+            None => settlement,
+        }
+    }
+
     fn price_tokens(&self, kept: &[u8], bytes_total: u64) -> Settlement {
         let factor_milli = self.tokenizer_factor_milli();
         let prompt = text::prompt_text(&self.body, &self.head, self.text_bytes_max());
@@ -92,9 +106,9 @@ impl Exchange {
         self.snapshot.config.limits.estimate_text_bytes_max
     }
 
-    fn tokenizer_factor_milli(&self) -> u32 {
+    pub(super) fn tokenizer_factor_milli(&self) -> u32 {
         const SAME_AS_O200K: u32 = 1000;
-        self.attempts.current.as_ref().map_or(SAME_AS_O200K, |target| target.model.tokenizer_factor_milli)
+        self.attempts.current.as_ref().map_or(SAME_AS_O200K, |current| current.target.model.tokenizer_factor_milli)
     }
 
     /// Keeps the charge. Runs before the last bytes of an answer are handed out, and once.
@@ -133,8 +147,11 @@ impl Exchange {
             Answer::Awaiting
             | Answer::Whole { .. }
             | Answer::Rejected { .. }
-            | Answer::Events { is_open: false, .. } => Settlement::default(),
-            Answer::Events { .. } | Answer::Oversize { .. } | Answer::Complete => self.price_seen_or_estimated(),
+            | Answer::Events { is_open: false, .. }
+            | Answer::Translated { is_open: false, .. } => Settlement::default(),
+            Answer::Events { .. } | Answer::Translated { .. } | Answer::Oversize { .. } | Answer::Complete => {
+                self.price_seen_or_estimated()
+            }
         };
         // Whoever has left gets no answer that the charge would have to precede.
         let _ = self.settle(settlement, Ending::Left, now, keep);
@@ -212,6 +229,7 @@ impl Exchange {
         }
         match &self.answer {
             Answer::Events { meter, is_open, .. } => *is_open && meter.usage().is_none(),
+            Answer::Translated { translation, is_open } => *is_open && translation.seen().usage.is_none(),
             Answer::Whole { held, .. } => !held.is_empty(),
             Answer::Oversize { .. } => true,
             Answer::Awaiting | Answer::Rejected { .. } | Answer::Complete => false,

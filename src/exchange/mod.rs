@@ -5,13 +5,16 @@
 //! function that the shell hands in.
 
 pub mod answer;
+pub mod attempts;
 mod close;
 pub mod retry;
 pub mod route;
 pub mod snapshot;
+mod translated;
+mod translation;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -20,16 +23,16 @@ use crate::base::ids::RequestId;
 use crate::base::refusal::{Refusal, RefusalKind};
 use crate::base::time::UnixMs;
 use crate::base::wire_format::WireFormat;
-use crate::catalog::provider::StreamUsage;
-use crate::catalog::{Chain, ChainKind, Route, Target};
+use crate::catalog::{Chain, ChainKind, Route};
 use crate::classify;
 use crate::classify::features::FeatureInput;
-use crate::plan::{self, Formats, Needs, Plan, PlanError, Terms, Via};
+use crate::plan::{self, Needs, Plan, PlanError, Terms, Via};
+use crate::translate::envelope::{Envelope, SealingKey};
 use crate::wire::head::{self, Head, HeadError};
-use crate::wire::splice::{self, UsageAsk};
 use crate::wire::text;
 
 use answer::Answer;
+use attempts::{Attempts, Current};
 use retry::Failure;
 use snapshot::Snapshot;
 
@@ -50,6 +53,8 @@ pub struct Arrival {
     pub format: WireFormat,
     /// Who asks.
     pub key: Arc<KeyState>,
+    /// Seals what only a model may get back on its way through a client of another format.
+    pub sealing_key: SealingKey,
 }
 
 /// What routing decided, for the `x-flux-*` headers.
@@ -106,23 +111,6 @@ pub struct Exchange {
     settlement: Option<close::Settlement>,
 }
 
-#[derive(Debug, Default)]
-struct Attempts {
-    started: usize,
-    current: Option<Arc<Target>>,
-    /// When the current attempt began.
-    since: Option<Instant>,
-    /// The current target is to be asked again: its kept-alive connection had gone stale.
-    again: bool,
-    repeated: bool,
-    last_failure: Option<Failure>,
-    /// Whether the current attempt is the one that failed.
-    has_failed: bool,
-    retry_after: Option<Duration>,
-    first_content: Option<Instant>,
-    overhead: Duration,
-}
-
 impl Exchange {
     /// Reads, classifies and plans. Nothing has been sent anywhere yet.
     ///
@@ -144,7 +132,6 @@ impl Exchange {
         let needs = needs(&head, &body, chain);
         let terms = Terms {
             client_format: arrival.format,
-            formats: Formats::Native,
             via: if arrival.key.kind == KeyKind::Test { Via::Mock } else { Via::Providers },
             at: arrival.at,
             attempts_max: snapshot.config.limits.attempts_max,
@@ -170,42 +157,6 @@ impl Exchange {
         })
     }
 
-    /// Takes the next target of the plan; `None` when the plan is used up or content has gone out.
-    pub fn next_attempt(&mut self, now: Instant) -> Option<Arc<Target>> {
-        if self.answer.is_open() || self.is_past_deadline(now) {
-            return None;
-        }
-        self.attempts.has_failed = false;
-        if std::mem::take(&mut self.attempts.again) {
-            self.answer = Answer::Awaiting;
-            return self.attempts.current.clone();
-        }
-        let target = Arc::clone(self.plan.attempts.get(self.attempts.started)?);
-        if self.attempts.started == 0 {
-            self.attempts.overhead = now.saturating_duration_since(self.arrival.read);
-        }
-        self.attempts.started = self.attempts.started.saturating_add(1);
-        self.attempts.repeated = false;
-        self.attempts.since = Some(now);
-        self.attempts.current = Some(Arc::clone(&target));
-        self.answer = Answer::Awaiting;
-        Some(target)
-    }
-
-    /// The body for the current target: the client's bytes with the model's name spliced.
-    pub fn outgoing_body(&self) -> Bytes {
-        let Some(target) = &self.attempts.current else { return self.body.clone() };
-        let ask = if self.head.stream
-            && self.arrival.format == WireFormat::OpenaiChat
-            && target.provider.stream_usage == StreamUsage::StreamOptions
-        {
-            UsageAsk::Include
-        } else {
-            UsageAsk::AsIs
-        };
-        splice::upstream_body(&self.body, &self.head, &target.model.provider_model_id, ask)
-    }
-
     /// Records why the current attempt failed.
     pub fn fail(&mut self, failure: Failure) {
         self.attempts.last_failure = Some(failure);
@@ -215,26 +166,6 @@ impl Exchange {
     /// Whether [`Self::fail`] was called for the current attempt.
     pub fn has_failed(&self) -> bool {
         self.attempts.has_failed
-    }
-
-    /// Asks the current target again, once: a kept-alive connection may die as it is taken up, which
-    /// says nothing about the provider.
-    pub fn repeat_attempt(&mut self) -> bool {
-        if self.attempts.repeated || self.answer.is_open() {
-            return false;
-        }
-        self.attempts.repeated = true;
-        self.attempts.again = true;
-        true
-    }
-
-    /// Whether a failed attempt is to be followed by another.
-    pub fn wants_retry(&self, now: Instant) -> bool {
-        let is_mendable = self.attempts.last_failure.is_none_or(Failure::is_worth_another_attempt);
-        !self.answer.is_open()
-            && is_mendable
-            && !self.is_past_deadline(now)
-            && (self.attempts.again || self.attempts.started < self.plan.attempts.len())
     }
 
     /// The refusal when no attempt is left.
@@ -247,10 +178,10 @@ impl Exchange {
         let before = Routing::before_attempts(self.original.clone(), self.requested.clone(), &self.plan.chain);
         match &self.attempts.current {
             None => before,
-            Some(target) => Routing {
+            Some(Current { target, .. }) => Routing {
                 model: Arc::clone(&target.model.canonical),
                 provider: Arc::clone(&target.provider.id),
-                attempts: self.attempts_made(),
+                attempts: self.attempts.started,
                 ..before
             },
         }
@@ -291,8 +222,8 @@ impl Exchange {
         now >= self.deadline()
     }
 
-    fn attempts_made(&self) -> u8 {
-        u8::try_from(self.attempts.started).unwrap_or(u8::MAX)
+    fn envelope(&self) -> Envelope {
+        Envelope::new(self.arrival.sealing_key, self.arrival.key.account)
     }
 
     fn is_test(&self) -> bool {
@@ -364,8 +295,16 @@ fn needs(head: &Head, body: &Bytes, chain: &Chain) -> Needs {
         output_tokens,
         vision: matters && has_image(body),
         tools: head.tools.is_some(),
+        reasoning: is_reasoning_steered(head, body),
+        stop: head.stop.is_some(),
         ..Needs::default()
     }
+}
+
+/// Whether the client asks for more reasoning than none.
+fn is_reasoning_steered(head: &Head, body: &[u8]) -> bool {
+    let effort = head.reasoning_effort.clone().and_then(|range| body.get(range));
+    effort.is_some_and(|effort| effort != b"\"none\"")
 }
 
 /// Whether a picture stands in the body. Inside a string the quotes would be escaped, so that no text

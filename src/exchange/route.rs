@@ -13,6 +13,8 @@ const TARGET_BYTES_MAX: usize = 2048;
 pub enum Endpoint {
     /// `POST /v1/chat/completions`.
     ChatCompletions,
+    /// `POST /v1/responses`.
+    Responses,
     /// `POST /anthropic/v1/messages` and `POST /v1/messages`.
     Messages,
     /// `GET /v1/models`.
@@ -26,6 +28,7 @@ impl Endpoint {
     pub fn name(&self) -> &'static str {
         match self {
             Self::ChatCompletions => "chat_completions",
+            Self::Responses => "responses",
             Self::Messages => "messages",
             Self::Models => "models",
             Self::Model(_) => "model",
@@ -36,6 +39,7 @@ impl Endpoint {
     pub fn wire_format(&self) -> Option<WireFormat> {
         match self {
             Self::ChatCompletions => Some(WireFormat::OpenaiChat),
+            Self::Responses => Some(WireFormat::OpenaiResponses),
             Self::Messages => Some(WireFormat::AnthropicMessages),
             Self::Models | Self::Model(_) => None,
         }
@@ -62,6 +66,7 @@ pub fn endpoint(method: &str, target: &str) -> Result<Endpoint, Refusal> {
     let path = unambiguous_path(target)?;
     let (endpoint, allowed) = match path {
         "/v1/chat/completions" => (Endpoint::ChatCompletions, "POST"),
+        "/v1/responses" => (Endpoint::Responses, "POST"),
         "/anthropic/v1/messages" | "/v1/messages" => (Endpoint::Messages, "POST"),
         "/v1/models" => (Endpoint::Models, "GET"),
         _ => match model_id(path) {
@@ -90,7 +95,7 @@ fn no_endpoint(path: &str) -> Refusal {
         );
     }
     let hint = if path.starts_with("/v1/") {
-        "no such endpoint; POST /v1/chat/completions, POST /v1/messages and GET /v1/models are served"
+        "no such endpoint; POST /v1/chat/completions, /v1/responses and /v1/messages and GET /v1/models are served"
     } else {
         "no such endpoint; OpenAI clients use the base URL with /v1, Anthropic clients with /anthropic"
     };
@@ -137,6 +142,7 @@ mod tests {
     fn endpoints_are_found() {
         for (method, target, found) in [
             ("POST", "/v1/chat/completions", Endpoint::ChatCompletions),
+            ("POST", "/v1/responses", Endpoint::Responses),
             ("POST", "/anthropic/v1/messages?beta=true", Endpoint::Messages),
             ("POST", "/v1/messages", Endpoint::Messages),
             ("GET", "/v1/models", Endpoint::Models),

@@ -31,6 +31,13 @@ pub fn tokens_of_escaped(kept: &[u8], bytes_total: u64, factor_milli: u32) -> u6
     if bytes_total <= kept_bytes { counted } else { scale(counted, bytes_total, kept_bytes) }
 }
 
+/// A guess from the length alone, for places where an exact count comes later: `text_bytes` of text, as spelt in
+/// JSON, have about four bytes a token.
+pub fn tokens_by_length(text_bytes: u64, factor_milli: u32) -> u64 {
+    const BYTES_PER_TOKEN: u64 = 4;
+    scale(text_bytes.div_ceil(BYTES_PER_TOKEN), u64::from(factor_milli), u64::from(FACTOR_ONE_MILLI))
+}
+
 /// `count × numerator ÷ denominator`, rounded up.
 fn scale(count: u64, numerator: u64, denominator: u64) -> u64 {
     let exact = (u128::from(count) * u128::from(numerator)).div_ceil(u128::from(denominator.max(1)));

@@ -37,6 +37,7 @@ fn target(id: &str, change: impl Fn(&mut Provider, &mut Model)) -> Arc<Target> {
     let mut endpoints = Endpoints::default();
     endpoints.insert(CHAT, endpoint("/chat"));
     endpoints.insert(MESSAGES, endpoint("/messages"));
+    endpoints.insert(WireFormat::OpenaiResponses, endpoint("/responses"));
     endpoints.insert(WireFormat::GeminiGenerate, endpoint("/{model}:generate"));
     let mut provider = Provider {
         id: "p".into(),
@@ -90,17 +91,11 @@ fn chain(targets: Vec<Arc<Target>>) -> Arc<Chain> {
     Arc::new(Chain { name, display_name, kind: ChainKind::Lane, rates: None, targets, mock_targets })
 }
 
-const TERMS: Terms = Terms {
-    client_format: CHAT,
-    formats: Formats::NativeOrSecondary,
-    via: Via::Providers,
-    at: UnixMs(1_000),
-    attempts_max: 6,
-};
+const TERMS: Terms = Terms { client_format: CHAT, via: Via::Providers, at: UnixMs(1_000), attempts_max: 6 };
 
 fn planned(targets: Vec<Arc<Target>>, needs: &Needs, terms: &Terms) -> Result<String, PlanError> {
     let plan = plan(&chain(targets), needs, terms)?;
-    let ids: Vec<_> = plan.attempts.iter().map(|target| target.model.id.to_string()).collect();
+    let ids: Vec<_> = plan.attempts.iter().map(|attempt| attempt.target.model.id.to_string()).collect();
     Ok(ids.join(" "))
 }
 
@@ -129,24 +124,39 @@ fn test_keys_go_to_the_mock() {
     assert_eq!(planned(vec![plain("a")], &Needs::default(), &terms).unwrap(), "on-mock");
 }
 
+fn speaking(formats: &[WireFormat], secondary: &[WireFormat], change: fn(&mut Capabilities)) -> Arc<Target> {
+    target("m", |_, model| {
+        model.formats = formats.to_vec();
+        model.secondary_formats = secondary.to_vec();
+        change(&mut model.capabilities);
+    })
+}
+
 #[test]
-fn other_formats_are_named() {
-    let claude = || target("claude", |_, model| model.formats = vec![MESSAGES]);
-    let gemini = || target("gemini", |_, model| model.formats = vec![WireFormat::GeminiGenerate]);
-    let lossy = target("lossy", |_, model| {
-        model.formats = vec![WireFormat::GeminiGenerate];
-        model.secondary_formats = vec![CHAT];
-    });
-    let needs = Needs::default();
-    assert_eq!(planned(vec![claude(), plain("a")], &needs, &TERMS).unwrap(), "a");
-    assert_eq!(planned(vec![Arc::clone(&lossy)], &needs, &TERMS).unwrap(), "lossy");
-    let error = planned(vec![claude(), gemini()], &needs, &TERMS).unwrap_err();
-    assert_eq!(error.to_string(), "this model speaks anthropic-messages, gemini-generate");
-    let native = Terms { formats: Formats::Native, ..TERMS };
-    assert!(matches!(planned(vec![lossy], &needs, &native), Err(PlanError::OtherFormats { .. })));
-    // The model's name stands in the path there: the client's bytes do not fit.
-    let terms = Terms { client_format: WireFormat::GeminiGenerate, ..TERMS };
-    assert!(matches!(planned(vec![gemini()], &needs, &terms), Err(PlanError::OtherFormats { .. })));
+fn the_clients_own_format_is_taken_where_it_is_spoken_well() {
+    use WireFormat::{AnthropicMessages as A, GeminiGenerate as G, OpenaiChat as C, OpenaiResponses as R};
+    let as_is = |_: &mut Capabilities| {};
+    let picky = |capabilities: &mut Capabilities| capabilities.tools_with_reasoning_on_chat = false;
+    let nothing = Needs::default();
+    let loop_of_thought = Needs { tools: true, reasoning: true, ..nothing };
+    let stops = Needs { stop: true, ..nothing };
+    for (name, target, client, needs, format) in [
+        ("own", speaking(&[R, C], &[], as_is), C, nothing, C),
+        ("own, too", speaking(&[R, C], &[], as_is), R, nothing, R),
+        ("tools beside effort", speaking(&[R, C], &[], picky), C, loop_of_thought, R),
+        ("richest", speaking(&[R, C], &[], as_is), A, nothing, R),
+        ("stop texts", speaking(&[R, C], &[], as_is), A, stops, C),
+        ("no imitation", speaking(&[G], &[C], as_is), C, nothing, G),
+        ("imitation of the own", speaking(&[WireFormat::BedrockConverse], &[C], as_is), C, nothing, C),
+        ("other", speaking(&[A], &[], as_is), C, nothing, A),
+    ] {
+        let terms = Terms { client_format: client, ..TERMS };
+        let plan = plan(&chain(vec![target]), &needs, &terms).unwrap();
+        assert_eq!(plan.attempts[0].format, format, "{name}");
+    }
+    let deaf = speaking(&[WireFormat::BedrockConverse], &[], as_is);
+    let error = planned(vec![deaf], &nothing, &TERMS).unwrap_err();
+    assert_eq!(error.to_string(), "this model speaks bedrock-converse");
 }
 
 #[test]

@@ -71,7 +71,8 @@ impl Flux {
         let body = accept::read_body(downstream, snapshot.config.limits.body_bytes_max, within).await?;
         let instant = ctx.arrived.unwrap_or_else(|| self.clock.now());
         let read = self.clock.now();
-        let arrival = Arrival { id: caller.id, instant, read, at, route: ctx.route, format, key };
+        let arrival =
+            Arrival { id: caller.id, instant, read, at, route: ctx.route, format, key, sealing_key: self.sealing_key };
         let exchange = Exchange::open(snapshot, arrival, body)?;
         let link =
             ctx.link.as_ref().ok_or_else(|| Refusal::new(RefusalKind::Internal, "the request lost its session"))?;

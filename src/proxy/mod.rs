@@ -31,6 +31,7 @@ use crate::base::refusal::{Refusal, RefusalKind};
 use crate::base::time::Clock;
 use crate::catalog::Target;
 use crate::exchange::answer::{Flow, ProviderHead};
+use crate::exchange::attempts::Next;
 use crate::exchange::retry::Failure;
 use crate::exchange::route;
 use crate::exchange::snapshot::Snapshot;
@@ -38,6 +39,7 @@ use crate::exchange::{Exchange, Refused};
 use crate::metrics::{InFlight, Metrics};
 use crate::request_log::RequestLog;
 use crate::store::Store;
+use crate::translate::envelope::SealingKey;
 
 use admit::RequestIds;
 use held::{KeepCharge, Link};
@@ -57,6 +59,7 @@ pub(crate) struct Flux {
     resolver: Resolver,
     keep: KeepCharge,
     ids: RequestIds,
+    sealing_key: SealingKey,
 }
 
 /// What `boot` hands in.
@@ -68,6 +71,8 @@ pub(crate) struct Parts {
     pub(crate) clock: Arc<dyn Clock>,
     /// At least 80 random bits, from which request ids are made.
     pub(crate) seed: u128,
+    /// Seals what models want back.
+    pub(crate) sealing_key: SealingKey,
 }
 
 /// What one request remembers between phases, beside its exchange.
@@ -93,7 +98,7 @@ impl Ctx {
 
 impl Flux {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { snapshot, store, metrics, log, clock, seed } = parts;
+        let Parts { snapshot, store, metrics, log, clock, seed, sealing_key } = parts;
         let (ledger, counters) = (Arc::clone(&store), Arc::clone(&metrics));
         let keep: KeepCharge = Arc::new(move |charge| match ledger.append(charge) {
             Ok(()) => true,
@@ -104,7 +109,7 @@ impl Flux {
             }
         });
         let (keys, ids) = (store.keys(), RequestIds::new(seed));
-        Self { snapshot, store, keys, metrics, log, clock, resolver: Resolver::new(), keep, ids }
+        Self { snapshot, store, keys, metrics, log, clock, resolver: Resolver::new(), keep, ids, sealing_key }
     }
 
     /// Records a failure that is not recorded yet, and says whether another attempt follows.
@@ -171,15 +176,15 @@ impl ProxyHttp for Flux {
     async fn upstream_peer(&self, _session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
         let link = ctx.link.as_ref().ok_or_else(lost_session)?;
         let now = self.clock.now();
-        let next = link.with_exchange(|exchange| {
-            let target = exchange.next_attempt(now)?;
-            let time_left = exchange.deadline().saturating_duration_since(now);
-            let (snapshot, format) = (Arc::clone(exchange.snapshot()), exchange.arrival().format);
-            Some((target, exchange.outgoing_body(), snapshot, format, time_left))
+        let next = link.with_exchange(|exchange| match exchange.next_attempt(now) {
+            Next::Ask(target, format) => {
+                let time_left = exchange.deadline().saturating_duration_since(now);
+                Ok((target, exchange.outgoing_body(), Arc::clone(exchange.snapshot()), format, time_left))
+            }
+            Next::Nothing => Err(Error::explain(ErrorType::Custom("PlanUsedUp"), "no attempt is left")),
+            Next::Refuse(refusal) => Err(reply::refusal_error(*refusal)),
         });
-        let Some((target, body, snapshot, format, time_left)) = next.flatten() else {
-            return Err(Error::explain(ErrorType::Custom("PlanUsedUp"), "no attempt is left"));
-        };
+        let (target, body, snapshot, format, time_left) = next.unwrap_or_else(|| Err(lost_session()))?;
         let timeouts = &snapshot.config.timeouts;
         let first_byte = now + timeouts.first_byte;
         ctx.body_bytes = body.len();
@@ -203,7 +208,7 @@ impl ProxyHttp for Flux {
         let client = session.req_header();
         let link = ctx.link.as_ref().ok_or_else(lost_session)?;
         let (format, is_stream) = link
-            .with_exchange(|exchange| (exchange.arrival().format, exchange.is_streamed()))
+            .with_exchange(|exchange| (exchange.upstream_format(), exchange.is_streamed()))
             .unwrap_or((caller.format, false));
         let endpoint = target.provider.endpoint(format).ok_or_else(lost_session)?;
         let version = upstream_request.version;
@@ -211,6 +216,7 @@ impl ProxyHttp for Flux {
             target,
             endpoint,
             format,
+            is_native: format == caller.format,
             client_headers: &client.headers,
             query: std::str::from_utf8(client.raw_path()).ok().and_then(route::forwarded_query),
             is_stream,

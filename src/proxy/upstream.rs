@@ -3,6 +3,7 @@
 //! The only place that builds a header for a provider, and it builds it from an allow-list: the
 //! client's key, cookies and hop-by-hop headers never leave. Must not know plans or prices.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -95,6 +96,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) target: &'a Target,
     pub(crate) endpoint: &'a Endpoint,
     pub(crate) format: WireFormat,
+    /// Whether the client speaks this format too, so that its format's headers mean the same to the provider.
+    pub(crate) is_native: bool,
     pub(crate) client_headers: &'a HeaderMap,
     /// Query for the provider, from [`crate::exchange::route::forwarded_query`].
     pub(crate) query: Option<&'a str>,
@@ -108,9 +111,14 @@ pub(crate) struct Outgoing<'a> {
 /// When a configured path or header cannot be written; `config::check` has refused those.
 pub(crate) fn request_head(outgoing: &Outgoing<'_>) -> Result<RequestHeader> {
     const HEADERS_EXPECTED: usize = 12;
-    let Outgoing { target, endpoint, format, client_headers, query, is_stream, body_bytes } = outgoing;
+    let Outgoing { target, endpoint, format, is_native, client_headers, query, is_stream, body_bytes } = outgoing;
     let path = if *is_stream { &endpoint.stream_path } else { &endpoint.path };
-    let mut head = match query {
+    let path = if endpoint.has_model_in_path() {
+        Cow::Owned(path.replace("{model}", &target.model.provider_model_id))
+    } else {
+        Cow::Borrowed(&**path)
+    };
+    let mut head = match query.filter(|_| *is_native) {
         Some(query) => {
             let joint = if path.contains('?') { '&' } else { '?' };
             RequestHeader::build_no_case("POST", format!("{path}{joint}{query}").as_bytes(), Some(HEADERS_EXPECTED))?
@@ -127,7 +135,15 @@ pub(crate) fn request_head(outgoing: &Outgoing<'_>) -> Result<RequestHeader> {
     for (name, value) in &target.provider.headers {
         head.insert_header(name.to_string(), &**value)?;
     }
-    let of_format = if *format == WireFormat::AnthropicMessages { &OF_ANTHROPIC[..] } else { &OF_OPENAI[..] };
+    let of_format = match format {
+        _ if !is_native => &[],
+        WireFormat::AnthropicMessages => &OF_ANTHROPIC[..],
+        WireFormat::OpenaiChat
+        | WireFormat::OpenaiResponses
+        | WireFormat::OpenaiImages
+        | WireFormat::GeminiGenerate
+        | WireFormat::BedrockConverse => &OF_OPENAI[..],
+    };
     for name in PASSED_ON.iter().chain(of_format) {
         if let Some(value) = client_headers.get(name) {
             head.insert_header(name.clone(), value)?;

@@ -3,10 +3,13 @@
 //! Must not know what the files hold.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::os::unix::fs::DirBuilderExt;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
+
+const SEALING_KEY_BYTES: usize = 32;
 
 /// The data folder.
 #[derive(Clone, Debug)]
@@ -50,6 +53,27 @@ impl Folder {
     pub(super) fn expect_database(&self) -> Result<(), StoreError> {
         let path = self.database();
         if path.is_file() { Ok(()) } else { Err(StoreError::NoDatabase { path }) }
+    }
+
+    /// The key under which answers carry what only their model may get back. Made once, random, for the owner's eyes
+    /// only; as long as it stays, conversations outlive a restart.
+    ///
+    /// # Errors
+    /// When it cannot be read or written, or is not of its length.
+    pub(super) fn sealing_key(&self) -> Result<[u8; SEALING_KEY_BYTES], StoreError> {
+        let path = self.root.join("sealing.key");
+        let failed = |source| StoreError::Folder { path: path.clone(), source };
+        match std::fs::read(&path) {
+            Ok(bytes) => <[u8; SEALING_KEY_BYTES]>::try_from(bytes).map_err(|_| failed(ErrorKind::InvalidData.into())),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let mut key = [0; SEALING_KEY_BYTES];
+                getrandom::fill(&mut key).map_err(|_| StoreError::NoRandomness)?;
+                let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+                file.and_then(|mut file| file.write_all(&key)).map_err(failed)?;
+                Ok(key)
+            }
+            Err(error) => Err(failed(error)),
+        }
     }
 
     /// Takes the folder for this process, for as long as the file is held. The kernel gives it back

@@ -315,6 +315,14 @@ impl Store {
         self.progress.keys_age(now) > bound
     }
 
+    /// The key under which answers carry what only their model may get back.
+    ///
+    /// # Errors
+    /// When the data folder cannot be used.
+    pub fn sealing_key(&self) -> Result<[u8; 32], StoreError> {
+        Folder::new(&self.settings.data_dir).sealing_key()
+    }
+
     /// Makes the default account and its first keys, once in the life of a data folder.
     ///
     /// # Errors

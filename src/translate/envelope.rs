@@ -23,10 +23,25 @@ const TAG_BYTES: usize = 16;
 /// Between the fields. None of them holds it: ids are printable, tokens are spelt as in JSON.
 const FIELD_END: char = '\n';
 
+/// The key of a deployment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SealingKey(pub [u8; SealingKey::BYTES]);
+
+impl SealingKey {
+    /// Its length.
+    pub const BYTES: usize = 32;
+}
+
+impl fmt::Debug for SealingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SealingKey(***)")
+    }
+}
+
 /// Seals and opens. One account, one deployment.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
-    key: [u8; 32],
+    key: SealingKey,
     account: AccountId,
 }
 
@@ -43,7 +58,7 @@ pub enum Opened<'a> {
 
 impl Envelope {
     /// Seals with this key, for this account.
-    pub fn new(key: [u8; 32], account: AccountId) -> Self {
+    pub fn new(key: SealingKey, account: AccountId) -> Self {
         Self { key, account }
     }
 
@@ -86,17 +101,11 @@ impl Envelope {
     fn mac(&self, content: &[u8]) -> Hmac<Sha256> {
         // A key of the hash's own block size needs no preparation and cannot be of a wrong length.
         let mut block = [0; 64];
-        block.iter_mut().zip(self.key).for_each(|(to, from)| *to = from);
+        block.iter_mut().zip(self.key.0).for_each(|(to, from)| *to = from);
         let mut mac = Hmac::<Sha256>::new(&block.into());
         mac.update(&self.account.0.to_le_bytes());
         mac.update(content);
         mac
-    }
-}
-
-impl fmt::Debug for Envelope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Envelope").field("account", &self.account).finish_non_exhaustive()
     }
 }
 
@@ -110,20 +119,22 @@ mod tests {
 
     #[test]
     fn what_was_sealed_is_opened_by_the_same_account_only() {
-        let envelope = Envelope::new([7; 32], AccountId(1));
+        let envelope = Envelope::new(SealingKey([7; 32]), AccountId(1));
         let token = Text::plain("sig\"n\n/+=");
         let sealed = envelope.seal(BlobKind::GeminiSignature, &token, &maker());
         assert!(sealed.spelt().starts_with(MARK) && !sealed.spelt().contains('\\'));
         let blob = Blob { kind: BlobKind::GeminiSignature, token, maker: Some(maker()) };
         assert_eq!(envelope.open(sealed.clone()), Opened::Sealed(blob));
-        for other in [Envelope::new([7; 32], AccountId(2)), Envelope::new([8; 32], AccountId(1))] {
+        for other in
+            [Envelope::new(SealingKey([7; 32]), AccountId(2)), Envelope::new(SealingKey([8; 32]), AccountId(1))]
+        {
             assert_eq!(other.open(sealed.clone()), Opened::Foreign);
         }
     }
 
     #[test]
     fn what_is_no_envelope_stays_and_what_is_damaged_is_dropped() {
-        let envelope = Envelope::new([7; 32], AccountId(1));
+        let envelope = Envelope::new(SealingKey([7; 32]), AccountId(1));
         assert_eq!(envelope.open(Text::plain("EqRs==")), Opened::Bare(Text::plain("EqRs==")));
         let sealed = envelope.seal(BlobKind::AnthropicSignature, &Text::plain("abc"), &maker());
         for damaged in ["flux1.", "flux1.AAAA", "flux1.###", &sealed.spelt()[..sealed.spelt().len() - 2]] {

@@ -5,10 +5,16 @@
 //! holds its own four (`request` and `answer`, each read and written). Same format in and out never comes here:
 //! those bytes pass untouched.
 
+pub mod anthropic;
+pub mod convert;
+pub mod emulate;
 pub mod envelope;
 pub mod error;
 pub mod fields;
+pub mod gemini;
 pub mod ir;
+pub mod openai_chat;
+pub mod openai_responses;
 pub mod order;
 pub mod restream;
 pub mod turns;
@@ -65,6 +71,8 @@ pub struct Written {
     pub ignored: Vec<Cow<'static, str>>,
     /// What was said in another way than the client did, and must be undone in the answer.
     pub emulated: Emulated,
+    /// Whether the client knows calls only by Chat's old form. Set by `convert`.
+    pub has_legacy_functions: bool,
 }
 
 /// What an answer must be cleared of before the client sees it.

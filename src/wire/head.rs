@@ -53,6 +53,8 @@ pub struct Head {
     pub response_format: Option<Range<usize>>,
     /// `modalities` of Chat.
     pub modalities: Option<Range<usize>>,
+    /// `stop` of Chat, or `stop_sequences` of Anthropic.
+    pub stop: Option<Range<usize>>,
 }
 
 /// `stream_options` of Chat.
@@ -165,6 +167,8 @@ enum Field {
     System,
     ResponseFormat,
     Modalities,
+    Stop,
+    StopSequences,
 }
 
 impl Field {
@@ -189,6 +193,8 @@ impl Field {
             b"system" => Self::System,
             b"response_format" => Self::ResponseFormat,
             b"modalities" => Self::Modalities,
+            b"stop" => Self::Stop,
+            b"stop_sequences" => Self::StopSequences,
             _ => return None,
         })
     }
@@ -214,6 +220,8 @@ impl Field {
             Self::System => "system",
             Self::ResponseFormat => "response_format",
             Self::Modalities => "modalities",
+            Self::Stop => "stop",
+            Self::StopSequences => "stop_sequences",
         }
     }
 }
@@ -248,6 +256,7 @@ impl Found {
             system: None,
             response_format: None,
             modalities: None,
+            stop: None,
         };
         Self { seen: 0, limits: [None; 3], head }
     }
@@ -286,6 +295,7 @@ impl Found {
             Field::System => head.system = given,
             Field::ResponseFormat => head.response_format = given,
             Field::Modalities => head.modalities = given,
+            Field::Stop | Field::StopSequences => head.stop = given,
         }
         Ok(())
     }

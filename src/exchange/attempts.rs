@@ -1,0 +1,181 @@
+//! The attempts of a request: which target is asked next, and with which body.
+//!
+//! Must not know how an answer is read; a plan comes in, targets and bodies go out.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::Exchange;
+use super::answer::Answer;
+use super::retry::Failure;
+use crate::base::refusal::{Refusal, RefusalKind};
+use crate::base::wire_format::WireFormat;
+use crate::catalog::Target;
+use crate::catalog::provider::StreamUsage;
+use crate::plan::Attempt;
+use crate::translate::{self, Emulated, Invalid, InvalidFault, Written, envelope};
+use crate::wire::splice::{self, UsageAsk};
+
+/// What has been tried.
+#[derive(Debug, Default)]
+pub(super) struct Attempts {
+    /// Those of the plan that were begun or skipped.
+    pub(super) taken: usize,
+    /// Those that were begun.
+    pub(super) started: u8,
+    pub(super) current: Option<Current>,
+    /// When the current attempt began.
+    pub(super) since: Option<Instant>,
+    /// The current target is to be asked again: its kept-alive connection had gone stale.
+    pub(super) again: bool,
+    pub(super) repeated: bool,
+    pub(super) last_failure: Option<Failure>,
+    /// Whether the current attempt is the one that failed.
+    pub(super) has_failed: bool,
+    /// Why a target of the plan was skipped: it has no place for something in the request.
+    pub(super) unsayable: Option<Invalid>,
+    pub(super) retry_after: Option<Duration>,
+    pub(super) first_content: Option<Instant>,
+    pub(super) overhead: Duration,
+}
+
+/// The attempt that runs.
+#[derive(Debug)]
+pub(super) struct Current {
+    pub(super) target: Arc<Target>,
+    pub(super) format: WireFormat,
+    /// The request in the target's format; `None` where the client's bytes will do.
+    pub(super) rewritten: Option<Box<Rewritten>>,
+}
+
+/// A request that was translated.
+#[derive(Debug)]
+pub(super) struct Rewritten {
+    body: Bytes,
+    pub(super) ignored: Vec<Cow<'static, str>>,
+    pub(super) emulated: Emulated,
+    pub(super) has_legacy_functions: bool,
+}
+
+/// What comes next.
+#[derive(Debug)]
+pub enum Next {
+    /// This target, in this format.
+    Ask(Arc<Target>, WireFormat),
+    /// Nothing: the plan is used up, the time is over, or content has gone out.
+    Nothing,
+    /// The client's request cannot be put to any target of the plan.
+    Refuse(Box<Refusal>),
+}
+
+impl Exchange {
+    /// Takes the next target of the plan that the request can be put to.
+    pub fn next_attempt(&mut self, now: Instant) -> Next {
+        if self.answer.is_open() || self.is_past_deadline(now) {
+            return Next::Nothing;
+        }
+        self.attempts.has_failed = false;
+        if std::mem::take(&mut self.attempts.again) {
+            self.answer = Answer::Awaiting;
+            let again = self.attempts.current.as_ref();
+            return again.map_or(Next::Nothing, |current| Next::Ask(Arc::clone(&current.target), current.format));
+        }
+        while let Some(attempt) = self.plan.attempts.get(self.attempts.taken).cloned() {
+            self.attempts.taken = self.attempts.taken.saturating_add(1);
+            match self.put_to(&attempt) {
+                Ok(rewritten) => return self.begin(attempt, rewritten, now),
+                Err(invalid) if invalid.fault == InvalidFault::Request => return refuse(invalid),
+                Err(invalid) => self.attempts.unsayable = Some(invalid),
+            }
+        }
+        match self.attempts.unsayable.take() {
+            // Where another target was asked and failed, its failure says more.
+            Some(invalid) if self.attempts.started == 0 => refuse(invalid),
+            Some(_) | None => Next::Nothing,
+        }
+    }
+
+    fn begin(&mut self, attempt: Attempt, rewritten: Option<Box<Rewritten>>, now: Instant) -> Next {
+        let Attempt { target, format } = attempt;
+        if self.attempts.started == 0 {
+            self.attempts.overhead = now.saturating_duration_since(self.arrival.read);
+        }
+        self.attempts.started = self.attempts.started.saturating_add(1);
+        self.attempts.repeated = false;
+        self.attempts.since = Some(now);
+        self.attempts.current = Some(Current { target: Arc::clone(&target), format, rewritten });
+        self.answer = Answer::Awaiting;
+        Next::Ask(target, format)
+    }
+
+    /// The request in the attempt's format; `None` where it is the client's own.
+    fn put_to(&self, attempt: &Attempt) -> Result<Option<Box<Rewritten>>, Invalid> {
+        let client = self.arrival.format;
+        // What was sealed for a client of one format must not go back to a provider as it is.
+        let is_sealed = || memchr::memmem::find(&self.body, envelope::MARK.as_bytes()).is_some();
+        if attempt.format == client && !is_sealed() {
+            return Ok(None);
+        }
+        let envelope = self.envelope();
+        let written = translate::convert::request(&self.body, client, &envelope, &attempt.target, attempt.format)?;
+        let Written { body, ignored, emulated, has_legacy_functions } = written;
+        Ok(Some(Box::new(Rewritten { body: Bytes::from(body), ignored, emulated, has_legacy_functions })))
+    }
+
+    /// The body for the current target: the client's bytes with the model's name spliced, or what was made of them.
+    pub fn outgoing_body(&self) -> Bytes {
+        let Some(Current { target, rewritten, .. }) = &self.attempts.current else { return self.body.clone() };
+        if let Some(rewritten) = rewritten {
+            return rewritten.body.clone();
+        }
+        let ask = if self.head.stream
+            && self.arrival.format == WireFormat::OpenaiChat
+            && target.provider.stream_usage == StreamUsage::StreamOptions
+        {
+            UsageAsk::Include
+        } else {
+            UsageAsk::AsIs
+        };
+        splice::upstream_body(&self.body, &self.head, &target.model.provider_model_id, ask)
+    }
+
+    /// The format that the current target answers in; the client's own before there is one.
+    pub fn upstream_format(&self) -> WireFormat {
+        self.attempts.current.as_ref().map_or(self.arrival.format, |current| current.format)
+    }
+
+    /// What the current target was not told, by the client's names.
+    pub fn ignored(&self) -> &[Cow<'static, str>] {
+        let rewritten = self.attempts.current.as_ref().and_then(|current| current.rewritten.as_ref());
+        rewritten.map_or(&[], |rewritten| &rewritten.ignored)
+    }
+
+    /// Asks the current target again, once: a kept-alive connection may die as it is taken up, which
+    /// says nothing about the provider.
+    pub fn repeat_attempt(&mut self) -> bool {
+        if self.attempts.repeated || self.answer.is_open() {
+            return false;
+        }
+        self.attempts.repeated = true;
+        self.attempts.again = true;
+        true
+    }
+
+    /// Whether a failed attempt is to be followed by another.
+    pub fn wants_retry(&self, now: Instant) -> bool {
+        let is_mendable = self.attempts.last_failure.is_none_or(Failure::is_worth_another_attempt);
+        !self.answer.is_open()
+            && is_mendable
+            && !self.is_past_deadline(now)
+            && (self.attempts.again || self.attempts.taken < self.plan.attempts.len())
+    }
+}
+
+fn refuse(invalid: Invalid) -> Next {
+    let Invalid { message, param, fault: _ } = invalid;
+    let refusal = Refusal::new(RefusalKind::InvalidRequest, message);
+    Next::Refuse(Box::new(if param.is_empty() { refusal } else { refusal.with_param(param) }))
+}

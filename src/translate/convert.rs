@@ -1,0 +1,222 @@
+//! Any client format to any provider format: picks the reader and the writer.
+//!
+//! Must not translate anything itself, nor be asked where both formats are the same: those bytes pass untouched.
+
+use super::envelope::Envelope;
+use super::ir::Event;
+use super::{Closing, Invalid, Overflow, Sink, View, Written, anthropic, gemini, openai_chat, openai_responses, order};
+use crate::base::wire_format::WireFormat;
+use crate::catalog::Target;
+use crate::catalog::provider::Dialect;
+use crate::wire::json::Value;
+use crate::wire::usage::UsageQuirks;
+
+/// A client's request in the format of a target.
+///
+/// # Errors
+/// Names the field that makes no sense, or for which the target has no place.
+pub fn request(
+    body: &[u8],
+    client: WireFormat,
+    envelope: &Envelope,
+    target: &Target,
+    format: WireFormat,
+) -> Result<Written, Invalid> {
+    let body =
+        Value::parse(body).map_err(|error| Invalid::request("", format!("the body is not valid JSON: {error}")))?;
+    let request = match client {
+        WireFormat::OpenaiChat => openai_chat::read_request(body, envelope),
+        WireFormat::OpenaiResponses => openai_responses::read_request(body, envelope),
+        WireFormat::AnthropicMessages => anthropic::read_request(body, envelope),
+        WireFormat::OpenaiImages | WireFormat::GeminiGenerate | WireFormat::BedrockConverse => Err(unspoken(client)),
+    }?;
+    order::check(&request, client)?;
+    let mut written = match format {
+        WireFormat::OpenaiChat => openai_chat::write_request(&request, target),
+        WireFormat::OpenaiResponses => openai_responses::write_request(&request, target),
+        WireFormat::AnthropicMessages => anthropic::write_request(&request, target),
+        WireFormat::GeminiGenerate => gemini::write_request(&request, target),
+        WireFormat::OpenaiImages | WireFormat::BedrockConverse => Err(unspoken(format)),
+    }?;
+    written.has_legacy_functions = request.has_legacy_functions;
+    written.ignored.splice(0..0, request.ignored);
+    Ok(written)
+}
+
+fn unspoken(format: WireFormat) -> Invalid {
+    Invalid::target("model", format!("requests cannot be translated for {format}"))
+}
+
+/// Reads the answer of a provider, whole or streamed, as events.
+#[derive(Debug)]
+pub enum AnswerReader {
+    /// Chat Completions.
+    Chat(openai_chat::AnswerReader),
+    /// Responses.
+    Responses(openai_responses::AnswerReader),
+    /// Anthropic Messages.
+    Anthropic(anthropic::AnswerReader),
+    /// Gemini.
+    Gemini(gemini::AnswerReader),
+}
+
+impl AnswerReader {
+    /// The reader of a format; Chat's for those that nobody here speaks.
+    pub fn new(format: WireFormat, dialect: Dialect, quirks: UsageQuirks) -> Self {
+        match format {
+            WireFormat::OpenaiResponses => Self::Responses(openai_responses::AnswerReader::new(dialect, quirks)),
+            WireFormat::AnthropicMessages => Self::Anthropic(anthropic::AnswerReader::new(dialect, quirks)),
+            WireFormat::GeminiGenerate => Self::Gemini(gemini::AnswerReader::new(dialect, quirks)),
+            WireFormat::OpenaiChat | WireFormat::OpenaiImages | WireFormat::BedrockConverse => {
+                Self::Chat(openai_chat::AnswerReader::new(dialect, quirks))
+            }
+        }
+    }
+
+    /// Takes one event of the stream: its name, empty where it has none, and its data.
+    pub fn frame(&mut self, name: &[u8], data: &[u8], sink: &mut dyn Sink) {
+        match self {
+            Self::Chat(reader) => reader.frame(name, data, sink),
+            Self::Responses(reader) => reader.frame(name, data, sink),
+            Self::Anthropic(reader) => reader.frame(name, data, sink),
+            Self::Gemini(reader) => reader.frame(name, data, sink),
+        }
+    }
+
+    /// Takes a whole answer.
+    pub fn whole(&mut self, answer: Value<'_>, sink: &mut dyn Sink) {
+        match self {
+            Self::Chat(reader) => reader.whole(answer, sink),
+            Self::Responses(reader) => reader.whole(answer, sink),
+            Self::Anthropic(reader) => reader.whole(answer, sink),
+            Self::Gemini(reader) => reader.whole(answer, sink),
+        }
+    }
+
+    /// Whether the answer has said why it ends, so that nothing essential is missing.
+    pub fn is_complete(&self) -> bool {
+        match self {
+            Self::Chat(reader) => reader.is_complete(),
+            Self::Responses(reader) => reader.is_complete(),
+            Self::Anthropic(reader) => reader.is_complete(),
+            Self::Gemini(reader) => reader.is_complete(),
+        }
+    }
+
+    /// Whether the frame after which nothing more comes was seen. Gemini has none.
+    pub fn is_over(&self) -> bool {
+        match self {
+            Self::Chat(reader) => reader.is_over(),
+            Self::Responses(reader) => reader.is_over(),
+            Self::Anthropic(reader) => reader.is_over(),
+            Self::Gemini(_) => false,
+        }
+    }
+}
+
+/// Writes a client's stream.
+#[derive(Debug)]
+pub enum StreamWriter {
+    /// Chat Completions.
+    Chat(openai_chat::StreamWriter),
+    /// Responses.
+    Responses(Box<openai_responses::StreamWriter>),
+    /// Anthropic Messages.
+    Anthropic(anthropic::StreamWriter),
+}
+
+impl StreamWriter {
+    /// The writer of a client's format.
+    pub fn new(format: WireFormat, view: View) -> Self {
+        match format {
+            WireFormat::OpenaiResponses => Self::Responses(Box::new(openai_responses::StreamWriter::new(view))),
+            WireFormat::AnthropicMessages => Self::Anthropic(anthropic::StreamWriter::new(view)),
+            WireFormat::OpenaiChat
+            | WireFormat::OpenaiImages
+            | WireFormat::GeminiGenerate
+            | WireFormat::BedrockConverse => Self::Chat(openai_chat::StreamWriter::new(view)),
+        }
+    }
+
+    /// Adds the frames that say `event` to `out`.
+    ///
+    /// # Errors
+    /// When more would have to be kept than may be.
+    pub fn event(&mut self, event: &Event<'_>, out: &mut Vec<u8>) -> Result<(), Overflow> {
+        match self {
+            Self::Chat(writer) => writer.event(event, out),
+            Self::Responses(writer) => writer.event(event, out),
+            Self::Anthropic(writer) => writer.event(event, out),
+        }
+    }
+
+    /// Adds the frames that end the answer to `out`.
+    ///
+    /// # Errors
+    /// When more would have to be kept than may be.
+    pub fn close(&mut self, closing: &Closing<'_>, out: &mut Vec<u8>) -> Result<(), Overflow> {
+        match self {
+            Self::Chat(writer) => writer.close(closing, out),
+            Self::Responses(writer) => writer.close(closing, out),
+            Self::Anthropic(writer) => writer.close(closing, out),
+        }
+    }
+
+    /// Adds the frame that says that the answer failed, where the format ties it to the frames before; `false`
+    /// where any error event will do.
+    pub fn fail(&mut self, code: &str, message: &str, out: &mut Vec<u8>) -> bool {
+        match self {
+            Self::Responses(writer) => {
+                writer.fail(code, message, out);
+                true
+            }
+            Self::Chat(_) | Self::Anthropic(_) => false,
+        }
+    }
+}
+
+/// Writes a client's whole answer.
+#[derive(Debug)]
+pub enum WholeWriter {
+    /// Chat Completions.
+    Chat(openai_chat::WholeWriter),
+    /// Responses.
+    Responses(Box<openai_responses::WholeWriter>),
+    /// Anthropic Messages.
+    Anthropic(anthropic::WholeWriter),
+}
+
+impl WholeWriter {
+    /// The writer of a client's format.
+    pub fn new(format: WireFormat, view: View) -> Self {
+        match format {
+            WireFormat::OpenaiResponses => Self::Responses(Box::new(openai_responses::WholeWriter::new(view))),
+            WireFormat::AnthropicMessages => Self::Anthropic(anthropic::WholeWriter::new(view)),
+            WireFormat::OpenaiChat
+            | WireFormat::OpenaiImages
+            | WireFormat::GeminiGenerate
+            | WireFormat::BedrockConverse => Self::Chat(openai_chat::WholeWriter::new(view)),
+        }
+    }
+
+    /// Takes an event.
+    ///
+    /// # Errors
+    /// When more would have to be kept than may be.
+    pub fn event(&mut self, event: &Event<'_>) -> Result<(), Overflow> {
+        match self {
+            Self::Chat(writer) => writer.event(event),
+            Self::Responses(writer) => writer.event(event),
+            Self::Anthropic(writer) => writer.event(event),
+        }
+    }
+
+    /// The answer's body.
+    pub fn close(self, closing: &Closing<'_>) -> Vec<u8> {
+        match self {
+            Self::Chat(writer) => writer.close(closing),
+            Self::Responses(writer) => writer.close(closing),
+            Self::Anthropic(writer) => writer.close(closing),
+        }
+    }
+}
