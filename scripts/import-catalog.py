@@ -133,6 +133,8 @@ def ladder(value):
     return out
 
 
+# Where a provider counts the tokens of a request in that format.
+COUNT_PATH_KEY = {"anthropic-messages": "count_tokens", "openai-responses": "responses_input_tokens"}
 # Whose variant of a format the others speak is their own; these have another name than their id.
 DIALECT = {"azure-openai": "azure", "anthropic": "plain", "google": "plain", "vertex": "plain", "bedrock": "plain"}
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
@@ -174,6 +176,9 @@ def provider(p, lines):
             stream_key = STREAM_PATH_KEY.get(name)
             if stream_key:
                 entry["stream_path"] = p["paths"][stream_key]
+            count_key = COUNT_PATH_KEY.get(name)
+            if count_key in p["paths"]:
+                entry["count_path"] = p["paths"][count_key]
             formats[name] = entry
     formats.update(MORE_PATHS.get(pid, {}))
     for name, entry in formats.items():

@@ -391,6 +391,7 @@ fn mock(at: SocketAddr, key: &Secret) -> Provider {
         authority: at.to_string().into(),
         path: path.into(),
         stream_path: path.into(),
+        count_path: "".into(),
         auth,
     };
     let mut endpoints = Endpoints::default();

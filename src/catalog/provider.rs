@@ -130,6 +130,8 @@ pub struct Endpoint {
     pub path: Arc<str>,
     /// Path and query of a streamed request; the same for most.
     pub stream_path: Arc<str>,
+    /// Path where the tokens of a request in this format are counted; empty where there is none.
+    pub count_path: Arc<str>,
     /// How the key is shown on this endpoint.
     pub auth: AuthKind,
 }

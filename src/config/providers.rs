@@ -234,7 +234,8 @@ fn read_endpoint(
     findings: &mut Findings,
 ) -> Option<Endpoint> {
     let paths = read_paths(node, name, place.auth, findings)?;
-    for path in [&paths.unary, &paths.stream] {
+    let is_there = |path: &&String| !path.is_empty();
+    for path in [&paths.unary, &paths.stream].into_iter().chain(Some(&paths.count).filter(is_there)) {
         if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic()) {
             let message = format!("{name}: \"{path}\" is no path");
             findings.complaints.push(node.origin.complaint(message, "begin with a slash"));
@@ -251,6 +252,7 @@ fn read_endpoint(
         authority: base.authority().into(),
         path: whole(&paths.unary)?.into(),
         stream_path: whole(&paths.stream)?.into(),
+        count_path: if paths.count.is_empty() { "".into() } else { whole(&paths.count)?.into() },
         auth: paths.auth,
     })
 }
@@ -259,6 +261,8 @@ fn read_endpoint(
 struct Paths {
     unary: String,
     stream: String,
+    /// Empty for none.
+    count: String,
     is_below_base: bool,
     auth: AuthKind,
 }
@@ -269,12 +273,13 @@ fn read_paths(node: &Node, name: &str, auth: AuthKind, findings: &mut Findings) 
             findings.complaints.push(node.origin.complaint(format!("{name}: expected a path in quotes"), ""));
             return None;
         };
-        return Some(Paths { unary: path.clone(), stream: path, is_below_base: true, auth });
+        return Some(Paths { unary: path.clone(), stream: path, count: String::new(), is_below_base: true, auth });
     };
     let mut fields = Fields::new(table, &node.origin, name, findings);
     let root = fields.text("root_path");
     let below = fields.text("path");
     let stream = fields.text("stream_path");
+    let count = fields.text("count_path").unwrap_or_default();
     let auth = fields.choice("auth", auth, &AuthKind::NAMES);
     if root.is_some() == below.is_some() {
         fields.complain("path", "needs either path or root_path", "path begins below base_url, root_path does not");
@@ -282,7 +287,7 @@ fn read_paths(node: &Node, name: &str, auth: AuthKind, findings: &mut Findings) 
     fields.finish();
     let is_below_base = root.is_none();
     let unary = root.or(below)?;
-    Some(Paths { stream: stream.unwrap_or_else(|| unary.clone()), unary, is_below_base, auth })
+    Some(Paths { stream: stream.unwrap_or_else(|| unary.clone()), unary, count, is_below_base, auth })
 }
 
 /// A format by its name in configuration.

@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::Exchange;
 use super::close::Settlement;
+use super::count::Purpose;
 use super::retry::{Failure, StatusVerdict, judge_status};
 use super::translation::Translation;
 use crate::base::outcome::{Charge, Ending};
@@ -16,6 +17,7 @@ use crate::base::refusal::Refusal;
 use crate::base::usage::Usage;
 use crate::meter::{Asked, Piece, Pieces, StreamBounds, StreamMeter};
 use crate::translate;
+use crate::translate::error::{Cause, Verdict};
 use crate::wire;
 
 /// A provider's error answer longer than this is cut: only its error object is of use.
@@ -105,14 +107,16 @@ impl Exchange {
                 self.answer = Answer::Rejected { status: head.status, held: BytesMut::new() };
                 Ok(())
             }
-            StatusVerdict::Answer if head.is_event_stream && !self.head.stream => Err(Stop::Failed(Failure::BadAnswer)),
+            StatusVerdict::Answer if head.is_event_stream && !self.is_streamed() => {
+                Err(Stop::Failed(Failure::BadAnswer))
+            }
             StatusVerdict::Answer if head.is_event_stream && self.is_translated() => self.open_translation(),
             StatusVerdict::Answer if head.is_event_stream => {
                 self.answer = self.new_events();
                 Ok(())
             }
             StatusVerdict::Answer => {
-                self.answer = Answer::Whole { held: BytesMut::new(), as_stream: self.head.stream };
+                self.answer = Answer::Whole { held: BytesMut::new(), as_stream: self.is_streamed() };
                 Ok(())
             }
         }
@@ -140,7 +144,8 @@ impl Exchange {
                 let room = ERROR_BYTES_MAX.saturating_sub(held.len());
                 held.extend_from_slice(chunk.get(..room.min(chunk.len())).unwrap_or_default());
                 if is_end {
-                    return Err(Stop::Refused(Box::new(translate::error::rejected(*status, held))));
+                    let verdict = translate::error::judge(*status, held);
+                    return Err(self.on_verdict(verdict));
                 }
                 Flow::Hold
             }
@@ -197,6 +202,22 @@ impl Exchange {
         Answer::Events { meter: Box::new(meter), held: BytesMut::new(), is_open: false }
     }
 
+    /// A provider's 4xx may speak of the client's request, of our account, or of the target.
+    fn on_verdict(&mut self, verdict: Verdict) -> Stop {
+        match verdict {
+            Verdict::Refuse(refusal) => Stop::Refused(refusal),
+            Verdict::Fail(Cause::Credentials) => Stop::Failed(Failure::Credentials),
+            Verdict::Fail(Cause::UnknownModel) => Stop::Failed(Failure::UnknownModel),
+            Verdict::TooLong(refusal) => {
+                if self.skip_smaller_windows() {
+                    Stop::Failed(Failure::ContextTooLong)
+                } else {
+                    Stop::Refused(refusal)
+                }
+            }
+        }
+    }
+
     fn on_whole(&mut self, chunk: Bytes, is_end: bool, now: Instant, keep: Keep<'_>) -> Result<Flow, Stop> {
         let held_bytes_max = self.snapshot.config.limits.unary_held_bytes_max;
         let is_translated = self.is_translated();
@@ -226,6 +247,9 @@ impl Exchange {
     }
 
     fn finish_whole(&mut self, whole: Bytes, as_stream: bool, now: Instant, keep: Keep<'_>) -> Result<Flow, Stop> {
+        if self.arrival.purpose == Purpose::Count {
+            return self.finish_count(whole);
+        }
         if self.is_translated() {
             return self.finish_whole_translated(&whole, as_stream, now, keep);
         }

@@ -125,6 +125,22 @@ impl Exchange {
         Ok(Some(Box::new(Rewritten { body: Bytes::from(body), ignored, emulated, has_legacy_functions })))
     }
 
+    /// Leaves out of the rest of the plan what has no larger window than the current target, whose window the
+    /// prompt has just been found too long for. Whether anything is left.
+    pub(super) fn skip_smaller_windows(&mut self) -> bool {
+        let window = |target: &Target| target.model.limits.prompt_tokens_max();
+        let Some(too_small) = self.attempts.current.as_ref().map(|current| window(&current.target)) else {
+            return false;
+        };
+        let taken = self.attempts.taken;
+        let mut place = 0;
+        self.plan.attempts.retain(|attempt| {
+            place += 1;
+            place <= taken || window(&attempt.target) > too_small
+        });
+        taken < self.plan.attempts.len()
+    }
+
     /// The body for the current target: the client's bytes with the model's name spliced, or what was made of them.
     pub fn outgoing_body(&self) -> Bytes {
         let Some(Current { target, rewritten, .. }) = &self.attempts.current else { return self.body.clone() };

@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::Exchange;
 use super::answer::{Answer, Keep, Stop};
 use super::attempts::Current;
+use super::count::Purpose;
 use super::translation::Seen;
 use crate::base::money::NanoUsd;
 use crate::base::outcome::{Charge, Ending, Outcome};
@@ -102,7 +103,7 @@ impl Exchange {
         Settlement { estimated: true, ..self.price(usage, None) }
     }
 
-    fn text_bytes_max(&self) -> usize {
+    pub(super) fn text_bytes_max(&self) -> usize {
         self.snapshot.config.limits.estimate_text_bytes_max
     }
 
@@ -138,7 +139,7 @@ impl Exchange {
 
     /// The client left, or could not be written to. What was produced is charged, once.
     pub fn left(&mut self, now: Instant, keep: Keep<'_>) {
-        if self.is_settled() || self.attempts.started == 0 {
+        if self.is_settled() || self.attempts.started == 0 || self.arrival.purpose == Purpose::Count {
             return;
         }
         let settlement = match &self.answer {
@@ -224,7 +225,7 @@ impl Exchange {
 impl Exchange {
     /// Whether settling would have to estimate, which may take milliseconds.
     pub fn needs_estimate(&self) -> bool {
-        if self.is_settled() {
+        if self.is_settled() || self.arrival.purpose == Purpose::Count {
             return false;
         }
         match &self.answer {

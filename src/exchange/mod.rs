@@ -7,6 +7,7 @@
 pub mod answer;
 pub mod attempts;
 mod close;
+pub mod count;
 pub mod retry;
 pub mod route;
 pub mod snapshot;
@@ -33,6 +34,7 @@ use crate::wire::text;
 
 use answer::Answer;
 use attempts::{Attempts, Current};
+use count::Purpose;
 use retry::Failure;
 use snapshot::Snapshot;
 
@@ -51,6 +53,8 @@ pub struct Arrival {
     pub route: &'static str,
     /// What the client speaks.
     pub format: WireFormat,
+    /// What it wants.
+    pub purpose: Purpose,
     /// Who asks.
     pub key: Arc<KeyState>,
     /// Seals what only a model may get back on its way through a client of another format.
@@ -189,7 +193,7 @@ impl Exchange {
 
     /// Whether the client asked for a stream.
     pub fn is_streamed(&self) -> bool {
-        self.head.stream
+        self.head.stream && self.arrival.purpose == Purpose::Answer
     }
 
     /// The last failure of an attempt.

@@ -22,6 +22,12 @@ pub enum Failure {
     Deadline,
     /// The provider answered with a status that is its own fault.
     Status(u16),
+    /// The provider refused our key or our balance in words, with a status that speaks of the client's fault.
+    Credentials,
+    /// The provider does not know the model by the name that we sent.
+    UnknownModel,
+    /// The prompt is longer than the target's window; a target with a larger one follows.
+    ContextTooLong,
     /// A success whose body is not one whole JSON value, or no answer of its format.
     BadAnswer,
     /// A stream that ended before its terminator.
@@ -41,7 +47,9 @@ impl Failure {
             Self::FirstByteTimeout => "first_byte_timeout",
             Self::IdleTimeout => "idle_timeout",
             Self::Deadline => "deadline",
-            Self::Status(401..=403) => "provider_credentials",
+            Self::Credentials | Self::Status(401..=403) => "provider_credentials",
+            Self::UnknownModel => "unknown_model",
+            Self::ContextTooLong => "context_too_long",
             Self::Status(429) => "rate_limited",
             Self::Status(529) => "overloaded",
             Self::Status(408 | 409) => "status_408_409",

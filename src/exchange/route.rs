@@ -2,6 +2,7 @@
 //!
 //! Must not normalise: a path that could be read in two ways is refused.
 
+use super::count::Purpose;
 use crate::base::refusal::{Refusal, RefusalKind};
 use crate::base::wire_format::WireFormat;
 
@@ -17,6 +18,10 @@ pub enum Endpoint {
     Responses,
     /// `POST /anthropic/v1/messages` and `POST /v1/messages`.
     Messages,
+    /// `POST /v1/responses/input_tokens`.
+    InputTokens,
+    /// `POST /anthropic/v1/messages/count_tokens` and `POST /v1/messages/count_tokens`.
+    CountTokens,
     /// `GET /v1/models`.
     Models,
     /// `GET /v1/models/{id}`.
@@ -30,6 +35,8 @@ impl Endpoint {
             Self::ChatCompletions => "chat_completions",
             Self::Responses => "responses",
             Self::Messages => "messages",
+            Self::InputTokens => "input_tokens",
+            Self::CountTokens => "count_tokens",
             Self::Models => "models",
             Self::Model(_) => "model",
         }
@@ -39,9 +46,19 @@ impl Endpoint {
     pub fn wire_format(&self) -> Option<WireFormat> {
         match self {
             Self::ChatCompletions => Some(WireFormat::OpenaiChat),
-            Self::Responses => Some(WireFormat::OpenaiResponses),
-            Self::Messages => Some(WireFormat::AnthropicMessages),
+            Self::Responses | Self::InputTokens => Some(WireFormat::OpenaiResponses),
+            Self::Messages | Self::CountTokens => Some(WireFormat::AnthropicMessages),
             Self::Models | Self::Model(_) => None,
+        }
+    }
+}
+
+impl Endpoint {
+    /// What its requests want.
+    pub fn purpose(&self) -> Purpose {
+        match self {
+            Self::InputTokens | Self::CountTokens => Purpose::Count,
+            Self::ChatCompletions | Self::Responses | Self::Messages | Self::Models | Self::Model(_) => Purpose::Answer,
         }
     }
 }
@@ -68,6 +85,8 @@ pub fn endpoint(method: &str, target: &str) -> Result<Endpoint, Refusal> {
         "/v1/chat/completions" => (Endpoint::ChatCompletions, "POST"),
         "/v1/responses" => (Endpoint::Responses, "POST"),
         "/anthropic/v1/messages" | "/v1/messages" => (Endpoint::Messages, "POST"),
+        "/v1/responses/input_tokens" => (Endpoint::InputTokens, "POST"),
+        "/anthropic/v1/messages/count_tokens" | "/v1/messages/count_tokens" => (Endpoint::CountTokens, "POST"),
         "/v1/models" => (Endpoint::Models, "GET"),
         _ => match model_id(path) {
             Some(id) => (Endpoint::Model(id.to_owned()), "GET"),
@@ -145,6 +164,8 @@ mod tests {
             ("POST", "/v1/responses", Endpoint::Responses),
             ("POST", "/anthropic/v1/messages?beta=true", Endpoint::Messages),
             ("POST", "/v1/messages", Endpoint::Messages),
+            ("POST", "/v1/messages/count_tokens?beta=true", Endpoint::CountTokens),
+            ("POST", "/v1/responses/input_tokens", Endpoint::InputTokens),
             ("GET", "/v1/models", Endpoint::Models),
             ("GET", "/v1/models/flux-auto", Endpoint::Model("flux-auto".into())),
         ] {

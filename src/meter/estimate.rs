@@ -4,6 +4,8 @@
 //! its count into that model's own. The vocabulary (66 MB) is loaded when the first estimate is made: a
 //! process whose providers all report usage never pays for it.
 
+use std::borrow::Cow;
+
 use crate::wire::leap;
 
 /// The factor of a model that counts as o200k does.
@@ -29,6 +31,37 @@ pub fn tokens_of_escaped(kept: &[u8], bytes_total: u64, factor_milli: u32) -> u6
         return bytes_total.div_ceil(2);
     }
     if bytes_total <= kept_bytes { counted } else { scale(counted, bytes_total, kept_bytes) }
+}
+
+/// A prompt as far as it can be counted without its provider.
+#[derive(Clone, Debug)]
+pub struct Prompt<'a> {
+    /// The beginning of its text, as spelt in JSON.
+    pub text: Cow<'a, [u8]>,
+    /// The length of the whole text in the same spelling.
+    pub text_bytes_total: u64,
+    /// Messages or items.
+    pub messages: u32,
+    /// Tools that are offered.
+    pub tools: u32,
+    /// Pictures, documents and pieces of sound.
+    pub media: u32,
+}
+
+/// The tokens of a whole prompt, with what formats add around its text: figures of the catalogue's study of token
+/// counts (2026-11-22).
+pub fn prompt_tokens(prompt: &Prompt<'_>, factor_milli: u32) -> u64 {
+    const PER_MESSAGE: u64 = 4;
+    const PER_PROMPT: u64 = 3;
+    const PER_TOOL: u64 = 9;
+    const FOR_ANY_TOOL: u64 = 350;
+    const PER_MEDIUM: u64 = 1_600;
+    let Prompt { text, text_bytes_total, messages, tools, media } = prompt;
+    let text = tokens_of_escaped(text, *text_bytes_total, FACTOR_ONE_MILLI);
+    let for_tools = if *tools > 0 { FOR_ANY_TOOL + PER_TOOL * u64::from(*tools) } else { 0 };
+    let around = PER_PROMPT + PER_MESSAGE * u64::from(*messages) + for_tools;
+    let counted = scale(text.saturating_add(around), u64::from(factor_milli), u64::from(FACTOR_ONE_MILLI));
+    counted.saturating_add(PER_MEDIUM * u64::from(*media))
 }
 
 /// A guess from the length alone, for places where an exact count comes later: `text_bytes` of text, as spelt in

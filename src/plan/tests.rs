@@ -32,6 +32,7 @@ fn target(id: &str, change: impl Fn(&mut Provider, &mut Model)) -> Arc<Target> {
         authority: "h".into(),
         path: path.into(),
         stream_path: path.into(),
+        count_path: "".into(),
         auth: AuthKind::Bearer,
     };
     let mut endpoints = Endpoints::default();

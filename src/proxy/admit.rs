@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::header::HeaderName;
+use pingora::protocols::http::ServerSession;
 use pingora::proxy::Session;
+use pingora::{ErrorType, OrErr};
 
 use super::reply::Caller;
 use super::{Ctx, Flux, accept, reply};
@@ -15,6 +17,7 @@ use crate::api;
 use crate::base::ids::RequestId;
 use crate::base::refusal::{Refusal, RefusalKind};
 use crate::base::time::UnixMs;
+use crate::exchange::count::Purpose;
 use crate::exchange::route;
 use crate::exchange::snapshot::Snapshot;
 use crate::exchange::{Arrival, Exchange, Refused};
@@ -71,13 +74,44 @@ impl Flux {
         let body = accept::read_body(downstream, snapshot.config.limits.body_bytes_max, within).await?;
         let instant = ctx.arrived.unwrap_or_else(|| self.clock.now());
         let read = self.clock.now();
-        let arrival =
-            Arrival { id: caller.id, instant, read, at, route: ctx.route, format, key, sealing_key: self.sealing_key };
-        let exchange = Exchange::open(snapshot, arrival, body)?;
+        let arrival = Arrival {
+            id: caller.id,
+            instant,
+            read,
+            at,
+            route: ctx.route,
+            format,
+            purpose: endpoint.purpose(),
+            key,
+            sealing_key: self.sealing_key,
+        };
+        let mut exchange = Box::new(Exchange::open(snapshot, arrival, body)?);
         let link =
             ctx.link.as_ref().ok_or_else(|| Refusal::new(RefusalKind::Internal, "the request lost its session"))?;
-        link.hold(Box::new(exchange), Arc::clone(&self.keep));
-        Ok(false)
+        let is_counted_here = exchange.purpose() == Purpose::Count && !exchange.keep_counting_targets();
+        link.hold(exchange, Arc::clone(&self.keep));
+        if is_counted_here {
+            // A client that is gone needs no count.
+            let _ = self.count_here(&mut session.downstream_session, ctx, caller).await;
+        }
+        Ok(is_counted_here)
+    }
+
+    /// Answers with a count of our own.
+    pub(super) async fn count_here(
+        &self,
+        downstream: &mut ServerSession,
+        ctx: &Ctx,
+        caller: Caller,
+    ) -> pingora::Result<()> {
+        let Some((exchange, _)) = ctx.link.as_ref().and_then(|link| link.take_exchange()) else {
+            return Err(super::lost_session());
+        };
+        let routing = exchange.routing();
+        // Counting may load a vocabulary and take milliseconds: not on a thread that serves.
+        let counted = tokio::task::spawn_blocking(move || exchange.count_here()).await;
+        let body = counted.or_err(ErrorType::InternalError, "counting panicked")?;
+        reply::estimate(downstream, body, caller, &routing).await
     }
 
     /// Keys that may be out of date let nobody in: a revocation could have been missed.

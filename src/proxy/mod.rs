@@ -32,6 +32,7 @@ use crate::base::time::Clock;
 use crate::catalog::Target;
 use crate::exchange::answer::{Flow, ProviderHead};
 use crate::exchange::attempts::Next;
+use crate::exchange::count::Purpose;
 use crate::exchange::retry::Failure;
 use crate::exchange::route;
 use crate::exchange::snapshot::Snapshot;
@@ -207,9 +208,9 @@ impl ProxyHttp for Flux {
         let (Some(target), Some(caller)) = (&ctx.target, ctx.caller) else { return Err(lost_session()) };
         let client = session.req_header();
         let link = ctx.link.as_ref().ok_or_else(lost_session)?;
-        let (format, is_stream) = link
-            .with_exchange(|exchange| (exchange.upstream_format(), exchange.is_streamed()))
-            .unwrap_or((caller.format, false));
+        let (format, is_stream, purpose) = link
+            .with_exchange(|exchange| (exchange.upstream_format(), exchange.is_streamed(), exchange.purpose()))
+            .ok_or_else(lost_session)?;
         let endpoint = target.provider.endpoint(format).ok_or_else(lost_session)?;
         let version = upstream_request.version;
         *upstream_request = upstream::request_head(&upstream::Outgoing {
@@ -220,6 +221,7 @@ impl ProxyHttp for Flux {
             client_headers: &client.headers,
             query: std::str::from_utf8(client.raw_path()).ok().and_then(route::forwarded_query),
             is_stream,
+            purpose,
             body_bytes: ctx.body_bytes,
         })?;
         upstream_request.set_version(version);
@@ -325,8 +327,12 @@ impl ProxyHttp for Flux {
         if is_client_gone || session.response_written().is_some_and(|head| !head.status.is_informational()) {
             return nobody;
         }
-        let refusal = Self::refusal_for(error, ctx);
         let routing = ctx.ask(|exchange| exchange.routing());
+        if ctx.ask(|exchange| exchange.purpose()) == Some(Purpose::Count) && reply::carried(error).is_none() {
+            let written = self.count_here(&mut session.downstream_session, ctx, caller).await;
+            return FailToProxy { error_code: 200, can_reuse_downstream: written.is_ok() };
+        }
+        let refusal = Self::refusal_for(error, ctx);
         let status = refusal.status();
         let written = reply::refuse(&mut session.downstream_session, &refusal, caller, routing.as_ref()).await;
         ctx.refused = Some(Box::new(Refused { refusal, routing }));

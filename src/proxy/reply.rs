@@ -2,6 +2,7 @@
 //!
 //! Must not know why something is refused. Nothing else writes a status to a client.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ const X_FLUX_ROUTED: HeaderName = HeaderName::from_static("x-flux-routed");
 const X_FLUX_LANE: HeaderName = HeaderName::from_static("x-flux-lane");
 const X_FLUX_PROVIDER: HeaderName = HeaderName::from_static("x-flux-provider");
 const X_FLUX_ATTEMPTS: HeaderName = HeaderName::from_static("x-flux-attempts");
+const X_FLUX_ESTIMATED: HeaderName = HeaderName::from_static("x-flux-estimated");
+const X_FLUX_IGNORED: HeaderName = HeaderName::from_static("x-flux-ignored");
 const X_FLUX_COST_USD: HeaderName = HeaderName::from_static("x-flux-cost-usd");
 
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
@@ -79,6 +82,7 @@ pub(crate) fn answer_head(provider: &ResponseHeader, exchange: &Exchange) -> Res
 /// Adds what is known only when the head goes out: attempts, cost, and the length of a whole answer.
 pub(crate) fn finish_head(head: &mut ResponseHeader, exchange: &mut Exchange, body_bytes: usize) -> Result<()> {
     put_routing(head, &exchange.routing())?;
+    put_ignored(head, exchange.ignored())?;
     if exchange.is_complete() && head.headers.get(CONTENT_TYPE) != Some(&EVENT_STREAM) {
         head.remove_header(&TRANSFER_ENCODING);
         head.insert_header(CONTENT_LENGTH, HeaderValue::from(body_bytes))?;
@@ -87,6 +91,15 @@ pub(crate) fn finish_head(head: &mut ResponseHeader, exchange: &mut Exchange, bo
         }
     }
     Ok(())
+}
+
+/// Names what the provider was not told. The names are the client's, so that the list is bounded.
+fn put_ignored(head: &mut ResponseHeader, ignored: &[Cow<'static, str>]) -> Result<()> {
+    const NAMES_MAX: usize = 16;
+    let is_name =
+        |name: &&Cow<'static, str>| name.len() <= 128 && name.bytes().all(|b| b.is_ascii_graphic() && b != b',');
+    let names: Vec<&str> = ignored.iter().filter(is_name).take(NAMES_MAX).map(AsRef::as_ref).collect();
+    if names.is_empty() { Ok(()) } else { head.insert_header(X_FLUX_IGNORED, names.join(", ")) }
 }
 
 fn put_ids(head: &mut ResponseHeader, id: RequestId, format: WireFormat) -> Result<()> {
@@ -156,6 +169,20 @@ pub(crate) async fn refuse_unread(session: &mut ServerSession, refusal: &Refusal
 pub(crate) async fn json(session: &mut ServerSession, body: Bytes, caller: Caller) -> Result<()> {
     let mut head = ResponseHeader::build_no_case(200, Some(6))?;
     put_ids(&mut head, caller.id, caller.format)?;
+    write(session, head, body).await
+}
+
+/// Writes a figure that was estimated, for a client that asked for no answer of a model.
+pub(crate) async fn estimate(
+    session: &mut ServerSession,
+    body: Bytes,
+    caller: Caller,
+    routing: &Routing,
+) -> Result<()> {
+    let mut head = ResponseHeader::build_no_case(200, Some(12))?;
+    put_ids(&mut head, caller.id, caller.format)?;
+    put_routing(&mut head, routing)?;
+    head.insert_header(X_FLUX_ESTIMATED, HeaderValue::from_static("1"))?;
     write(session, head, body).await
 }
 

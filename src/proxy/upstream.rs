@@ -23,6 +23,7 @@ use crate::base::wire_format::WireFormat;
 use crate::catalog::Target;
 use crate::catalog::provider::{AuthKind, Endpoint};
 use crate::config::Timeouts;
+use crate::exchange::count::Purpose;
 
 /// Of the client's headers only these reach a provider, besides those of its wire format.
 const PASSED_ON: [HeaderName; 2] = [HeaderName::from_static("traceparent"), HeaderName::from_static("tracestate")];
@@ -102,6 +103,7 @@ pub(crate) struct Outgoing<'a> {
     /// Query for the provider, from [`crate::exchange::route::forwarded_query`].
     pub(crate) query: Option<&'a str>,
     pub(crate) is_stream: bool,
+    pub(crate) purpose: Purpose,
     pub(crate) body_bytes: usize,
 }
 
@@ -111,8 +113,13 @@ pub(crate) struct Outgoing<'a> {
 /// When a configured path or header cannot be written; `config::check` has refused those.
 pub(crate) fn request_head(outgoing: &Outgoing<'_>) -> Result<RequestHeader> {
     const HEADERS_EXPECTED: usize = 12;
-    let Outgoing { target, endpoint, format, is_native, client_headers, query, is_stream, body_bytes } = outgoing;
-    let path = if *is_stream { &endpoint.stream_path } else { &endpoint.path };
+    let Outgoing { target, endpoint, format, is_native, client_headers, query, is_stream, purpose, body_bytes } =
+        outgoing;
+    let path = match purpose {
+        Purpose::Count => &endpoint.count_path,
+        Purpose::Answer if *is_stream => &endpoint.stream_path,
+        Purpose::Answer => &endpoint.path,
+    };
     let path = if endpoint.has_model_in_path() {
         Cow::Owned(path.replace("{model}", &target.model.provider_model_id))
     } else {

@@ -1,4 +1,4 @@
-//! A provider's error answer → a refusal that a client may see.
+//! A provider's error answer → whose fault it is, and a refusal that a client may see.
 //!
 //! Must not let through what is not the client's business: keys, organisations, deployment names,
 //! addresses. Only the words of the error object are taken, cleaned and cut.
@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::base::refusal::{Refusal, RefusalKind};
 
@@ -14,59 +15,156 @@ const MESSAGE_CHARS_MAX: usize = 600;
 /// A code or a field name longer than this is not one.
 const CODE_BYTES_MAX: usize = 80;
 
-/// The error object of all providers: nested under `error` (OpenAI, Anthropic, Gemini), at the top
-/// (Cerebras), or a bare string (xAI).
-#[derive(Deserialize)]
-struct Envelope<'a> {
-    #[serde(default, borrow)]
-    error: Option<Inner<'a>>,
-    #[serde(default)]
-    message: Option<String>,
-    #[serde(default)]
-    code: Option<serde_json::Value>,
-    #[serde(default)]
-    param: Option<String>,
+/// What an error answer with a status of the client's fault (4xx) really says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The request is at fault; no other target would take it.
+    Refuse(Box<Refusal>),
+    /// The target is at fault, or our account there.
+    Fail(Cause),
+    /// The prompt is longer than this target's window: a larger one may take it, else this is the refusal.
+    TooLong(Box<Refusal>),
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Inner<'a> {
-    Text(Cow<'a, str>),
-    Object {
-        #[serde(default)]
-        message: Option<String>,
-        #[serde(default)]
-        code: Option<serde_json::Value>,
-        #[serde(default)]
-        param: Option<String>,
-    },
+/// Why a target cannot serve, although it answers as if the client were wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// It refuses our key or our balance. Some say so with a 400.
+    Credentials,
+    /// It does not know the model that we named.
+    UnknownModel,
 }
 
-/// What the provider said about a request that it refused, fit for the client.
+/// The error object of all providers: nested under `error` (`OpenAI`, Anthropic, Gemini), at the top
+/// (Cerebras, Mistral, Bedrock), or a bare string (xAI, Ollama).
+#[derive(Default, Deserialize)]
+struct Said {
+    #[serde(default)]
+    message: Option<Value>,
+    #[serde(default)]
+    code: Option<Value>,
+    #[serde(default)]
+    param: Option<Value>,
+    #[serde(default, rename = "type")]
+    kind: Option<Value>,
+    #[serde(default)]
+    status: Option<Value>,
+    #[serde(default)]
+    details: Option<Value>,
+    #[serde(default)]
+    detail: Option<Value>,
+}
+
+impl Said {
+    fn read(body: &[u8]) -> Self {
+        let Ok(mut whole) = serde_json::from_slice::<Value>(body) else { return Self::default() };
+        // Gemini puts its errors into a list where a list was asked for.
+        if let Value::Array(list) = &mut whole {
+            whole = list.first_mut().map(Value::take).unwrap_or_default();
+        }
+        match whole.get_mut("error").map(Value::take) {
+            Some(Value::String(message)) => {
+                let outside: Self = serde_json::from_value(whole).unwrap_or_default();
+                Self { message: Some(Value::String(message)), ..outside }
+            }
+            Some(inside @ Value::Object(_)) => serde_json::from_value(inside).unwrap_or_default(),
+            _ => serde_json::from_value(whole).unwrap_or_default(),
+        }
+    }
+
+    /// The sentence for people. Mistral wraps it once more, or gives a list of complaints.
+    fn sentence(&self) -> Option<String> {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let listed = |value: &Value| value.get(0).and_then(|first| first.get("msg")).and_then(text);
+        let message = self.message.as_ref();
+        let wrapped = message.and_then(|message| message.get("detail"));
+        message
+            .and_then(text)
+            .or_else(|| wrapped.and_then(|detail| text(detail).or_else(|| listed(detail))))
+            .or_else(|| self.detail.as_ref().and_then(|detail| text(detail).or_else(|| listed(detail))))
+    }
+
+    /// All words by which kinds are told apart, in lower case.
+    fn words(&self, sentence: &str) -> String {
+        let mut words = sentence.to_owned();
+        for part in [&self.code, &self.kind, &self.status, &self.details].into_iter().flatten() {
+            words.push(' ');
+            match part.as_str() {
+                Some(word) => words.push_str(word),
+                None => words.push_str(&part.to_string()),
+            }
+        }
+        words.make_ascii_lowercase();
+        words
+    }
+}
+
+/// What a provider said about a request that it refused.
 ///
-/// `status` is the provider's (400 to 499, not one that is its own fault); `body` may be anything.
-pub fn rejected(status: u16, body: &[u8]) -> Refusal {
-    let said = serde_json::from_slice::<Envelope<'_>>(body).ok();
-    let (message, code, param) = match said {
-        Some(Envelope { error: Some(Inner::Text(text)), code, param, .. }) => (Some(text.into_owned()), code, param),
-        Some(
-            Envelope { error: Some(Inner::Object { message, code, param }), .. }
-            | Envelope { error: None, message, code, param },
-        ) => (message, code, param),
-        None => (None, None, None),
-    };
-    let message = message.map_or_else(
+/// `status` is the provider's (400 to 499, not one that is always its own fault); `body` may be anything.
+pub fn judge(status: u16, body: &[u8]) -> Verdict {
+    let said = Said::read(body);
+    let sentence = said.sentence();
+    let words = said.words(sentence.as_deref().unwrap_or_default());
+    let says_any = |signs: &[&str]| signs.iter().any(|sign| words.contains(sign));
+    if status == 412 || says_any(OF_CREDENTIALS) {
+        return Verdict::Fail(Cause::Credentials);
+    }
+    if status == 404 {
+        return Verdict::Fail(Cause::UnknownModel);
+    }
+    let refusal = refusal(status, sentence, &said);
+    // Groq answers 413 where a prompt is too large for its quota of a minute.
+    if status == 413 || says_any(OF_LENGTH) {
+        return Verdict::TooLong(Box::new(Refusal { kind: RefusalKind::ContextTooLong, code: None, ..refusal }));
+    }
+    if says_any(OF_POLICY) {
+        let code = Some("content_policy_violation".into());
+        return Verdict::Refuse(Box::new(Refusal { kind: RefusalKind::UpstreamRejected(400), code, ..refusal }));
+    }
+    Verdict::Refuse(Box::new(refusal))
+}
+
+/// Gemini's and xAI's 400 for a wrong key, `OpenAI`'s codes for an empty account.
+const OF_CREDENTIALS: &[&str] = &[
+    "api_key_invalid",
+    "api key not valid",
+    "invalid_api_key",
+    "incorrect api key",
+    "wrong_api_key",
+    "insufficient_quota",
+    "billing_not_active",
+    "billing_hard_limit",
+    "credit balance is too low",
+];
+
+/// `OpenAI`'s code, and the sentences of Anthropic, Gemini, vLLM, Together and Bedrock.
+const OF_LENGTH: &[&str] = &[
+    "context_length_exceeded",
+    "prompt is too long",
+    "exceeds the maximum number of tokens",
+    "maximum context length",
+    "input is too long",
+    "exceed context limit",
+    "model_context_window_exceeded",
+];
+
+/// Azure's filter and `OpenAI`'s moderation.
+const OF_POLICY: &[&str] =
+    &["content_filter", "content_policy_violation", "moderation_blocked", "responsibleaipolicyviolation"];
+
+fn refusal(status: u16, sentence: Option<String>, said: &Said) -> Refusal {
+    let message = sentence.map_or_else(
         || "the provider refused the request; check its parameters against the model's documentation".to_owned(),
         |text| clean(&text),
     );
     // Some providers quote the prompt: their words are for the client, not for the log.
     let mut refusal = Refusal::new(RefusalKind::UpstreamRejected(status), message)
         .with_detail(format!("the provider refused the request with {status}"));
-    refusal.param = param.filter(|p| is_name(p)).map(Cow::Owned);
-    refusal.code = code.and_then(|c| c.as_str().map(str::to_owned)).filter(|c| is_name(c)).map(String::into_boxed_str);
-    if refusal.code.as_deref() == Some("context_length_exceeded") {
-        refusal.kind = RefusalKind::ContextTooLong;
-    }
+    let name =
+        |value: &Option<Value>| value.as_ref().and_then(Value::as_str).filter(|text| is_name(text)).map(str::to_owned);
+    refusal.param = name(&said.param).map(Cow::Owned);
+    refusal.code = name(&said.code).map(String::into_boxed_str);
     refusal
 }
 
@@ -101,6 +199,13 @@ fn is_long_token(word: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn refused(status: u16, body: &str) -> Refusal {
+        match judge(status, body.as_bytes()) {
+            Verdict::Refuse(refusal) | Verdict::TooLong(refusal) => *refusal,
+            Verdict::Fail(cause) => panic!("{body}: {cause:?}"),
+        }
+    }
+
     #[test]
     fn words_of_all_shapes_are_found() {
         for (body, message) in [
@@ -114,24 +219,48 @@ mod tests {
             ),
             (r#"{"message":"wrong","type":"t","param":"p","code":"c"}"#, "wrong"),
             (r#"{"code":"x","error":"plain words"}"#, "plain words"),
+            (r#"[{"error":{"code":400,"message":"no contents","status":"INVALID_ARGUMENT"}}]"#, "no contents"),
+            (r#"{"detail":[{"loc":["body"],"msg":"field required","type":"missing"}]}"#, "field required"),
+            (r#"{"object":"error","message":{"detail":[{"msg":"extra field"}]},"code":null}"#, "extra field"),
         ] {
-            assert_eq!(rejected(400, body.as_bytes()).message, message, "{body}");
+            assert_eq!(refused(400, body).message, message, "{body}");
         }
-        assert!(rejected(400, b"<html>").message.contains("refused"));
-        assert_eq!(rejected(422, b"{}").status(), 422);
+        assert!(refused(400, "<html>").message.contains("refused"));
+        assert_eq!(refused(422, "{}").status(), 422);
+    }
+
+    #[test]
+    fn whose_fault_it_is() {
+        let credentials = Verdict::Fail(Cause::Credentials);
+        for (status, body, verdict) in [
+            (
+                400,
+                r#"{"error":{"code":400,"message":"x","details":[{"reason":"API_KEY_INVALID"}]}}"#,
+                credentials.clone(),
+            ),
+            (400, r#"{"code":"invalid-argument","error":"Incorrect API key provided"}"#, credentials.clone()),
+            (400, r#"{"error":{"message":"Your credit balance is too low"}}"#, credentials.clone()),
+            (412, "{}", credentials),
+            (404, r#"{"error":{"message":"no such model"}}"#, Verdict::Fail(Cause::UnknownModel)),
+        ] {
+            assert_eq!(judge(status, body.as_bytes()), verdict, "{body}");
+        }
+        for body in [
+            r#"{"error":{"message":"too long","code":"context_length_exceeded","param":"messages"}}"#,
+            r#"{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 3 > 2"}}"#,
+            r#"{"error":{"message":"This model's maximum context length is 8 tokens","code":400}}"#,
+        ] {
+            let Verdict::TooLong(refusal) = judge(400, body.as_bytes()) else { panic!("{body}") };
+            assert_eq!(refusal.kind, RefusalKind::ContextTooLong, "{body}");
+        }
+        let filtered = refused(400, r#"{"error":{"code":"content_filter","message":"no","innererror":{}}}"#);
+        assert_eq!((filtered.status(), filtered.code.as_deref()), (400, Some("content_policy_violation")));
     }
 
     #[test]
     fn secrets_and_addresses_are_blanked() {
-        let body =
-            r#"{"error":{"message":"Incorrect key sk-abcdef for org-42 at https://internal.example/v1 (a@b.c)"}}"#;
-        let message = rejected(400, body.as_bytes()).message.into_owned();
-        assert_eq!(message, "Incorrect key *** for *** at *** ***");
-    }
-
-    #[test]
-    fn context_too_long_keeps_its_code() {
-        let body = r#"{"error":{"message":"too long","code":"context_length_exceeded","param":"messages"}}"#;
-        assert_eq!(rejected(400, body.as_bytes()).kind, RefusalKind::ContextTooLong);
+        let body = r#"{"error":{"message":"The key sk-abcdef for org-42 at https://internal.example/v1 (a@b.c)"}}"#;
+        let message = refused(400, body).message.into_owned();
+        assert_eq!(message, "The key *** for *** at *** ***");
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Must not build a tree of a whole body, and must not know providers, keys, prices or sockets.
 
+pub mod count;
 pub mod head;
 pub mod json;
 pub mod leap;
