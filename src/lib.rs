@@ -34,4 +34,6 @@ pub mod api;
 pub mod boot;
 #[cfg(feature = "shell")]
 pub mod cli;
+#[cfg(any(feature = "shell", test))]
+pub mod import;
 pub mod mock;

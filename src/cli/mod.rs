@@ -3,6 +3,7 @@
 //! Must not know how anything is done: each command calls what does it and prints what came of it.
 //! Exit codes: 0 done, 1 failed, 2 not understood.
 
+mod import;
 mod keys;
 mod reconcile;
 mod server;
@@ -41,6 +42,9 @@ enum Command {
     /// Make, list and revoke keys, also while the server runs
     #[command(subcommand, arg_required_else_help = true)]
     Keys(keys::Command),
+    /// Make configuration files out of those of another gateway
+    #[command(subcommand, arg_required_else_help = true)]
+    Import(import::Command),
     /// Prove that journal, ledger and balances agree; repairs nothing
     Reconcile(reconcile::Arguments),
 }
@@ -89,6 +93,7 @@ fn execute(command: Command, out: &mut dyn Write) -> anyhow::Result<u8> {
         Command::Check(check) => server::check(&check, out),
         Command::Models(models) => server::models(&models, out),
         Command::Keys(command) => keys::run(command, out),
+        Command::Import(command) => import::run(&command, out),
         Command::Reconcile(arguments) => reconcile::run(&arguments, out),
     }
 }

@@ -18,7 +18,7 @@ use crate::boot;
 pub(super) struct ConfigDir {
     /// Folder with flux.toml, providers.toml, models.toml and lanes.toml
     #[arg(long = "config", short = 'c', env = "FLUX_CONFIG", default_value = "conf", value_name = "DIR")]
-    path: PathBuf,
+    pub(super) path: PathBuf,
 }
 
 #[derive(Args, Debug)]
@@ -65,7 +65,8 @@ pub(super) fn check(check: &Check, out: &mut dyn Write) -> anyhow::Result<u8> {
     Ok(if complaints.is_empty() { DONE } else { FAILED })
 }
 
-fn as_json(complaint: &Complaint) -> Value {
+/// A complaint for scripts.
+pub(super) fn as_json(complaint: &Complaint) -> Value {
     let Complaint { file, line, message, hint } = complaint;
     json!({ "file": file, "line": line, "message": message, "hint": hint })
 }

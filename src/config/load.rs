@@ -47,6 +47,18 @@ pub fn fingerprint(dir: &Path) -> Fingerprint {
 /// With all complaints about all files and variables.
 pub fn load(dir: &Path, environment: &[(String, String)]) -> Result<Loaded, Vec<Complaint>> {
     let fingerprint = fingerprint(dir);
+    // Without a file the others refer to nothing; what they say about that would only hide the cause.
+    let texts = read_texts(dir)?;
+    let checked = check(&texts, environment);
+    let Checked { config, catalog, defaulted: _ } = checked?;
+    Ok(Loaded { config, catalog, fingerprint })
+}
+
+/// Reads the files of a configuration folder, without a look at what they say.
+///
+/// # Errors
+/// With the files that cannot be read.
+pub fn read_texts(dir: &Path) -> Result<Texts, Vec<Complaint>> {
     let mut unread = Vec::new();
     let [settings, providers, models, lanes] = FILES.map(|file| {
         let path = dir.join(file);
@@ -58,13 +70,7 @@ pub fn load(dir: &Path, environment: &[(String, String)]) -> Result<Loaded, Vec<
         });
         (name, text)
     });
-    let checked = check(&Texts { settings, providers, models, lanes }, environment);
-    // Without a file the others refer to nothing; what they say about that would only hide the cause.
-    if !unread.is_empty() {
-        return Err(unread);
-    }
-    let Checked { config, catalog, defaulted: _ } = checked?;
-    Ok(Loaded { config, catalog, fingerprint })
+    if unread.is_empty() { Ok(Texts { settings, providers, models, lanes }) } else { Err(unread) }
 }
 
 fn read(path: &Path) -> Result<String, String> {

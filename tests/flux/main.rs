@@ -25,6 +25,8 @@ mod failover;
 #[cfg(test)]
 mod framing;
 #[cfg(test)]
+mod import;
+#[cfg(test)]
 mod keys;
 #[cfg(test)]
 mod leaving;
