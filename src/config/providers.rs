@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::base::secret::Secret;
 use crate::base::wire_format::WireFormat;
 use crate::catalog::MOCK_ID;
+use crate::catalog::kept::Kept;
 use crate::catalog::provider::{AuthKind, Endpoint, Endpoints, Provider, StreamUsage};
 
 use super::address::{self, BaseUrl, LinkLocal};
@@ -251,6 +252,7 @@ fn read_endpoint(
         path: whole(&paths.unary)?.into(),
         stream_path: whole(&paths.stream)?.into(),
         auth: paths.auth,
+        ready: Kept::default(),
     })
 }
 

@@ -10,7 +10,7 @@ pub mod retry;
 pub mod route;
 pub mod snapshot;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -244,16 +244,28 @@ impl Exchange {
 
     /// What the client is told about routing.
     pub fn routing(&self) -> Routing {
-        let before = Routing::before_attempts(self.original.clone(), self.requested.clone(), &self.plan.chain);
-        match &self.attempts.current {
-            None => before,
-            Some(target) => Routing {
-                model: Arc::clone(&target.model.canonical),
-                provider: Arc::clone(&target.provider.id),
-                attempts: self.attempts_made(),
-                ..before
-            },
+        let mut routing = Routing::before_attempts(self.original.clone(), self.requested.clone(), &self.plan.chain);
+        if let Some(target) = &self.attempts.current {
+            routing.model = Arc::clone(&target.model.canonical);
+            routing.provider = Arc::clone(&target.provider.id);
+            routing.attempts = self.attempts_made();
         }
+        routing
+    }
+
+    /// Where the current attempt goes, `None` before the first.
+    pub fn target(&self) -> Option<&Arc<Target>> {
+        self.attempts.current.as_ref()
+    }
+
+    /// The name that the client sent.
+    pub fn original(&self) -> &Arc<str> {
+        &self.original
+    }
+
+    /// Whose targets are tried.
+    pub fn chain(&self) -> &Arc<Chain> {
+        &self.plan.chain
     }
 
     /// Whether the client asked for a stream.
@@ -291,7 +303,8 @@ impl Exchange {
         now >= self.deadline()
     }
 
-    fn attempts_made(&self) -> u8 {
+    /// Attempts made so far.
+    pub fn attempts_made(&self) -> u8 {
         u8::try_from(self.attempts.started).unwrap_or(u8::MAX)
     }
 
@@ -303,23 +316,28 @@ impl Exchange {
 impl Routing {
     fn before_attempts(original: Arc<str>, requested: Arc<str>, chain: &Chain) -> Self {
         let was_routed = chain.kind == ChainKind::Lane;
-        let lane = if was_routed { Arc::clone(&chain.name) } else { Arc::from("") };
-        Self { original, requested, lane, model: Arc::from(""), provider: Arc::from(""), was_routed, attempts: 0 }
+        let lane = if was_routed { Arc::clone(&chain.name) } else { nothing() };
+        Self { original, requested, lane, model: nothing(), provider: nothing(), was_routed, attempts: 0 }
     }
 
     /// Of a request that did not reach routing.
     pub fn none() -> Self {
-        let nothing: Arc<str> = Arc::from("");
         Self {
-            original: nothing.clone(),
-            requested: nothing.clone(),
-            lane: nothing.clone(),
-            model: nothing.clone(),
-            provider: nothing,
+            original: nothing(),
+            requested: nothing(),
+            lane: nothing(),
+            model: nothing(),
+            provider: nothing(),
             was_routed: false,
             attempts: 0,
         }
     }
+}
+
+/// The empty name; one for all, since most requests have one.
+fn nothing() -> Arc<str> {
+    static NOTHING: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(""));
+    Arc::clone(&NOTHING)
 }
 
 /// The lane that the rules choose.

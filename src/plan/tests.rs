@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::base::secret::Secret;
+use crate::catalog::kept::Kept;
 use crate::catalog::price::PriceCard;
 use crate::catalog::provider::{AuthKind, Endpoint, Endpoints, Provider, StreamUsage};
 use crate::catalog::{ChainKind, Limits, ModelKind};
@@ -28,6 +29,7 @@ fn target(id: &str, change: impl Fn(&mut Provider, &mut Model)) -> Arc<Target> {
         path: path.into(),
         stream_path: path.into(),
         auth: AuthKind::Bearer,
+        ready: Kept::default(),
     };
     let mut endpoints = Endpoints::default();
     endpoints.insert(CHAT, endpoint("/chat"));
@@ -62,7 +64,7 @@ fn target(id: &str, change: impl Fn(&mut Provider, &mut Model)) -> Arc<Target> {
         price: PriceCard::free(),
     };
     change(&mut provider, &mut model);
-    Arc::new(Target { provider: Arc::new(provider), model: Arc::new(model) })
+    Arc::new(Target { provider: Arc::new(provider), model: Arc::new(model), ready: Kept::default() })
 }
 
 fn plain(id: &str) -> Arc<Target> {

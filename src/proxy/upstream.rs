@@ -20,7 +20,7 @@ use pingora::{Error, ErrorType, OrErr, Result};
 use crate::base::time::UnixMs;
 use crate::base::wire_format::WireFormat;
 use crate::catalog::Target;
-use crate::catalog::provider::{AuthKind, Endpoint};
+use crate::catalog::provider::{AuthKind, Endpoint, Provider};
 use crate::config::Timeouts;
 
 /// Of the client's headers only these reach a provider, besides those of its wire format.
@@ -38,6 +38,7 @@ const AGENT: HeaderValue = HeaderValue::from_static(concat!("flux/", env!("CARGO
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const X_GOOG_API_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
 const API_KEY: HeaderName = HeaderName::from_static("api-key");
+const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 
 /// Host names → addresses, remembered for a while.
 #[derive(Debug)]
@@ -107,9 +108,51 @@ pub(crate) struct Outgoing<'a> {
 /// # Errors
 /// When a configured path or header cannot be written; `config::check` has refused those.
 pub(crate) fn request_head(outgoing: &Outgoing<'_>) -> Result<RequestHeader> {
-    const HEADERS_EXPECTED: usize = 12;
     let Outgoing { target, endpoint, format, client_headers, query, is_stream, body_bytes } = outgoing;
-    let path = if *is_stream { &endpoint.stream_path } else { &endpoint.path };
+    let ready = endpoint.ready.get_or_make(|| ReadyHeads::new(&target.provider, endpoint).ok());
+    let mut head = match (ready, query) {
+        (Some(Some(ready)), None) => ready.of(*is_stream).clone(),
+        _ => constant_head(&target.provider, endpoint, *is_stream, *query)?,
+    };
+    head.insert_header(CONTENT_LENGTH, HeaderValue::from(*body_bytes))?;
+    let of_format = if *format == WireFormat::AnthropicMessages { &OF_ANTHROPIC[..] } else { &OF_OPENAI[..] };
+    for name in PASSED_ON.iter().chain(of_format) {
+        if let Some(value) = client_headers.get(name) {
+            head.insert_header(name.clone(), value)?;
+        }
+    }
+    Ok(head)
+}
+
+/// The heads of requests to one endpoint, without what differs from request to request.
+struct ReadyHeads {
+    unary: RequestHeader,
+    stream: RequestHeader,
+}
+
+impl ReadyHeads {
+    fn new(provider: &Provider, endpoint: &Endpoint) -> Result<Self> {
+        let [unary, stream] = [false, true].map(|is_stream| {
+            let no_query = Option::default();
+            constant_head(provider, endpoint, is_stream, no_query)
+        });
+        Ok(Self { unary: unary?, stream: stream? })
+    }
+
+    fn of(&self, is_stream: bool) -> &RequestHeader {
+        if is_stream { &self.stream } else { &self.unary }
+    }
+}
+
+/// The part of a request's head that is the same for all requests to an endpoint.
+fn constant_head(
+    provider: &Provider,
+    endpoint: &Endpoint,
+    is_stream: bool,
+    query: Option<&str>,
+) -> Result<RequestHeader> {
+    const HEADERS_EXPECTED: usize = 12;
+    let path = if is_stream { &endpoint.stream_path } else { &endpoint.path };
     let mut head = match query {
         Some(query) => {
             let joint = if path.contains('?') { '&' } else { '?' };
@@ -119,21 +162,14 @@ pub(crate) fn request_head(outgoing: &Outgoing<'_>) -> Result<RequestHeader> {
     };
     head.insert_header(HOST, &*endpoint.authority)?;
     head.insert_header(CONTENT_TYPE, HeaderValue::from_static("application/json"))?;
-    head.insert_header(CONTENT_LENGTH, HeaderValue::from(*body_bytes))?;
-    let accepted = if *is_stream { "text/event-stream" } else { "application/json" };
+    let accepted = if is_stream { "text/event-stream" } else { "application/json" };
     head.insert_header(ACCEPT, HeaderValue::from_static(accepted))?;
     head.insert_header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))?;
     head.insert_header(USER_AGENT, AGENT)?;
-    for (name, value) in &target.provider.headers {
+    for (name, value) in &provider.headers {
         head.insert_header(name.to_string(), &**value)?;
     }
-    let of_format = if *format == WireFormat::AnthropicMessages { &OF_ANTHROPIC[..] } else { &OF_OPENAI[..] };
-    for name in PASSED_ON.iter().chain(of_format) {
-        if let Some(value) = client_headers.get(name) {
-            head.insert_header(name.clone(), value)?;
-        }
-    }
-    authorize(&mut head, endpoint.auth, target.provider.key.expose())?;
+    authorize(&mut head, endpoint.auth, provider.key.expose())?;
     Ok(head)
 }
 
@@ -154,10 +190,10 @@ fn authorize(head: &mut RequestHeader, auth: AuthKind, key: &str) -> Result<()> 
 /// date. Longer than an hour is not believed.
 pub(crate) fn retry_after(headers: &HeaderMap, now: UnixMs) -> Option<Duration> {
     const MS_MAX: u64 = 3_600_000;
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let from_ms = text("retry-after-ms").and_then(|ms| ms.parse::<u64>().ok());
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let from_ms = text(RETRY_AFTER_MS).and_then(|ms| ms.parse::<u64>().ok());
     let ms = from_ms.or_else(|| {
-        let value = text(RETRY_AFTER.as_str())?;
+        let value = text(RETRY_AFTER)?;
         seconds_as_ms(value).or_else(|| date_as_ms(value, now))
     })?;
     Some(Duration::from_millis(ms.min(MS_MAX)))

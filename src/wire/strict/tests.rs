@@ -96,16 +96,20 @@ fn members_are_those_of_the_top() {
 /// JSON of all kinds, written with and without white space.
 fn json() -> impl Strategy<Value = String> {
     let text = "([ -~]|é|😀|\\PC|\u{7f}){0,70}".prop_map(|text| serde_json::Value::from(text).to_string());
-    let spelt = r#"([a-z]|\\n|\\"|\\\\|\\u00[0-9a-fA-F]{2}|\\ud8[0-9]{2}){0,12}"#.prop_map(|text| format!("\"{text}\""));
+    let spelt =
+        r#"([a-z]|\\n|\\"|\\\\|\\u00[0-9a-fA-F]{2}|\\ud8[0-9]{2}){0,12}"#.prop_map(|text| format!("\"{text}\""));
     let number = "-?(0|[1-9][0-9]{0,3})(\\.[0-9]{1,3})?([eE][+-]?[0-9]{1,2})?";
-    let leaf = prop_oneof![text, spelt, number, Just("true".to_owned()), Just("false".to_owned()), Just("null".to_owned())];
+    let leaf =
+        prop_oneof![text, spelt, number, Just("true".to_owned()), Just("false".to_owned()), Just("null".to_owned())];
     leaf.prop_recursive(5, 40, 5, |inner| {
         let array = (prop::collection::vec(inner.clone(), 0..5), "[ \n\t]{0,2}")
             .prop_map(|(items, space)| format!("[{space}{}{space}]", items.join(&format!(",{space}"))));
-        let object = (prop::collection::vec(("[a-z]{0,20}", inner), 0..5), "[ \r]{0,2}").prop_map(|(members, space)| {
-            let members: Vec<_> = members.iter().map(|(name, value)| format!("\"{name}\"{space}:{space}{value}")).collect();
-            format!("{{{space}{}{space}}}", members.join(","))
-        });
+        let object =
+            (prop::collection::vec(("[a-z]{0,20}", inner), 0..5), "[ \r]{0,2}").prop_map(|(members, space)| {
+                let members: Vec<_> =
+                    members.iter().map(|(name, value)| format!("\"{name}\"{space}:{space}{value}")).collect();
+                format!("{{{space}{}{space}}}", members.join(","))
+            });
         prop_oneof![array, object]
     })
 }
