@@ -60,7 +60,7 @@ struct Body<'a> {
 
 impl<'a> Body<'a> {
     fn note(&mut self, spelt: &'a [u8], value: &'a [u8]) {
-        // A name with a broken escape does not get here.
+        // A name that cannot be read, by single surrogates, is none of these.
         let mut room = [0; NAME_BYTES_MAX];
         let (place, name) = match plain_name(spelt, &mut room).unwrap_or_default() {
             b"usage" => (&mut self.usage, "usage"),
