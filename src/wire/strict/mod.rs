@@ -317,7 +317,8 @@ impl<'a> Scanner<'a> {
         while let Some((block, after)) = rest.split_first_chunk::<BLOCK_BYTES>() {
             // Compiled to vector comparisons.
             let (hits, all) = block.iter().fold((0, 0), |(hits, all), byte| {
-                (hits | u8::from((*byte == b'"') | (*byte == b'\\') | (*byte < b' ')), all | byte)
+                let is_special = [*byte == b'"', *byte == b'\\', *byte < b' '].map(u8::from);
+                (is_special.into_iter().fold(hits, |hits, hit| hits | hit), all | byte)
             });
             if hits != 0 {
                 break;
