@@ -12,8 +12,6 @@ use serde::{Deserialize, Serialize};
 
 /// Pico-USD (1e-12 USD) in one nano-USD.
 const PICO_PER_NANO: u128 = 1_000;
-/// Nano-USD (1e-9 USD) in one USD.
-const NANO_PER_USD: i64 = 1_000_000_000;
 /// Decimals of USD that a price per million tokens may have: 1e-6 USD / 1e6 tokens = 1 pico-USD.
 const PRICE_DECIMALS_MAX: usize = 6;
 
@@ -109,16 +107,24 @@ impl NanoUsd {
 /// Dollars without trailing zeros: `0.00035`, `12`, `-0.5`.
 impl fmt::Display for NanoUsd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = if self.0 < 0 { "-" } else { "" };
-        let magnitude = self.0.unsigned_abs();
-        let per_usd = NANO_PER_USD.unsigned_abs();
-        let whole = magnitude.checked_div(per_usd).unwrap_or(0);
-        let fraction = magnitude.checked_rem(per_usd).unwrap_or(0);
-        if fraction == 0 {
-            return write!(f, "{sign}{whole}");
+        const DIGITS: usize = 20;
+        const DECIMALS: usize = 9;
+        let mut digits = [b'0'; DIGITS];
+        let mut rest = self.0.unsigned_abs();
+        for place in digits.iter_mut().rev() {
+            if rest == 0 {
+                break;
+            }
+            *place |= u8::try_from(rest % 10).unwrap_or(0);
+            rest /= 10;
         }
-        let padded = format!("{fraction:09}");
-        write!(f, "{sign}{whole}.{}", padded.trim_end_matches('0'))
+        let text = std::str::from_utf8(&digits).unwrap_or_default();
+        let (whole, fraction) = text.split_at_checked(DIGITS - DECIMALS).unwrap_or_default();
+        let (whole, fraction) = (whole.trim_start_matches('0'), fraction.trim_end_matches('0'));
+        f.write_str(if self.0 < 0 { "-" } else { "" })?;
+        f.write_str(if whole.is_empty() { "0" } else { whole })?;
+        f.write_str(if fraction.is_empty() { "" } else { "." })?;
+        f.write_str(fraction)
     }
 }
 
@@ -139,9 +145,16 @@ mod tests {
 
     #[test]
     fn amounts_print_exactly() {
-        for (nano, text) in
-            [(350_000, "0.00035"), (0, "0"), (1_000_000_000, "1"), (-500_000_000, "-0.5"), (1, "0.000000001")]
-        {
+        for (nano, text) in [
+            (350_000, "0.00035"),
+            (0, "0"),
+            (1_000_000_000, "1"),
+            (-500_000_000, "-0.5"),
+            (1, "0.000000001"),
+            (20_500_000_000, "20.5"),
+            (i64::MAX, "9223372036.854775807"),
+            (i64::MIN, "-9223372036.854775808"),
+        ] {
             assert_eq!(NanoUsd(nano).to_string(), text);
         }
     }

@@ -3,6 +3,7 @@
 //! Must not know files or environment variables (`config` builds it), nor which target a request
 //! takes (`plan` decides that).
 
+pub mod kept;
 pub mod price;
 pub mod provider;
 pub mod thinking;
@@ -16,6 +17,7 @@ use crate::base::secret::Secret;
 use crate::base::time::UnixMs;
 use crate::base::wire_format::WireFormat;
 
+use self::kept::Kept;
 use self::price::PriceCard;
 use self::provider::{AuthKind, Dialect, Endpoint, Endpoints, Provider, StreamUsage};
 use self::thinking::ThinkingSupport;
@@ -132,13 +134,15 @@ pub struct Target {
     pub provider: Arc<Provider>,
     /// What is served.
     pub model: Arc<Model>,
+    /// What `proxy` keeps ready for answers of this target.
+    pub ready: Kept,
 }
 
 impl Target {
     /// Whether a client's bytes in this format can be passed on as they are, perhaps with losses at
     /// the provider. Not so where the model's name belongs into the path.
     pub fn takes_bytes_of(&self, format: WireFormat) -> bool {
-        let Self { provider, model } = self;
+        let Self { provider, model, ready: _ } = self;
         let is_listed = model.formats.contains(&format) || model.secondary_formats.contains(&format);
         is_listed && provider.endpoint(format).is_some_and(|endpoint| !endpoint.has_model_in_path())
     }
@@ -313,8 +317,10 @@ impl Catalog {
     }
 
     fn moved(&self, chain: &Arc<Chain>, mock: &Arc<Provider>) -> Arc<Chain> {
-        let on_mock =
-            |target: &Arc<Target>| Arc::new(Target { provider: Arc::clone(mock), model: Arc::clone(&target.model) });
+        let on_mock = |target: &Arc<Target>| {
+            let (provider, model) = (Arc::clone(mock), Arc::clone(&target.model));
+            Arc::new(Target { provider, model, ready: Kept::default() })
+        };
         let mock_targets: Vec<_> = chain.targets.iter().map(on_mock).collect();
         let targets = if self.stands_in { mock_targets.clone() } else { chain.targets.clone() };
         Arc::new(Chain { targets, mock_targets, ..Chain::clone(chain) })
@@ -393,6 +399,7 @@ fn mock(at: SocketAddr, key: &Secret) -> Provider {
         stream_path: path.into(),
         count_path: "".into(),
         auth,
+        ready: Kept::default(),
     };
     let mut endpoints = Endpoints::default();
     endpoints.insert(WireFormat::OpenaiChat, endpoint("/v1/chat/completions", AuthKind::Bearer));

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use super::kept::Kept;
 use crate::base::secret::Secret;
 use crate::base::wire_format::WireFormat;
 
@@ -134,6 +135,8 @@ pub struct Endpoint {
     pub count_path: Arc<str>,
     /// How the key is shown on this endpoint.
     pub auth: AuthKind,
+    /// What `proxy` keeps ready for requests to it.
+    pub ready: Kept,
 }
 
 impl Endpoint {

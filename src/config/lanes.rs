@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::base::money::PicoUsd;
+use crate::catalog::kept::Kept;
 use crate::catalog::provider::Provider;
 use crate::catalog::{Chain, ChainKind, LaneRates, Model, NAMES_MAX, Target};
 
@@ -42,7 +43,8 @@ impl Known<'_> {
         let model = self.models.get(id)?;
         let (provider, _) = id.split_once('/')?;
         let provider = self.providers.get(provider)?;
-        Some(Arc::new(Target { provider: Arc::clone(provider), model: Arc::clone(model) }))
+        let (provider, model) = (Arc::clone(provider), Arc::clone(model));
+        Some(Arc::new(Target { provider, model, ready: Kept::default() }))
     }
 
     fn is_known(&self, id: &str) -> bool {

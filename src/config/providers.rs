@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::base::secret::Secret;
 use crate::base::wire_format::WireFormat;
 use crate::catalog::MOCK_ID;
+use crate::catalog::kept::Kept;
 use crate::catalog::provider::{AuthKind, Dialect, Endpoint, Endpoints, Provider, StreamUsage};
 
 use super::address::{self, BaseUrl, LinkLocal};
@@ -254,6 +255,7 @@ fn read_endpoint(
         stream_path: whole(&paths.stream)?.into(),
         count_path: if paths.count.is_empty() { "".into() } else { whole(&paths.count)?.into() },
         auth: paths.auth,
+        ready: Kept::default(),
     })
 }
 

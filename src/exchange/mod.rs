@@ -14,7 +14,7 @@ pub mod snapshot;
 mod translated;
 mod translation;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -24,7 +24,7 @@ use crate::base::ids::RequestId;
 use crate::base::refusal::{Refusal, RefusalKind};
 use crate::base::time::UnixMs;
 use crate::base::wire_format::WireFormat;
-use crate::catalog::{Chain, ChainKind, Route};
+use crate::catalog::{Chain, ChainKind, Route, Target};
 use crate::classify;
 use crate::classify::features::FeatureInput;
 use crate::plan::{self, Needs, Plan, PlanError, Terms, Via};
@@ -179,16 +179,28 @@ impl Exchange {
 
     /// What the client is told about routing.
     pub fn routing(&self) -> Routing {
-        let before = Routing::before_attempts(self.original.clone(), self.requested.clone(), &self.plan.chain);
-        match &self.attempts.current {
-            None => before,
-            Some(Current { target, .. }) => Routing {
-                model: Arc::clone(&target.model.canonical),
-                provider: Arc::clone(&target.provider.id),
-                attempts: self.attempts.started,
-                ..before
-            },
+        let mut routing = Routing::before_attempts(self.original.clone(), self.requested.clone(), &self.plan.chain);
+        if let Some(Current { target, .. }) = &self.attempts.current {
+            routing.model = Arc::clone(&target.model.canonical);
+            routing.provider = Arc::clone(&target.provider.id);
+            routing.attempts = self.attempts_made();
         }
+        routing
+    }
+
+    /// Where the current attempt goes, `None` before the first.
+    pub fn target(&self) -> Option<&Arc<Target>> {
+        self.attempts.current.as_ref().map(|current| &current.target)
+    }
+
+    /// The name that the client sent.
+    pub fn original(&self) -> &Arc<str> {
+        &self.original
+    }
+
+    /// Whose targets are tried.
+    pub fn chain(&self) -> &Arc<Chain> {
+        &self.plan.chain
     }
 
     /// Whether the client asked for a stream.
@@ -230,6 +242,11 @@ impl Exchange {
         Envelope::new(self.arrival.sealing_key, self.arrival.key.account)
     }
 
+    /// Attempts made so far.
+    pub fn attempts_made(&self) -> u8 {
+        self.attempts.started
+    }
+
     fn is_test(&self) -> bool {
         self.arrival.key.kind == KeyKind::Test
     }
@@ -238,23 +255,28 @@ impl Exchange {
 impl Routing {
     fn before_attempts(original: Arc<str>, requested: Arc<str>, chain: &Chain) -> Self {
         let was_routed = chain.kind == ChainKind::Lane;
-        let lane = if was_routed { Arc::clone(&chain.name) } else { Arc::from("") };
-        Self { original, requested, lane, model: Arc::from(""), provider: Arc::from(""), was_routed, attempts: 0 }
+        let lane = if was_routed { Arc::clone(&chain.name) } else { nothing() };
+        Self { original, requested, lane, model: nothing(), provider: nothing(), was_routed, attempts: 0 }
     }
 
     /// Of a request that did not reach routing.
     pub fn none() -> Self {
-        let nothing: Arc<str> = Arc::from("");
         Self {
-            original: nothing.clone(),
-            requested: nothing.clone(),
-            lane: nothing.clone(),
-            model: nothing.clone(),
-            provider: nothing,
+            original: nothing(),
+            requested: nothing(),
+            lane: nothing(),
+            model: nothing(),
+            provider: nothing(),
             was_routed: false,
             attempts: 0,
         }
     }
+}
+
+/// The empty name; one for all, since most requests have one.
+fn nothing() -> Arc<str> {
+    static NOTHING: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(""));
+    Arc::clone(&NOTHING)
 }
 
 /// The lane that the rules choose.

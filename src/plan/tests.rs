@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::base::secret::Secret;
+use crate::catalog::kept::Kept;
 use crate::catalog::price::PriceCard;
 use crate::catalog::provider::{AuthKind, Dialect, Endpoint, Endpoints, Provider, StreamUsage};
 use crate::catalog::thinking::ThinkingSupport;
@@ -34,6 +35,7 @@ fn target(id: &str, change: impl Fn(&mut Provider, &mut Model)) -> Arc<Target> {
         stream_path: path.into(),
         count_path: "".into(),
         auth: AuthKind::Bearer,
+        ready: Kept::default(),
     };
     let mut endpoints = Endpoints::default();
     endpoints.insert(CHAT, endpoint("/chat"));
@@ -71,7 +73,7 @@ fn target(id: &str, change: impl Fn(&mut Provider, &mut Model)) -> Arc<Target> {
         price: PriceCard::free(),
     };
     change(&mut provider, &mut model);
-    Arc::new(Target { provider: Arc::new(provider), model: Arc::new(model) })
+    Arc::new(Target { provider: Arc::new(provider), model: Arc::new(model), ready: Kept::default() })
 }
 
 fn plain(id: &str) -> Arc<Target> {

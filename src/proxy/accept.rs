@@ -33,31 +33,65 @@ const RESERVED_ON_TRUST_BYTES: usize = 1 << 20;
 /// 400, with the header that is at fault.
 pub(crate) fn check_framing(head: &RequestHeader) -> Result<(), Refusal> {
     let refuse = |message: &'static str| Err(Refusal::new(RefusalKind::InvalidRequest, message));
-    let is_http2 = head.version == http::Version::HTTP_2;
-    let mut hosts = head.headers.get_all(HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (_, Some(_)) => return refuse("more than one host header"),
-        (None, None) if !is_http2 => return refuse("the host header is missing"),
-        (None, None) => {}
-        (Some(host), None) => {
-            if !is_host(host.as_bytes()) {
-                return refuse("the host header is not a host name");
-            }
-        }
+    let Framing { hosts, has_odd_host, changes_protocol, transfer_encodings, has_odd_transfer, has_length, is_encoded } =
+        framing(&head.headers);
+    if hosts > 1 {
+        return refuse("more than one host header");
     }
-    if head.headers.contains_key(UPGRADE) {
+    if hosts == 0 && head.version != http::Version::HTTP_2 {
+        return refuse("the host header is missing");
+    }
+    if has_odd_host {
+        return refuse("the host header is not a host name");
+    }
+    if changes_protocol {
         return refuse("this server does not change protocols; leave out the upgrade header");
     }
-    if head.headers.get_all(TRANSFER_ENCODING).iter().any(|v| !v.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+    if has_odd_transfer {
         return refuse("the only transfer encoding taken is chunked");
     }
-    if head.headers.contains_key(TRANSFER_ENCODING) && head.headers.contains_key(CONTENT_LENGTH) {
+    if transfer_encodings > 0 && has_length {
         return refuse("a body has either a content-length or a transfer-encoding, not both");
     }
-    if head.headers.get(CONTENT_ENCODING).is_some_and(|v| !v.as_bytes().eq_ignore_ascii_case(b"identity")) {
+    if is_encoded {
         return refuse("compressed request bodies are not taken; send the JSON as it is");
     }
     Ok(())
+}
+
+/// What the headers say about host and framing.
+#[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of a head")]
+struct Framing {
+    hosts: u32,
+    has_odd_host: bool,
+    changes_protocol: bool,
+    transfer_encodings: u32,
+    has_odd_transfer: bool,
+    has_length: bool,
+    is_encoded: bool,
+}
+
+/// Goes over the headers once: a search for each of the names would hash it.
+fn framing(headers: &HeaderMap) -> Framing {
+    let mut framing = Framing::default();
+    for (name, value) in headers {
+        let value = value.as_bytes();
+        if *name == HOST {
+            framing.hosts += 1;
+            framing.has_odd_host |= !is_host(value);
+        } else if *name == CONTENT_LENGTH {
+            framing.has_length = true;
+        } else if *name == TRANSFER_ENCODING {
+            framing.transfer_encodings += 1;
+            framing.has_odd_transfer |= !value.eq_ignore_ascii_case(b"chunked");
+        } else if *name == CONTENT_ENCODING {
+            framing.is_encoded |= !value.eq_ignore_ascii_case(b"identity");
+        } else if *name == UPGRADE {
+            framing.changes_protocol = true;
+        }
+    }
+    framing
 }
 
 fn is_host(host: &[u8]) -> bool {

@@ -4,11 +4,12 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
     TRANSFER_ENCODING,
 };
 use pingora::http::ResponseHeader;
@@ -18,6 +19,7 @@ use pingora::{Error, ErrorType, Result};
 use crate::base::ids::RequestId;
 use crate::base::refusal::{Refusal, RefusalKind};
 use crate::base::wire_format::WireFormat;
+use crate::catalog::{Chain, ChainKind, Target};
 use crate::exchange::{Exchange, Routing};
 use crate::wire;
 
@@ -47,6 +49,9 @@ const X_FLUX_COST_USD: HeaderName = HeaderName::from_static("x-flux-cost-usd");
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
+/// How nearly every answer is come by.
+const FIRST_ATTEMPT: u8 = 1;
+
 /// Whom a refusal is written for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Caller {
@@ -57,40 +62,114 @@ pub(crate) struct Caller {
 /// The head of an answer, built from an allow-list of the provider's. The cost and the length of a
 /// whole answer are added by [`finish_head`].
 pub(crate) fn answer_head(provider: &ResponseHeader, exchange: &Exchange) -> Result<ResponseHeader> {
-    const HEADERS_EXPECTED: usize = 16;
-    let mut head = ResponseHeader::build_no_case(200, Some(HEADERS_EXPECTED))?;
+    let (target, chain) = (exchange.target().ok_or_else(internal)?, exchange.chain());
+    let is_stream = exchange.answers_as_stream();
+    let ready = target.ready.get_or_make(|| ReadyHeaders::new(chain, target));
+    let mut headers = match ready.filter(|ready| Arc::ptr_eq(&ready.chain, &chain.name)) {
+        Some(ready) => ready.of(is_stream).clone(),
+        None => ReadyHeaders::new(chain, target).of(is_stream).clone(),
+    };
     for name in PASSED_ON {
         if let Some(value) = provider.headers.get(&name) {
-            head.insert_header(name, value)?;
+            headers.insert(name, value.clone());
         }
     }
-    if exchange.answers_as_stream() {
-        head.insert_header(CONTENT_TYPE, EVENT_STREAM)?;
-        head.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-cache"))?;
-        head.insert_header(TRANSFER_ENCODING, HeaderValue::from_static("chunked"))?;
-    } else {
-        head.insert_header(CONTENT_TYPE, provider.headers.get(CONTENT_TYPE).unwrap_or(&JSON))?;
+    if !is_stream {
+        if let Some(content_type) = provider.headers.get(CONTENT_TYPE).filter(|value| **value != JSON) {
+            headers.insert(CONTENT_TYPE, content_type.clone());
+        }
         match provider.headers.get(CONTENT_LENGTH) {
-            Some(length) => head.insert_header(CONTENT_LENGTH, length)?,
-            None => head.insert_header(TRANSFER_ENCODING, HeaderValue::from_static("chunked"))?,
-        }
+            Some(length) => headers.insert(CONTENT_LENGTH, length.clone()),
+            None => headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked")),
+        };
     }
-    put_ids(&mut head, exchange.arrival().id, exchange.arrival().format)?;
-    Ok(head)
+    if exchange.attempts_made() != FIRST_ATTEMPT {
+        headers.insert(X_FLUX_ATTEMPTS, HeaderValue::from(u16::from(exchange.attempts_made())));
+    }
+    if **exchange.original() != *chain.name {
+        headers.remove(X_FLUX_ORIGINAL_MODEL);
+        put_name(&mut headers, X_FLUX_ORIGINAL_MODEL, exchange.original());
+    }
+    let id = id_value(exchange.arrival().id)?;
+    if exchange.arrival().format == WireFormat::AnthropicMessages {
+        headers.insert(REQUEST_ID, id.clone());
+    }
+    headers.insert(X_REQUEST_ID, id.clone());
+    headers.insert(X_FLUX_REQUEST_ID, id);
+    let (mut head, ()) = http::Response::new(()).into_parts();
+    head.headers = headers;
+    Ok(ResponseHeader::from(head))
 }
 
-/// Adds what is known only when the head goes out: attempts, cost, and the length of a whole answer.
+/// What is the same in all answers of one target, whole or streamed.
+struct ReadyHeaders {
+    /// The name of the chain that the target belongs to.
+    chain: Arc<str>,
+    whole: HeaderMap,
+    events: HeaderMap,
+}
+
+impl ReadyHeaders {
+    fn new(chain: &Chain, target: &Target) -> Self {
+        const HEADERS_EXPECTED: usize = 16;
+        let is_lane = chain.kind == ChainKind::Lane;
+        let mut whole = HeaderMap::with_capacity(HEADERS_EXPECTED);
+        whole.insert(CONTENT_TYPE, JSON);
+        put_name(&mut whole, X_FLUX_MODEL, &target.model.canonical);
+        put_name(&mut whole, X_FLUX_ORIGINAL_MODEL, &chain.name);
+        put_name(&mut whole, X_FLUX_PROVIDER, &target.provider.id);
+        if is_lane {
+            put_name(&mut whole, X_FLUX_LANE, &chain.name);
+        }
+        whole.insert(X_FLUX_ROUTED, said(is_lane));
+        whole.insert(X_FLUX_ATTEMPTS, HeaderValue::from(u16::from(FIRST_ATTEMPT)));
+        let mut events = whole.clone();
+        events.insert(CONTENT_TYPE, EVENT_STREAM);
+        events.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        events.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        Self { chain: Arc::clone(&chain.name), whole, events }
+    }
+
+    fn of(&self, is_stream: bool) -> &HeaderMap {
+        if is_stream { &self.events } else { &self.whole }
+    }
+}
+
+/// Puts a name where there is one and it can stand in a header.
+fn put_name(headers: &mut HeaderMap, header: HeaderName, name: &str) {
+    if let (false, Ok(value)) = (name.is_empty(), HeaderValue::from_str(name)) {
+        headers.insert(header, value);
+    }
+}
+
+fn said(is_so: bool) -> HeaderValue {
+    HeaderValue::from_static(if is_so { "true" } else { "false" })
+}
+
+/// Adds what is known only when the head goes out: the cost and the length of a whole answer.
 pub(crate) fn finish_head(head: &mut ResponseHeader, exchange: &mut Exchange, body_bytes: usize) -> Result<()> {
-    put_routing(head, &exchange.routing())?;
     put_ignored(head, exchange.ignored())?;
-    if exchange.is_complete() && head.headers.get(CONTENT_TYPE) != Some(&EVENT_STREAM) {
+    if !exchange.is_complete() || head.headers.get(CONTENT_TYPE) == Some(&EVENT_STREAM) {
+        return Ok(());
+    }
+    // Mostly the provider has said it already.
+    let stated = head.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if stated != Some(body_bytes) {
         head.remove_header(&TRANSFER_ENCODING);
         head.insert_header(CONTENT_LENGTH, HeaderValue::from(body_bytes))?;
-        if let Some(amount) = exchange.amount() {
-            head.insert_header(X_FLUX_COST_USD, amount.to_string())?;
-        }
     }
-    Ok(())
+    match exchange.amount() {
+        Some(amount) => head.insert_header(X_FLUX_COST_USD, amount.to_string()),
+        None => Ok(()),
+    }
+}
+
+fn internal() -> Box<Error> {
+    Error::new_in(ErrorType::InternalError)
+}
+
+fn id_value(id: RequestId) -> Result<HeaderValue> {
+    HeaderValue::from_bytes(&id.to_ascii()).map_err(|_| internal())
 }
 
 /// Names what the provider was not told. The names are the client's, so that the list is bounded.
@@ -103,7 +182,7 @@ fn put_ignored(head: &mut ResponseHeader, ignored: &[Cow<'static, str>]) -> Resu
 }
 
 fn put_ids(head: &mut ResponseHeader, id: RequestId, format: WireFormat) -> Result<()> {
-    let value = HeaderValue::from_bytes(&id.to_ascii()).map_err(|_| Error::new_in(ErrorType::InternalError))?;
+    let value = id_value(id)?;
     if format == WireFormat::AnthropicMessages {
         head.insert_header(REQUEST_ID, value.clone())?;
     }
@@ -122,7 +201,7 @@ fn put_routing(head: &mut ResponseHeader, routing: &Routing) -> Result<()> {
             head.insert_header(name, value)?;
         }
     }
-    head.insert_header(X_FLUX_ROUTED, HeaderValue::from_static(if routing.was_routed { "true" } else { "false" }))?;
+    head.insert_header(X_FLUX_ROUTED, said(routing.was_routed))?;
     head.insert_header(X_FLUX_ATTEMPTS, HeaderValue::from(u16::from(routing.attempts)))
 }
 
@@ -139,10 +218,7 @@ pub(crate) async fn refuse(
     if let Some(routing) = routing {
         put_routing(&mut head, routing)?;
     }
-    head.insert_header(
-        X_SHOULD_RETRY,
-        HeaderValue::from_static(if refusal.is_worth_a_retry() { "true" } else { "false" }),
-    )?;
+    head.insert_header(X_SHOULD_RETRY, said(refusal.is_worth_a_retry()))?;
     if let Some(wait) = refusal.retry_after {
         head.insert_header(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)))?;
     }

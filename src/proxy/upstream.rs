@@ -21,7 +21,7 @@ use pingora::{Error, ErrorType, OrErr, Result};
 use crate::base::time::UnixMs;
 use crate::base::wire_format::WireFormat;
 use crate::catalog::Target;
-use crate::catalog::provider::{AuthKind, Endpoint};
+use crate::catalog::provider::{AuthKind, Endpoint, Provider};
 use crate::config::Timeouts;
 use crate::exchange::count::Purpose;
 
@@ -37,9 +37,13 @@ const ADDRESS_TTL: Duration = Duration::from_secs(30);
 const HOSTS_MAX: u64 = 1_024;
 
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("flux/", env!("CARGO_PKG_VERSION")));
+/// Where the model's name stands in a path.
+const MODEL_PLACE: &str = "{model}";
+
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const X_GOOG_API_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
 const API_KEY: HeaderName = HeaderName::from_static("api-key");
+const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 
 /// Host names → addresses, remembered for a while.
 #[derive(Debug)]
@@ -112,36 +116,16 @@ pub(crate) struct Outgoing<'a> {
 /// # Errors
 /// When a configured path or header cannot be written; `config::check` has refused those.
 pub(crate) fn request_head(outgoing: &Outgoing<'_>) -> Result<RequestHeader> {
-    const HEADERS_EXPECTED: usize = 12;
-    let Outgoing { target, endpoint, format, is_native, client_headers, query, is_stream, purpose, body_bytes } =
+    let Outgoing { target, endpoint, format, is_native, client_headers, query, purpose, is_stream, body_bytes } =
         outgoing;
-    let path = match purpose {
-        Purpose::Count => &endpoint.count_path,
-        Purpose::Answer if *is_stream => &endpoint.stream_path,
-        Purpose::Answer => &endpoint.path,
+    let query = query.filter(|_| *is_native);
+    let is_usual = query.is_none() && *purpose == Purpose::Answer && !endpoint.has_model_in_path();
+    let ready = endpoint.ready.get_or_make(|| ReadyHeads::new(&target.provider, endpoint).ok());
+    let mut head = match ready {
+        Some(Some(ready)) if is_usual => ready.of(*is_stream).clone(),
+        _ => constant_head(&target.provider, endpoint, &path(outgoing), *is_stream)?,
     };
-    let path = if endpoint.has_model_in_path() {
-        Cow::Owned(path.replace("{model}", &target.model.provider_model_id))
-    } else {
-        Cow::Borrowed(&**path)
-    };
-    let mut head = match query.filter(|_| *is_native) {
-        Some(query) => {
-            let joint = if path.contains('?') { '&' } else { '?' };
-            RequestHeader::build_no_case("POST", format!("{path}{joint}{query}").as_bytes(), Some(HEADERS_EXPECTED))?
-        }
-        None => RequestHeader::build_no_case("POST", path.as_bytes(), Some(HEADERS_EXPECTED))?,
-    };
-    head.insert_header(HOST, &*endpoint.authority)?;
-    head.insert_header(CONTENT_TYPE, HeaderValue::from_static("application/json"))?;
     head.insert_header(CONTENT_LENGTH, HeaderValue::from(*body_bytes))?;
-    let accepted = if *is_stream { "text/event-stream" } else { "application/json" };
-    head.insert_header(ACCEPT, HeaderValue::from_static(accepted))?;
-    head.insert_header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))?;
-    head.insert_header(USER_AGENT, AGENT)?;
-    for (name, value) in &target.provider.headers {
-        head.insert_header(name.to_string(), &**value)?;
-    }
     let of_format = match format {
         _ if !is_native => &[],
         WireFormat::AnthropicMessages => &OF_ANTHROPIC[..],
@@ -156,7 +140,59 @@ pub(crate) fn request_head(outgoing: &Outgoing<'_>) -> Result<RequestHeader> {
             head.insert_header(name.clone(), value)?;
         }
     }
-    authorize(&mut head, endpoint.auth, target.provider.key.expose())?;
+    Ok(head)
+}
+
+/// Path and query of one request.
+fn path<'a>(outgoing: &Outgoing<'a>) -> Cow<'a, str> {
+    let Outgoing { target, endpoint, is_native, query, purpose, is_stream, .. } = outgoing;
+    let path = match purpose {
+        Purpose::Count => &endpoint.count_path,
+        Purpose::Answer if *is_stream => &endpoint.stream_path,
+        Purpose::Answer => &endpoint.path,
+    };
+    let path = match path.contains(MODEL_PLACE) {
+        true => Cow::Owned(path.replace(MODEL_PLACE, &target.model.provider_model_id)),
+        false => Cow::Borrowed(&**path),
+    };
+    match query.filter(|_| *is_native) {
+        Some(query) => Cow::Owned(format!("{path}{}{query}", if path.contains('?') { '&' } else { '?' })),
+        None => path,
+    }
+}
+
+/// The heads of requests to one endpoint, without what differs from request to request.
+struct ReadyHeads {
+    unary: RequestHeader,
+    stream: RequestHeader,
+}
+
+impl ReadyHeads {
+    fn new(provider: &Provider, endpoint: &Endpoint) -> Result<Self> {
+        let [unary, stream] = [(&endpoint.path, false), (&endpoint.stream_path, true)]
+            .map(|(path, is_stream)| constant_head(provider, endpoint, path, is_stream));
+        Ok(Self { unary: unary?, stream: stream? })
+    }
+
+    fn of(&self, is_stream: bool) -> &RequestHeader {
+        if is_stream { &self.stream } else { &self.unary }
+    }
+}
+
+/// The part of a request's head that is the same for all requests to a path of an endpoint.
+fn constant_head(provider: &Provider, endpoint: &Endpoint, path: &str, is_stream: bool) -> Result<RequestHeader> {
+    const HEADERS_EXPECTED: usize = 12;
+    let mut head = RequestHeader::build_no_case("POST", path.as_bytes(), Some(HEADERS_EXPECTED))?;
+    head.insert_header(HOST, &*endpoint.authority)?;
+    head.insert_header(CONTENT_TYPE, HeaderValue::from_static("application/json"))?;
+    let accepted = if is_stream { "text/event-stream" } else { "application/json" };
+    head.insert_header(ACCEPT, HeaderValue::from_static(accepted))?;
+    head.insert_header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))?;
+    head.insert_header(USER_AGENT, AGENT)?;
+    for (name, value) in &provider.headers {
+        head.insert_header(name.to_string(), &**value)?;
+    }
+    authorize(&mut head, endpoint.auth, provider.key.expose())?;
     Ok(head)
 }
 
@@ -177,10 +213,10 @@ fn authorize(head: &mut RequestHeader, auth: AuthKind, key: &str) -> Result<()> 
 /// date. Longer than an hour is not believed.
 pub(crate) fn retry_after(headers: &HeaderMap, now: UnixMs) -> Option<Duration> {
     const MS_MAX: u64 = 3_600_000;
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let from_ms = text("retry-after-ms").and_then(|ms| ms.parse::<u64>().ok());
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let from_ms = text(RETRY_AFTER_MS).and_then(|ms| ms.parse::<u64>().ok());
     let ms = from_ms.or_else(|| {
-        let value = text(RETRY_AFTER.as_str())?;
+        let value = text(RETRY_AFTER)?;
         seconds_as_ms(value).or_else(|| date_as_ms(value, now))
     })?;
     Some(Duration::from_millis(ms.min(MS_MAX)))

@@ -11,9 +11,11 @@ use memchr::memchr;
 /// Nesting that is followed: the bits of the word that remembers which bracket is open.
 pub const DEPTH_MAX: u32 = u128::BITS;
 
-/// Blocks that are searched one by one before the vector search takes over: most strings of a request are
-/// names, and in code quotes follow one another closely; there the set-up of a vector search costs more than
-/// the search.
+/// Words that are searched one by one before the blocks: most strings of a request are names.
+const NEAR_WORDS: usize = 2;
+
+/// Blocks that are searched one by one before the vector search takes over: in code quotes follow one another
+/// closely; there the set-up of a vector search costs more than the search.
 const NEAR_BLOCKS: usize = 6;
 
 /// The bytes of such a block: two vectors of any x86-64 or ARM64.
@@ -81,6 +83,13 @@ fn is_escaped(text: &[u8], quote: usize) -> bool {
 #[inline]
 fn find_quote(text: &[u8], at: usize) -> Option<usize> {
     let mut rest = text.get(at..)?;
+    for _ in 0..NEAR_WORDS {
+        let Some((word, after)) = rest.split_first_chunk::<8>() else { break };
+        if let Some(index) = quote_in(u64::from_le_bytes(*word)) {
+            return Some(text.len() - rest.len() + index);
+        }
+        rest = after;
+    }
     for _ in 0..NEAR_BLOCKS {
         let Some((block, after)) = rest.split_first_chunk::<BLOCK_BYTES>() else { break };
         // Compiled to two vector comparisons.
@@ -95,20 +104,26 @@ fn find_quote(text: &[u8], at: usize) -> Option<usize> {
 /// Where the first quote of a block stands that has one.
 #[inline]
 fn first_quote(block: &[u8; BLOCK_BYTES]) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    const QUOTES: u64 = ONES * b'"' as u64;
     let mut at = 0;
     for word in block.as_chunks::<8>().0 {
-        let word = u64::from_le_bytes(*word) ^ QUOTES;
-        // The lowest set bit marks the first byte that is zero, that is, a quote.
-        let hits = word.wrapping_sub(ONES) & !word & HIGH;
-        if hits != 0 {
-            return at + hits.trailing_zeros() as usize / 8;
+        if let Some(index) = quote_in(u64::from_le_bytes(*word)) {
+            return at + index;
         }
         at += 8;
     }
     at
+}
+
+/// Where the first quote of eight bytes stands, the first byte lowest.
+#[inline]
+fn quote_in(word: u64) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    const QUOTES: u64 = ONES * b'"' as u64;
+    let word = word ^ QUOTES;
+    // The lowest set bit marks the first byte that is zero, that is, a quote.
+    let hits = word.wrapping_sub(ONES) & !word & HIGH;
+    (hits != 0).then(|| hits.trailing_zeros() as usize / 8)
 }
 
 /// The index after the value that starts at `at`.

@@ -9,6 +9,7 @@ pub mod leap;
 pub mod refusal;
 pub mod splice;
 pub mod sse;
+pub mod strict;
 pub mod tail;
 pub mod text;
 pub mod usage;

@@ -6,10 +6,8 @@
 
 use std::ops::Range;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
-use super::leap::{Items, skip_space, string_inside};
+use super::leap::{Items, Malformed, NAME_BYTES_MAX, plain_name, string_inside};
+use super::strict;
 use crate::base::usage::{CacheWrite, Usage};
 use crate::base::wire_format::WireFormat;
 
@@ -40,32 +38,42 @@ pub struct Answer {
 }
 
 /// The body of an answer is cut off or no JSON object.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BrokenAnswer {
-    /// It does not begin with an object.
-    #[error("the answer is not a JSON object")]
-    NotAnObject,
-    /// It is cut off, malformed, or something follows it.
+    /// It is no object, cut off or malformed, or something follows it.
     #[error("the answer is not one whole JSON object: {0}")]
-    Malformed(#[from] serde_json::Error),
+    Malformed(#[from] Malformed),
+    /// A member that is looked at is given twice: clients would have to choose.
+    #[error("the answer has two members `{0}`")]
+    Twins(&'static str),
 }
 
-/// The members of an answer that are looked at. Twins are the provider's affair: the derived reader refuses
-/// them, and so do clients that would have to choose.
-#[derive(Deserialize)]
+/// The members of an answer that are looked at; empty where they are not there.
+#[derive(Default)]
 struct Body<'a> {
-    #[serde(borrow, default)]
-    usage: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    x_groq: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    error: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    service_tier: Option<&'a RawValue>,
+    usage: &'a [u8],
+    x_groq: &'a [u8],
+    error: &'a [u8],
+    service_tier: &'a [u8],
+    twins: Option<&'static str>,
 }
 
-fn bytes(value: Option<&RawValue>) -> &[u8] {
-    value.map_or(&[], |raw| raw.get().as_bytes())
+impl<'a> Body<'a> {
+    fn note(&mut self, spelt: &'a [u8], value: &'a [u8]) {
+        // A name that cannot be read, by single surrogates, is none of these.
+        let mut room = [0; NAME_BYTES_MAX];
+        let (place, name) = match plain_name(spelt, &mut room).unwrap_or_default() {
+            b"usage" => (&mut self.usage, "usage"),
+            b"x_groq" => (&mut self.x_groq, "x_groq"),
+            b"error" => (&mut self.error, "error"),
+            b"service_tier" => (&mut self.service_tier, "service_tier"),
+            _ => return,
+        };
+        if !place.is_empty() {
+            self.twins = Some(name);
+        }
+        *place = value;
+    }
 }
 
 /// Checks in one pass that an answer is whole, and reads what it says about itself.
@@ -73,14 +81,15 @@ fn bytes(value: Option<&RawValue>) -> &[u8] {
 /// # Errors
 /// When the body is anything else than one complete JSON object.
 pub fn read_answer(format: WireFormat, body: &[u8], quirks: UsageQuirks) -> Result<Answer, BrokenAnswer> {
-    if body.get(skip_space(body, 0)) != Some(&b'{') {
-        return Err(BrokenAnswer::NotAnObject);
+    let mut members = Body::default();
+    strict::object(body, |name, value| members.note(name, value))?;
+    let Body { usage: figures, x_groq, error, service_tier, twins } = members;
+    if let Some(name) = twins {
+        return Err(BrokenAnswer::Twins(name));
     }
-    let Body { usage, x_groq, error, service_tier } = serde_json::from_slice(body)?;
-    let figures = bytes(usage);
     let usage = match format {
         WireFormat::OpenaiChat | WireFormat::OpenaiResponses => {
-            openai_chat(figures, quirks).or_else(|| openai_chat(member(bytes(x_groq), b"usage"), quirks))
+            openai_chat(figures, quirks).or_else(|| openai_chat(member(x_groq, b"usage"), quirks))
         }
         WireFormat::OpenaiImages => openai_images(figures),
         WireFormat::AnthropicMessages => anthropic(figures),
@@ -92,9 +101,9 @@ pub fn read_answer(format: WireFormat, body: &[u8], quirks: UsageQuirks) -> Resu
         | WireFormat::OpenaiResponses
         | WireFormat::OpenaiImages
         | WireFormat::GeminiGenerate
-        | WireFormat::BedrockConverse => bytes(service_tier),
+        | WireFormat::BedrockConverse => service_tier,
     };
-    Ok(Answer { usage, service_tier: tier_name(tier), is_error: is_truthy(bytes(error)) })
+    Ok(Answer { usage, service_tier: tier_name(tier), is_error: is_truthy(error) })
 }
 
 /// Whether a JSON value counts as there: not absent, null, false, zero or empty.
@@ -139,6 +148,10 @@ fn each_member(object: &[u8], mut visit: impl FnMut(&[u8], Range<usize>)) {
 
 /// A count: digits, also with a fraction of zeros, as some hosts write.
 fn count(value: &[u8]) -> Option<u64> {
+    if (1..=9).contains(&value.len()) && value.iter().all(u8::is_ascii_digit) {
+        // Always below the bound.
+        return Some(value.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')));
+    }
     let (whole, fraction) = match memchr::memchr(b'.', value) {
         Some(dot) => (value.get(..dot)?, value.get(dot + 1..)?),
         None => (value, &b""[..]),

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Transaction, params};
+use rusqlite::{Statement, Transaction, params};
 
 use super::{Database, DatabaseError, count, time};
 use crate::base::ids::{AccountId, KeyId};
@@ -58,8 +58,9 @@ impl Database {
         let transaction = self.write()?;
         let mut booked = Booked::default();
         let mut sums: BTreeMap<AccountId, NanoUsd> = BTreeMap::new();
+        let mut statement = transaction.prepare_cached(INSERT)?;
         for charge in charges {
-            if insert(&transaction, charge)? {
+            if insert(&mut statement, charge)? {
                 booked.added = booked.added.saturating_add(1);
                 let sum = sums.entry(charge.account).or_default();
                 *sum = sum.checked_add(charge.amount).ok_or(DatabaseError::TooLarge { what: "a balance" })?;
@@ -67,6 +68,7 @@ impl Database {
                 booked.repeated = booked.repeated.saturating_add(1);
             }
         }
+        drop(statement);
         for (account, sum) in sums {
             // Past 63 bits SQLite would make the sum a float, and the strict column refuses that.
             let changed = transaction
@@ -105,7 +107,7 @@ fn set_meta(transaction: &Transaction<'_>, name: &str, value: i64) -> Result<(),
 }
 
 /// Adds a row; false when the request has one already.
-fn insert(transaction: &Transaction<'_>, charge: &Charge) -> Result<bool, DatabaseError> {
+fn insert(statement: &mut Statement<'_>, charge: &Charge) -> Result<bool, DatabaseError> {
     let Charge {
         request_id,
         account,
@@ -141,7 +143,7 @@ fn insert(transaction: &Transaction<'_>, charge: &Charge) -> Result<bool, Databa
         output_audio,
     ] = tokens(*usage)?;
     let latency_us = i64::try_from(latency.as_micros()).unwrap_or(i64::MAX);
-    let added = transaction.prepare_cached(INSERT)?.execute(params![
+    let added = statement.execute(params![
         request_id.0.to_be_bytes(),
         account.0,
         key.0,
