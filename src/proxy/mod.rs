@@ -10,6 +10,8 @@ mod admit;
 mod app;
 mod close;
 mod held;
+mod link;
+mod patience;
 mod reply;
 mod upstream;
 
@@ -40,7 +42,7 @@ use crate::request_log::RequestLog;
 use crate::store::Store;
 
 use admit::RequestIds;
-use held::{KeepCharge, Link};
+use link::{KeepCharge, Link};
 use reply::Caller;
 use upstream::Resolver;
 
@@ -264,6 +266,11 @@ impl ProxyHttp for Flux {
         ctx: &mut Ctx,
     ) -> Result<Option<Duration>> {
         let link = ctx.link.as_ref().ok_or_else(lost_session)?;
+        if let (Some(chunk), false) = (&*body, end_of_stream)
+            && link.passes(chunk)
+        {
+            return Ok(None);
+        }
         let chunk = body.take().unwrap_or_default();
         let now = self.clock.now();
         match link.with_keep(|exchange, keep| exchange.on_chunk(chunk, end_of_stream, now, keep)) {
