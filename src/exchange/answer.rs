@@ -153,6 +153,14 @@ impl Exchange {
         Ok(flow)
     }
 
+    /// Whether a chunk in the middle of the body goes on as it is, with nothing to decide: nearly every chunk of
+    /// a stream. It is metered then, and [`Self::on_chunk`] must not see it.
+    #[inline]
+    pub fn passes(&mut self, chunk: &[u8]) -> bool {
+        let Answer::Events { meter, is_open: true, .. } = &mut self.answer else { return false };
+        meter.passes(chunk)
+    }
+
     /// Whether the whole answer has been handed out.
     pub fn is_complete(&self) -> bool {
         matches!(self.answer, Answer::Complete)

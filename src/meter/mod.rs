@@ -155,6 +155,17 @@ impl StreamMeter {
         Self { format, quirks, asked, framer: Framer::new(frame_bytes_max), template: Template::default(), seen }
     }
 
+    /// Whether the chunk is one text frame like those before, which goes on as it is. Its text is noted then,
+    /// and it must not be pushed; else nothing has happened.
+    #[inline]
+    pub fn passes(&mut self, chunk: &[u8]) -> bool {
+        let text = if self.framer.is_at_border() { self.template.fit_whole(chunk) } else { None };
+        if let Some(text) = text {
+            self.seen.text.push(text);
+        }
+        text.is_some()
+    }
+
     /// Takes the next chunk of the body; what goes on because of it is added to `out`.
     pub fn push(&mut self, chunk: Bytes, out: &mut Pieces) {
         let rest = match self.framer.start(chunk) {

@@ -58,6 +58,21 @@ impl Template {
         self.fixed.extend_from_slice(end);
     }
 
+    /// The text of `frame`, if it is such a frame and nothing more.
+    #[inline]
+    pub(super) fn fit_whole<'a>(&self, frame: &'a [u8]) -> Option<&'a [u8]> {
+        if self.second.is_none() && !self.fixed.is_empty() {
+            let (head, tail) = self.fixed.split_at_checked(self.first)?;
+            // From both ends, so that nobody has to search for the end of the text.
+            let text = frame.strip_prefix(head).and_then(|rest| rest.strip_suffix(tail));
+            if let Some(text) = text.filter(|text| is_plain(text)) {
+                return Some(text);
+            }
+        }
+        let (text, end) = self.fit(frame)?;
+        if end == frame.len() { frame.get(text) } else { None }
+    }
+
     /// If `bytes` begins with such a frame: where its text stands, and where the frame ends.
     #[inline]
     pub(super) fn fit(&self, bytes: &[u8]) -> Option<(Range<usize>, usize)> {
@@ -90,6 +105,23 @@ impl Template {
 #[inline]
 fn after(bytes: &[u8], at: usize, expected: &[u8]) -> Option<usize> {
     bytes.get(at..)?.starts_with(expected).then_some(at + expected.len())
+}
+
+/// Whether a string of these bytes ends nowhere before its last one, and holds no escape.
+#[inline]
+fn is_plain(text: &[u8]) -> bool {
+    const BLOCK_BYTES: usize = 16;
+    let is_odd = |byte: &u8| *byte < b' ' || matches!(*byte, b'"' | b'\\');
+    // Without an early end, so that it is compiled to a few vector comparisons.
+    let has_odd = |block: &[u8; BLOCK_BYTES]| block.iter().fold(0, |hits, byte| hits | u8::from(is_odd(byte))) != 0;
+    let (blocks, rest) = text.as_chunks::<BLOCK_BYTES>();
+    if blocks.iter().any(has_odd) {
+        return false;
+    }
+    match text.last_chunk::<BLOCK_BYTES>() {
+        Some(last) => !has_odd(last),
+        None => !rest.iter().any(is_odd),
+    }
 }
 
 /// Up to this length a plain loop is the faster search.

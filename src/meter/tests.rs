@@ -343,6 +343,56 @@ fn every_cut_gives_the_same() {
     }
 }
 
+/// Runs chunks through a meter, letting those pass that do.
+fn run_passing(format: WireFormat, asked: Asked, chunks: &[String]) -> ((StreamMeter, Pieces), usize) {
+    let mut meter = StreamMeter::new(format, UsageQuirks::default(), asked, BOUNDS);
+    let (mut out, mut passed) = (Pieces::new(), 0);
+    for chunk in chunks {
+        let chunk = Bytes::copy_from_slice(chunk.as_bytes());
+        if meter.passes(&chunk) {
+            passed += 1;
+            out.push(Piece::Frames(chunk));
+        } else {
+            meter.push(chunk, &mut out);
+        }
+    }
+    meter.finish(&mut out);
+    ((meter, out), passed)
+}
+
+#[test]
+fn what_passes_is_metered_all_the_same() {
+    for (format, stream, likely) in [(CHAT, chat(), 3), (ANTHROPIC, anthropic(), 1)] {
+        let chunks: Vec<String> = stream.split_inclusive("\n\n").map(str::to_owned).collect();
+        let (run, passed) = run_passing(format, ASKED, &chunks);
+        assert_eq!((learnt(&run), passed), (learnt(&whole(format, ASKED, &stream)), likely));
+    }
+    let long = "x".repeat(40);
+    let frame = |content: &str| stream(&[&text(content)]);
+    for (chunk, passes) in [
+        (frame(""), true),
+        (frame("fifteen bytes.."), true),
+        (frame("sixteen bytes..."), true),
+        (frame("seventeen bytes.."), true),
+        (frame(&format!("{long}\\n{long}")), true),
+        (frame("\\\""), true),
+        (frame("\""), false),
+        (frame("\\"), false),
+        (frame("a\nb"), false),
+        (frame(&format!("{long}\r")), false),
+        (frame("a") + &frame("b"), false),
+        (frame("a").replace("\n\n", "\n"), false),
+        (stream(&[STOP]), false),
+        (String::new(), false),
+    ] {
+        let mut meter = StreamMeter::new(CHAT, UsageQuirks::default(), NOT_ASKED, BOUNDS);
+        meter.push(Bytes::from(frame("learnt")), &mut Pieces::new());
+        assert_eq!(meter.passes(chunk.as_bytes()), passes, "{chunk}");
+        meter.push(Bytes::from_static(b"data: half"), &mut Pieces::new());
+        assert!(!meter.passes(frame("the other half").as_bytes()));
+    }
+}
+
 fn any_frame() -> impl Strategy<Value = String> {
     let ending = prop_oneof![Just("\n\n"), Just("\r\n\r\n"), Just("\r\r"), Just("\n\r\n"), Just("\n")];
     let frame = prop_oneof![
@@ -369,6 +419,12 @@ proptest! {
             learnt(&run(CHAT, asked, stream.as_bytes(), chunk_bytes)),
             learnt(&run(CHAT, asked, stream.as_bytes(), usize::MAX))
         );
+    }
+
+    #[test]
+    fn passing_does_not_matter(frames in proptest::collection::vec(any_frame(), 0..12), usage: bool) {
+        let (run, _) = run_passing(CHAT, Asked { usage }, &frames);
+        prop_assert_eq!(learnt(&run), learnt(&whole(CHAT, Asked { usage }, &frames.concat())));
     }
 
     #[test]

@@ -7,16 +7,17 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
-use pingora::protocols::Stream;
+use pingora::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
+use pingora::protocols::{ALPN, Stream};
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 use pingora::time::timeout;
 use pingora::{Error, ErrorType};
 
-use super::held::{Held, Link};
+use super::held::Held;
+use super::link::Link;
 use super::{Flux, reply};
 use crate::base::refusal::{Refusal, RefusalKind};
 use crate::base::time::Clock;
@@ -30,7 +31,7 @@ const H2_CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 pub(super) struct KeptAlive;
 
 /// The first bytes of a connection, by which HTTP/2 without TLS is known.
-const H2_PREFACE_BYTES: usize = 24;
+const H2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// The public service. Bounds the time until the first bytes of a connection; Pingora waits for as many as
 /// the HTTP/2 preface has, without an end, before it looks at anything.
@@ -44,17 +45,12 @@ impl Front {
 
 #[async_trait]
 impl ServerApp for Front {
-    async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        if stream.get_ssl_digest().is_none() {
-            let within = self.0.snapshot.load().config.timeouts.head;
-            let mut first = [0; H2_PREFACE_BYTES];
-            let mut shutdown = shutdown.clone();
-            tokio::select! {
-                peeked = timeout(within, stream.try_peek(&mut first)) => { peeked.ok()?.ok()?; }
-                _ = shutdown.wait_for(|is_ending| *is_ending) => return None,
-            }
-        }
-        self.0.process_new(stream, shutdown).await
+    /// Goes on in a task of its own: the one that accepted has room for a TLS handshake, nine kilobytes that
+    /// every open stream would keep.
+    #[expect(clippy::disallowed_methods, reason = "takes the place of the task that accepted, which ends here")]
+    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        tokio::spawn(Arc::clone(&self.0).serve(stream, shutdown.clone()));
+        None
     }
 
     async fn cleanup(&self) {
@@ -76,6 +72,54 @@ impl App {
         options.h2c = true;
         options.h2_idle_timeout = Some(snapshot.load().config.timeouts.downstream_keepalive);
         Self { proxy: Arc::new(proxy), snapshot, clock, options }
+    }
+
+    /// Serves a connection to its end.
+    async fn serve(self: Arc<Self>, stream: Stream, shutdown: ShutdownWatch) {
+        let Some((stream, is_http1)) = self.tell_version(stream, shutdown.clone()).await else { return };
+        if !is_http1 {
+            self.process_new(stream, &shutdown).await;
+            return;
+        }
+        let mut next = Some((stream, None));
+        while let Some((stream, settings)) = next {
+            let mut session = Box::new(ServerSession::new_http1(stream));
+            if let Some(settings) = settings {
+                HttpPersistentSettings::apply_to_session(settings, &mut session);
+            }
+            next = self.serve_one(session, &shutdown).await.map(ReusedHttpStream::consume);
+        }
+    }
+
+    /// Whether HTTP/1 is spoken. `None` when the connection is to be closed.
+    async fn tell_version(&self, mut stream: Stream, mut shutdown: ShutdownWatch) -> Option<(Stream, bool)> {
+        if stream.get_ssl_digest().is_some() {
+            let is_http1 = matches!(stream.selected_alpn_proto(), None | Some(ALPN::H1));
+            return Some((stream, is_http1));
+        }
+        let within = self.snapshot.load().config.timeouts.head;
+        let mut first = [0; H2_PREFACE.len()];
+        let was_peeked = tokio::select! {
+            peeked = timeout(within, stream.try_peek(&mut first)) => peeked.ok()?.ok()?,
+            _ = shutdown.wait_for(|is_ending| *is_ending) => return None,
+        };
+        Some((stream, was_peeked && first != *H2_PREFACE))
+    }
+
+    /// Serves one request.
+    async fn serve_one(&self, mut session: Box<ServerSession>, shutdown: &ShutdownWatch) -> Option<ReusedHttpStream> {
+        if !session.is_http2() {
+            self.read_head(&mut session, shutdown).await?;
+            if let Some(refusal) = self.judge_head(&session) {
+                // The client may be gone already; the connection ends either way. Boxed, as all that is
+                // rare: what this future has room for, every open stream keeps.
+                let _ = Box::pin(reply::refuse_unread(&mut session, &refusal)).await;
+                return None;
+            }
+        }
+        let link = Link::new(Arc::clone(&self.clock));
+        session.req_header_mut().extensions_mut().insert(Arc::clone(&link));
+        self.proxy.process_new_http(Held::wrap(session, link), shutdown).await
     }
 
     /// Reads the head of an HTTP/1 request. `None` when the connection is to be closed.
@@ -104,7 +148,7 @@ impl App {
             Err(_) => Refusal::new(RefusalKind::RequestTimeout, "the request head came in too slowly"),
         };
         // The client may be gone already; the connection ends either way.
-        let _ = reply::refuse_unread(session, &refusal).await;
+        let _ = Box::pin(reply::refuse_unread(session, &refusal)).await;
         session.shutdown().await;
         None
     }
@@ -138,18 +182,7 @@ impl HttpServerApp for App {
         session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
-        let mut session = Box::new(session);
-        if !session.is_http2() {
-            self.read_head(&mut session, shutdown).await?;
-            if let Some(refusal) = self.judge_head(&session) {
-                // The client may be gone already; the connection ends either way.
-                let _ = reply::refuse_unread(&mut session, &refusal).await;
-                return None;
-            }
-        }
-        let link = Link::new(Arc::clone(&self.clock));
-        session.req_header_mut().extensions_mut().insert(Arc::clone(&link));
-        self.proxy.process_new_http(Held::wrap(session, link), shutdown).await
+        self.serve_one(Box::new(session), shutdown).await
     }
 
     fn h2_options(&self) -> Option<H2Options> {

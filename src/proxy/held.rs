@@ -8,10 +8,10 @@
 //! Must not decide anything: what may be sent, and whether an answer is complete, is asked of the
 //! exchange. The trait is hidden in Pingora's documentation, so Pingora is pinned to one version.
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -22,116 +22,15 @@ use pingora::protocols::http::custom::CustomMessageWrite;
 use pingora::protocols::http::custom::server::Session as CustomSession;
 use pingora::protocols::http::{HttpTask, ServerSession};
 use pingora::protocols::l4::socket::SocketAddr;
-use pingora::time::fast_timeout::fast_sleep;
 use pingora::{Error, ErrorType, Result};
 
+use super::link::Link;
+use super::patience::Patience;
 use super::reply;
-use crate::base::outcome::Charge;
-use crate::base::time::Clock;
-use crate::exchange::Exchange;
 use crate::exchange::answer::{Flow, Stop};
 use crate::exchange::retry::Failure;
 
-/// What the held session and the phases of its request share.
-pub(crate) struct Link {
-    state: Mutex<State>,
-    /// Where the wrapper leaves the real session as it is dropped. A boxed trait object cannot be
-    /// taken apart, and keep-alive needs the real one back.
-    returned: Mutex<Option<Box<ServerSession>>>,
-    clock: Arc<dyn Clock>,
-}
-
-#[derive(Default)]
-struct State {
-    exchange: Option<Box<Exchange>>,
-    /// The body of the current attempt; `Some` from the moment the session is held.
-    outgoing: Option<Bytes>,
-    keep: Option<KeepCharge>,
-    watch: Watch,
-}
-
-/// Keeps a charge durably; `false` when it could not be.
-pub(crate) type KeepCharge = Arc<dyn Fn(&Charge) -> bool + Send + Sync>;
-
-/// What the silence of a provider is measured against.
-#[derive(Clone, Copy, Default)]
-struct Watch {
-    /// Until when the head must have come.
-    first_byte: Option<Instant>,
-    /// Until when the answer must be complete.
-    total: Option<Instant>,
-    idle: Duration,
-    /// Counts what came in, so that a timer that fires can tell silence from work.
-    arrivals: u64,
-    /// Counts attempts and heads: at each the waiting begins anew.
-    stage: u64,
-}
-
-impl Link {
-    pub(crate) fn new(clock: Arc<dyn Clock>) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::default(), returned: Mutex::default(), clock })
-    }
-
-    /// From here on Pingora proxies this exchange; the session is held.
-    pub(crate) fn hold(&self, exchange: Box<Exchange>, keep: KeepCharge) {
-        let mut state = self.state();
-        state.outgoing = Some(Bytes::new());
-        state.keep = Some(keep);
-        state.exchange = Some(exchange);
-    }
-
-    /// Sets what is replayed to the next target, and until when it must have answered.
-    pub(crate) fn start_attempt(&self, outgoing: Bytes, first_byte: Instant, idle: Duration) {
-        let mut state = self.state();
-        let total = state.exchange.as_ref().map(|exchange| exchange.deadline());
-        let next_stage = state.watch.stage.wrapping_add(1);
-        state.watch = Watch { first_byte: Some(first_byte), total, idle, arrivals: 0, stage: next_stage };
-        state.outgoing = Some(outgoing);
-    }
-
-    /// Runs `ask` on the exchange; `None` before there is one.
-    pub(crate) fn with_exchange<T>(&self, ask: impl FnOnce(&mut Exchange) -> T) -> Option<T> {
-        self.state().exchange.as_deref_mut().map(ask)
-    }
-
-    /// Runs a step of the exchange that may settle.
-    pub(crate) fn with_keep<T>(&self, step: impl FnOnce(&mut Exchange, &dyn Fn(&Charge) -> bool) -> T) -> Option<T> {
-        let mut state = self.state();
-        let State { exchange, keep, watch, .. } = &mut *state;
-        watch.arrivals = watch.arrivals.wrapping_add(1);
-        Some(step(exchange.as_deref_mut()?, keep.as_deref()?))
-    }
-
-    /// Takes the exchange out, at the end of the request.
-    pub(crate) fn take_exchange(&self) -> Option<(Box<Exchange>, KeepCharge)> {
-        let mut state = self.state();
-        Some((state.exchange.take()?, state.keep.take()?))
-    }
-
-    /// The head has come: from here on only silence and the total time are watched.
-    pub(crate) fn note_head(&self) {
-        let mut state = self.state();
-        state.watch.first_byte = None;
-        state.watch.stage = state.watch.stage.wrapping_add(1);
-    }
-
-    /// Takes the real session back, once the wrapper has been dropped.
-    pub(crate) fn take_session(&self) -> Option<Box<ServerSession>> {
-        self.returned.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    // Guards the exchange, which the phases and the session touch by turns, never at once: one task
-    // drives both. An atomic cannot hold it.
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl std::fmt::Debug for Link {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Link").finish_non_exhaustive()
-    }
-}
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The wrapper. Passes everything through until [`Link::hold`].
 pub(crate) struct Held {
@@ -143,52 +42,6 @@ pub(crate) struct Held {
     patience: Patience,
 }
 
-/// How long the provider may be silent. One timer a request, moved only when it fires or a new stage
-/// begins: a chunk that comes in costs no clock and no timer.
-#[derive(Default)]
-struct Patience {
-    timer: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
-    arrivals_seen: u64,
-    stage: u64,
-}
-
-impl Patience {
-    /// Waits until the provider has been silent for too long, or the total time is up.
-    async fn exceeded(&mut self, link: &Link) -> Failure {
-        loop {
-            let watch = link.state().watch;
-            if self.stage != watch.stage {
-                self.stage = watch.stage;
-                self.arrivals_seen = watch.arrivals;
-                self.set(&watch, link.clock.now());
-            }
-            match &mut self.timer {
-                Some(timer) => timer.as_mut().await,
-                None => std::future::pending().await,
-            }
-            let now = link.clock.now();
-            let watch = link.state().watch;
-            if watch.total.is_some_and(|total| now >= total) {
-                return Failure::Deadline;
-            }
-            match watch.first_byte {
-                Some(first_byte) if now >= first_byte => return Failure::FirstByteTimeout,
-                None if watch.arrivals == self.arrivals_seen => return Failure::IdleTimeout,
-                _ => {}
-            }
-            self.arrivals_seen = watch.arrivals;
-            self.set(&watch, now);
-        }
-    }
-
-    fn set(&mut self, watch: &Watch, now: Instant) {
-        let idle_end = now.checked_add(watch.idle).unwrap_or(now);
-        let next = watch.first_byte.unwrap_or(idle_end).min(watch.total.unwrap_or(idle_end));
-        // Pingora's timers share their ticks between requests; one of tokio's would cost each a lock.
-        self.timer = Some(Box::pin(fast_sleep(next.saturating_duration_since(now))));
-    }
-}
-
 impl Held {
     pub(crate) fn wrap(real: Box<ServerSession>, link: Arc<Link>) -> ServerSession {
         let held = Self { real, link, head: None, patience: Patience::default() };
@@ -196,7 +49,36 @@ impl Held {
     }
 
     fn is_holding(&self) -> bool {
-        self.link.state().outgoing.is_some()
+        self.link.is_held()
+    }
+
+    /// Hands tasks to the real session. HTTP/1 at once: one layer less for every chunk.
+    fn write(&mut self, tasks: Vec<HttpTask>) -> BoxFuture<'_, Result<bool>> {
+        match &mut *self.real {
+            ServerSession::H1(session) => Box::pin(session.response_duplex_vec(tasks)),
+            other @ (ServerSession::H2(_) | ServerSession::Subrequest(_) | ServerSession::Custom(_)) => {
+                Box::pin(other.response_duplex_vec(tasks))
+            }
+        }
+    }
+
+    /// Waits for the client to leave, or the provider to have been silent for too long.
+    async fn idle(&mut self) -> Result<Option<Bytes>> {
+        let Self { real, link, patience, .. } = self;
+        let outcome = match &mut **real {
+            ServerSession::H1(session) => patience.bound(link, session.read_body_or_idle(true)).await,
+            other @ (ServerSession::H2(_) | ServerSession::Subrequest(_) | ServerSession::Custom(_)) => {
+                // Boxed for the sake of HTTP/1, which has to make room for all that stands here.
+                patience.bound(link, Box::pin(other.read_body_or_idle(true))).await
+            }
+        };
+        let failure = match outcome {
+            Ok(idle) => return idle,
+            Err(failure) => failure,
+        };
+        // Boxed, as it is rare and large: every chunk allocates the future that this is part of.
+        Box::pin(self.say_goodbye(failure)).await;
+        Err(stop_error(&self.link, Stop::Failed(failure)))
     }
 
     /// Sorts one batch: keeps a head back, lets bodies go with it, and ends the answer where the provider
@@ -229,6 +111,7 @@ impl Held {
     fn release_head(&mut self, body_bytes: usize, out: &mut Vec<HttpTask>) -> Result<()> {
         let Some(mut head) = self.head.take() else { return Ok(()) };
         self.link.with_exchange(|exchange| reply::finish_head(&mut head, exchange, body_bytes)).transpose()?;
+        self.link.forget_outgoing();
         out.push(HttpTask::Header(head, false));
         Ok(())
     }
@@ -236,7 +119,7 @@ impl Held {
     /// The provider ended its answer in a way that the body filter does not see: HTTP/2 trailers, or
     /// an end without a last byte.
     fn end(&mut self, out: &mut Vec<HttpTask>) -> Result<()> {
-        let now = self.link.clock.now();
+        let now = self.link.now();
         let step = self.link.with_keep(|exchange, keep| {
             if exchange.is_complete() { Ok(Flow::Hold) } else { exchange.on_chunk(Bytes::new(), true, now, keep) }
         });
@@ -255,7 +138,7 @@ impl Held {
     /// The provider fell silent. After content the client gets a last event in its own format, and a proper
     /// end; the connection is then closed with the attempt.
     async fn say_goodbye(&mut self, failure: Failure) {
-        let now = self.link.clock.now();
+        let now = self.link.now();
         let last = self.link.with_keep(|exchange, keep| {
             if exchange.is_open() && !exchange.is_complete() { exchange.cut(failure, now, keep) } else { None }
         });
@@ -268,7 +151,7 @@ impl Held {
     /// The provider broke off. Before content the error goes up, for the next attempt; after it the
     /// client gets a last event in its own format.
     fn break_off(&self, error: Box<Error>, out: &mut Vec<HttpTask>) -> Result<()> {
-        let now = self.link.clock.now();
+        let now = self.link.now();
         let last = self.link.with_keep(|exchange, keep| {
             if exchange.is_complete() {
                 return Some(Bytes::new());
@@ -310,7 +193,7 @@ pub(crate) fn stop_error(link: &Link, stop: Stop) -> Box<Error> {
 impl Drop for Held {
     fn drop(&mut self) {
         let real = std::mem::replace(&mut self.real, Box::new(ServerSession::new_custom(Box::new(()))));
-        *self.link.returned.lock().unwrap_or_else(PoisonError::into_inner) = Some(real);
+        self.link.leave_session(real);
     }
 }
 
@@ -350,18 +233,20 @@ impl CustomSession for Held {
         self.real.write_response_trailers(trailers).await
     }
 
-    async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
-        if !self.is_holding() {
-            return self.real.response_duplex_vec(tasks).await;
+    fn response_duplex_vec<'a, 'b>(&'a mut self, tasks: Vec<HttpTask>) -> BoxFuture<'b, Result<bool>>
+    where
+        'a: 'b,
+        Self: 'b,
+    {
+        let is_plain = !self.is_holding() || (self.head.is_none() && tasks.iter().all(is_plain_body));
+        if is_plain {
+            return self.write(tasks);
         }
-        if self.head.is_none() && tasks.iter().all(is_plain_body) {
-            return self.real.response_duplex_vec(tasks).await;
+        match self.release(tasks) {
+            Ok(released) if released.is_empty() => Box::pin(ready(Ok(false))),
+            Ok(released) => self.write(released),
+            Err(error) => Box::pin(ready(Err(error))),
         }
-        let released = self.release(tasks)?;
-        if released.is_empty() {
-            return Ok(false);
-        }
-        self.real.response_duplex_vec(released).await
     }
 
     fn set_read_timeout(&mut self, timeout: Option<Duration>) {
@@ -412,16 +297,12 @@ impl CustomSession for Held {
         !self.is_holding() && self.real.is_body_empty()
     }
 
-    async fn read_body_or_idle(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
-        if !self.is_holding() {
-            return self.real.read_body_or_idle(no_body_expected).await;
-        }
-        let failure = tokio::select! {
-            idle = self.real.read_body_or_idle(true) => return idle,
-            failure = self.patience.exceeded(&self.link) => failure,
-        };
-        self.say_goodbye(failure).await;
-        Err(stop_error(&self.link, Stop::Failed(failure)))
+    fn read_body_or_idle<'a, 'b>(&'a mut self, no_body_expected: bool) -> BoxFuture<'b, Result<Option<Bytes>>>
+    where
+        'a: 'b,
+        Self: 'b,
+    {
+        if self.is_holding() { Box::pin(self.idle()) } else { Box::pin(self.real.read_body_or_idle(no_body_expected)) }
     }
 
     fn body_bytes_sent(&self) -> usize {
@@ -459,7 +340,7 @@ impl CustomSession for Held {
     }
 
     fn get_retry_buffer(&self) -> Option<Bytes> {
-        self.link.state().outgoing.clone()
+        self.link.outgoing()
     }
 
     async fn finish_custom(&mut self) -> Result<()> {

@@ -10,6 +10,8 @@ mod admit;
 mod app;
 mod close;
 mod held;
+mod link;
+mod patience;
 mod reply;
 mod upstream;
 
@@ -43,7 +45,7 @@ use crate::store::Store;
 use crate::translate::envelope::SealingKey;
 
 use admit::RequestIds;
-use held::{KeepCharge, Link};
+use link::{KeepCharge, Link};
 use reply::Caller;
 use upstream::Resolver;
 
@@ -272,6 +274,11 @@ impl ProxyHttp for Flux {
         ctx: &mut Ctx,
     ) -> Result<Option<Duration>> {
         let link = ctx.link.as_ref().ok_or_else(lost_session)?;
+        if let (Some(chunk), false) = (&*body, end_of_stream)
+            && link.passes(chunk)
+        {
+            return Ok(None);
+        }
         let chunk = body.take().unwrap_or_default();
         let now = self.clock.now();
         match link.with_keep(|exchange, keep| exchange.on_chunk(chunk, end_of_stream, now, keep)) {

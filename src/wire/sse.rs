@@ -110,7 +110,7 @@ impl Framer {
     /// its unfinished rest given to [`Self::keep`].
     #[inline]
     pub fn start(&mut self, chunk: Bytes) -> Start {
-        if self.kept.is_empty() && !self.is_overlong { Start::Fresh(chunk) } else { self.go_on(chunk) }
+        if self.is_at_border() { Start::Fresh(chunk) } else { self.go_on(chunk) }
     }
 
     fn go_on(&mut self, mut chunk: Bytes) -> Start {
@@ -128,6 +128,12 @@ impl Framer {
             return Start::Overlong(self.kept.split().freeze(), rest);
         }
         if end.is_none() { Start::Kept } else { Start::Completed(self.kept.split().freeze(), rest) }
+    }
+
+    /// Whether the next chunk begins with a frame: nothing is kept.
+    #[inline]
+    pub fn is_at_border(&self) -> bool {
+        self.kept.is_empty() && !self.is_overlong
     }
 
     /// The end of the frame that starts at `start`; `None` when `text` has not all of it.

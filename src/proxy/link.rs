@@ -1,0 +1,207 @@
+//! What the held session and the phases of one request share: the exchange above all.
+//!
+//! Must not decide anything. One task drives the phases and the session by turns, so its locks are never
+//! waited for.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Wake, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use pingora::protocols::http::ServerSession;
+
+use crate::base::outcome::Charge;
+use crate::base::time::Clock;
+use crate::exchange::Exchange;
+
+/// What the held session and the phases of its request share.
+pub(crate) struct Link {
+    state: Mutex<State>,
+    /// From the moment on that there is an exchange, the session is held.
+    is_held: AtomicBool,
+    /// Counts attempts and heads: at each the waiting begins anew.
+    stage: AtomicU64,
+    /// Where the wrapper leaves the real session as it is dropped. A boxed trait object cannot be
+    /// taken apart, and keep-alive needs the real one back.
+    returned: Mutex<Option<Box<ServerSession>>>,
+    /// Whether the timer has woken the task since it was last asked.
+    has_rung: AtomicBool,
+    // Guards the waker of the request's task, which the timer's thread uses and the task replaces.
+    task: Mutex<Option<Waker>>,
+    clock: Arc<dyn Clock>,
+}
+
+#[derive(Default)]
+struct State {
+    exchange: Option<Box<Exchange>>,
+    /// The body of the current attempt, until no other can follow.
+    outgoing: Option<Bytes>,
+    keep: Option<KeepCharge>,
+    watch: Watch,
+}
+
+/// Keeps a charge durably; `false` when it could not be.
+pub(crate) type KeepCharge = Arc<dyn Fn(&Charge) -> bool + Send + Sync>;
+
+/// What the silence of a provider is measured against.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Watch {
+    /// Until when the head must have come.
+    pub(super) first_byte: Option<Instant>,
+    /// Until when the answer must be complete.
+    pub(super) total: Option<Instant>,
+    pub(super) idle: Duration,
+    /// Counts what came in, so that a timer that fires can tell silence from work.
+    pub(super) arrivals: u64,
+}
+
+impl Link {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::default(),
+            is_held: AtomicBool::default(),
+            stage: AtomicU64::default(),
+            returned: Mutex::default(),
+            has_rung: AtomicBool::default(),
+            task: Mutex::default(),
+            clock,
+        })
+    }
+
+    /// From here on Pingora proxies this exchange; the session is held.
+    pub(crate) fn hold(&self, exchange: Box<Exchange>, keep: KeepCharge) {
+        let mut state = self.state();
+        state.keep = Some(keep);
+        state.exchange = Some(exchange);
+        self.is_held.store(true, Ordering::Release);
+    }
+
+    /// Sets what is replayed to the next target, and until when it must have answered.
+    pub(crate) fn start_attempt(&self, outgoing: Bytes, first_byte: Instant, idle: Duration) {
+        let mut state = self.state();
+        let total = state.exchange.as_ref().map(|exchange| exchange.deadline());
+        state.watch = Watch { first_byte: Some(first_byte), total, idle, arrivals: 0 };
+        state.outgoing = Some(outgoing);
+        self.stage.fetch_add(1, Ordering::Release);
+    }
+
+    /// Runs `ask` on the exchange; `None` before there is one.
+    pub(crate) fn with_exchange<T>(&self, ask: impl FnOnce(&mut Exchange) -> T) -> Option<T> {
+        self.state().exchange.as_deref_mut().map(ask)
+    }
+
+    /// Runs a step of the exchange that may settle.
+    pub(crate) fn with_keep<T>(&self, step: impl FnOnce(&mut Exchange, &dyn Fn(&Charge) -> bool) -> T) -> Option<T> {
+        let mut state = self.state();
+        let State { exchange, keep, watch, .. } = &mut *state;
+        watch.arrivals = watch.arrivals.wrapping_add(1);
+        Some(step(exchange.as_deref_mut()?, keep.as_deref()?))
+    }
+
+    /// Whether a chunk in the middle of a body goes on as it is. It is metered then.
+    #[inline]
+    pub(crate) fn passes(&self, chunk: &[u8]) -> bool {
+        let mut state = self.state();
+        let passes = state.exchange.as_deref_mut().is_some_and(|exchange| exchange.passes(chunk));
+        if passes {
+            state.watch.arrivals = state.watch.arrivals.wrapping_add(1);
+        }
+        passes
+    }
+
+    /// Takes the exchange out, at the end of the request.
+    pub(crate) fn take_exchange(&self) -> Option<(Box<Exchange>, KeepCharge)> {
+        let mut state = self.state();
+        Some((state.exchange.take()?, state.keep.take()?))
+    }
+
+    /// The head has come: from here on only silence and the total time are watched.
+    pub(crate) fn note_head(&self) {
+        self.state().watch.first_byte = None;
+        self.stage.fetch_add(1, Ordering::Release);
+    }
+
+    /// Whether the session is held.
+    #[inline]
+    pub(super) fn is_held(&self) -> bool {
+        self.is_held.load(Ordering::Acquire)
+    }
+
+    /// Changes whenever the waiting for the provider begins anew.
+    #[inline]
+    pub(super) fn stage(&self) -> u64 {
+        self.stage.load(Ordering::Acquire)
+    }
+
+    /// Whether the timer is to be asked.
+    #[inline]
+    pub(super) fn has_rung(&self) -> bool {
+        self.has_rung.load(Ordering::Acquire)
+    }
+
+    /// From here on the timer wakes this task.
+    pub(super) fn set_task(&self, task: Waker) {
+        *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+    }
+
+    /// What the timer is to wake. To be taken before it is asked, so that it cannot ring unheard in between.
+    pub(super) fn alarm(self: &Arc<Self>) -> Waker {
+        self.has_rung.store(false, Ordering::Release);
+        Waker::from(Arc::clone(self))
+    }
+
+    pub(super) fn watch(&self) -> Watch {
+        self.state().watch
+    }
+
+    pub(super) fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    /// What is to be sent in the current attempt.
+    pub(super) fn outgoing(&self) -> Option<Bytes> {
+        self.state().outgoing.clone()
+    }
+
+    /// Content goes out: no other attempt can follow.
+    pub(super) fn forget_outgoing(&self) {
+        self.state().outgoing = None;
+    }
+
+    /// Leaves the real session for [`Self::take_session`].
+    pub(super) fn leave_session(&self, real: Box<ServerSession>) {
+        *self.returned.lock().unwrap_or_else(PoisonError::into_inner) = Some(real);
+    }
+
+    /// Takes the real session back, once the wrapper has been dropped.
+    pub(crate) fn take_session(&self) -> Option<Box<ServerSession>> {
+        self.returned.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    // Guards the exchange, which the phases and the session touch by turns, never at once: one task
+    // drives both. An atomic cannot hold it.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Wakes the request's task for its timer, and remembers that it did.
+impl Wake for Link {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.has_rung.store(true, Ordering::Release);
+        if let Some(task) = &*self.task.lock().unwrap_or_else(PoisonError::into_inner) {
+            task.wake_by_ref();
+        }
+    }
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link").finish_non_exhaustive()
+    }
+}
