@@ -15,7 +15,7 @@ use super::translation::{Bounds, Translation};
 use crate::base::outcome::Ending;
 use crate::meter::estimate;
 use crate::translate::convert::{AnswerReader, StreamWriter, WholeWriter};
-use crate::translate::emulate::Undo;
+use crate::translate::emulate::Undoing;
 use crate::translate::ir::Maker;
 use crate::translate::{Closing, View};
 use crate::wire::text;
@@ -34,13 +34,13 @@ impl Exchange {
         let bounds =
             Bounds { frame_bytes_max: limits.sse_frame_bytes_max, text_bytes_max: limits.estimate_text_bytes_max };
         let reader = AnswerReader::new(*format, target.provider.dialect, self.usage_quirks());
-        let undo = Undo::new(rewritten.as_ref().map(|rewritten| rewritten.emulated.clone()).unwrap_or_default());
+        let undoing = Undoing::new(rewritten.as_ref().map(|rewritten| rewritten.emulated.clone()).unwrap_or_default());
         let view = self.view(current);
         let client = self.arrival.format;
         Some(if into_stream {
-            Translation::streamed(reader, undo, StreamWriter::new(client, view), bounds)
+            Translation::streamed(reader, undoing, StreamWriter::new(client, view), bounds)
         } else {
-            Translation::whole(reader, undo, WholeWriter::new(client, view), bounds)
+            Translation::whole(reader, undoing, WholeWriter::new(client, view), bounds)
         })
     }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::base::refusal::Refusal;
 use crate::base::usage::Usage;
 use crate::translate::convert::{AnswerReader, StreamWriter, WholeWriter};
-use crate::translate::emulate::Undo;
+use crate::translate::emulate::Undoing;
 use crate::translate::ir::{Event, Fault, FaultKind};
 use crate::translate::{Closing, Overflow, Sink};
 use crate::wire::json::Value;
@@ -21,7 +21,7 @@ use super::retry::Failure;
 pub(super) struct Translation {
     framer: Framer,
     reader: AnswerReader,
-    undo: Undo,
+    undoing: Undoing,
     through: Through,
 }
 
@@ -60,19 +60,19 @@ pub(super) struct Seen {
 
 impl Translation {
     /// For a client that streams.
-    pub(super) fn streamed(reader: AnswerReader, undo: Undo, writer: StreamWriter, bounds: Bounds) -> Self {
-        Self::new(reader, undo, Writer::Stream(writer), bounds)
+    pub(super) fn streamed(reader: AnswerReader, undoing: Undoing, writer: StreamWriter, bounds: Bounds) -> Self {
+        Self::new(reader, undoing, Writer::Stream(writer), bounds)
     }
 
     /// For a client that wants one whole answer.
-    pub(super) fn whole(reader: AnswerReader, undo: Undo, writer: WholeWriter, bounds: Bounds) -> Self {
-        Self::new(reader, undo, Writer::Whole(writer), bounds)
+    pub(super) fn whole(reader: AnswerReader, undoing: Undoing, writer: WholeWriter, bounds: Bounds) -> Self {
+        Self::new(reader, undoing, Writer::Whole(writer), bounds)
     }
 
-    fn new(reader: AnswerReader, undo: Undo, writer: Writer, bounds: Bounds) -> Self {
+    fn new(reader: AnswerReader, undoing: Undoing, writer: Writer, bounds: Bounds) -> Self {
         let seen = Seen { text_bytes_max: bounds.text_bytes_max, ..Seen::default() };
         let through = Through { writer, out: Vec::new(), seen, overflow: false };
-        Self { framer: Framer::new(bounds.frame_bytes_max), reader, undo, through }
+        Self { framer: Framer::new(bounds.frame_bytes_max), reader, undoing, through }
     }
 
     /// Takes a piece of the provider's stream.
@@ -114,7 +114,7 @@ impl Translation {
     fn frame(&mut self, frame: &[u8]) {
         let event = sse::Event::read(frame);
         if !event.data.is_empty() {
-            let mut sink = self.undo.before(&mut self.through);
+            let mut sink = self.undoing.on(&mut self.through);
             self.reader.frame(event.name, &event.data, &mut sink);
         }
     }
@@ -125,7 +125,7 @@ impl Translation {
     /// When it reports a failure, or is none of its format.
     pub(super) fn take_whole(&mut self, answer: &[u8]) -> Result<(), Failure> {
         let answer = Value::parse(answer).map_err(|_: Malformed| Failure::BadAnswer)?;
-        let mut sink = self.undo.before(&mut self.through);
+        let mut sink = self.undoing.on(&mut self.through);
         self.reader.whole(answer, &mut sink);
         self.verdict()
     }

@@ -23,10 +23,8 @@ pub(super) fn read(meter: &mut StreamMeter, event: &Event<'_>) -> Verdict {
     match meter.format {
         WireFormat::OpenaiChat => read_chat(meter, event.name, json),
         WireFormat::AnthropicMessages => read_anthropic(meter, event.name, json),
-        WireFormat::OpenaiResponses
-        | WireFormat::OpenaiImages
-        | WireFormat::GeminiGenerate
-        | WireFormat::BedrockConverse => {
+        WireFormat::OpenaiResponses => read_responses(meter, event.name, json),
+        WireFormat::OpenaiImages | WireFormat::GeminiGenerate | WireFormat::BedrockConverse => {
             meter.seen.is_opened |= !json.is_empty();
             Verdict::Forward
         }
@@ -230,6 +228,38 @@ fn read_anthropic(meter: &mut StreamMeter, name: &[u8], json: &[u8]) -> Verdict 
     }
 }
 
+/// The events of Responses. Their numbers run on, so that no frame is like the one before.
+fn read_responses(meter: &mut StreamMeter, name: &[u8], json: &[u8]) -> Verdict {
+    let kind = string_inside(member(json, b"type")).unwrap_or(name);
+    let seen = &mut meter.seen;
+    match kind {
+        b"response.created" | b"response.queued" | b"response.in_progress" => Verdict::Forward,
+        b"response.completed" | b"response.incomplete" => {
+            let response = member(json, b"response");
+            seen.openai = openai_chat(member(response, b"usage"), meter.quirks);
+            seen.service_tier = tier_name(member(response, b"service_tier"));
+            seen.has_finish_reason = true;
+            seen.is_opened = true;
+            seen.is_terminated = true;
+            Verdict::Terminator
+        }
+        b"response.failed" => Verdict::Error(error_kind(member(json, b"response"))),
+        b"error" => Verdict::Error(error_kind(json)),
+        _ if kind.ends_with(b".delta") => {
+            seen.is_opened = true;
+            if let Some(delta) = string_inside(member(json, b"delta")) {
+                seen.text.push(delta);
+            }
+            Verdict::Forward
+        }
+        // A part that is announced is not there yet; one that is done, or a kind unknown here, is.
+        _ => {
+            seen.is_opened |= !kind.ends_with(b".added");
+            Verdict::Forward
+        }
+    }
+}
+
 fn read_message_delta(meter: &mut StreamMeter, json: &[u8]) -> Verdict {
     let Some(mut members) = Items::open(json, 0).filter(Items::is_object) else { return Verdict::Forward };
     while let Ok(Some(found)) = members.next_member() {
@@ -263,7 +293,8 @@ fn error_kind(json: &[u8]) -> ErrorKind {
         Some(400 | 413 | 415 | 422) => return ErrorKind::Rejected,
         Some(_) | None => {}
     }
-    let words = [member(error, b"type"), member(error, b"code")];
+    // Responses says it beside the event's own type.
+    let words = [member(error, b"type"), member(error, b"code"), member(json, b"code")];
     let says = |word: &[u8]| words.iter().any(|said| memchr::memmem::find(said, word).is_some());
     if says(b"rate_limit") || says(b"too_many_requests") {
         ErrorKind::RateLimited

@@ -277,6 +277,36 @@ fn a_learnt_frame_fits_only_its_like() {
 }
 
 #[test]
+fn responses_streams_are_metered() {
+    let frame = |data: &str| {
+        let kind = data.split('"').nth(3).unwrap();
+        format!("event: {kind}\ndata: {data}\n\n")
+    };
+    let begun = [
+        r#"{"type":"response.created","response":{"id":"r","usage":null},"sequence_number":0}"#,
+        r#"{"type":"response.output_item.added","output_index":0,"item":{"type":"message"},"sequence_number":1}"#,
+    ];
+    let said = [
+        r#"{"type":"response.output_text.delta","delta":"Hel","sequence_number":2}"#,
+        r#"{"type":"response.function_call_arguments.delta","delta":"lo","sequence_number":3}"#,
+    ];
+    let end = r#"{"type":"response.completed","response":{"service_tier":"priority","usage":{"input_tokens":10,"input_tokens_details":{"cached_tokens":4},"output_tokens":3,"total_tokens":13}},"sequence_number":4}"#;
+    let stream = |parts: &[&str]| parts.iter().map(|part| frame(part)).collect::<String>();
+    let responses = WireFormat::OpenaiResponses;
+    let (meter, _) = whole(responses, NOT_ASKED, &stream(&begun));
+    assert!(!meter.opened());
+    let all = stream(&[&begun[..], &said, &[end]].concat());
+    let (meter, out) = whole(responses, NOT_ASKED, &all);
+    assert_eq!(joined(&out), all);
+    assert!(meter.opened() && meter.has_terminated() && meter.has_finish_reason());
+    assert_eq!((meter.text(), meter.service_tier()), (&b"Hello"[..], Some("priority")));
+    assert_eq!(meter.usage(), Some(Usage { input: 6, cache_read: 4, output: 3, ..Usage::default() }));
+    let failed = r#"{"type":"response.failed","response":{"error":{"code":"rate_limit_exceeded","message":"x"}}}"#;
+    let (_, out) = whole(responses, NOT_ASKED, &stream(&[failed]));
+    assert!(matches!(out[0], Piece::ErrorEvent { kind: ErrorKind::RateLimited, .. }));
+}
+
+#[test]
 fn the_end_of_the_body_ends_the_last_frame() {
     for (stream, pieces) in [
         ("data: [DONE]", "data: [DONE]\n\n"),

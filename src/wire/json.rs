@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use super::leap::{self, Items, Malformed};
+use super::strict;
 
 /// A JSON value as it is spelt, inside text that was checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,12 +37,9 @@ impl<'a> Value<'a> {
     /// # Errors
     /// When the text is not one whole JSON value, or nested deeper than [`leap::DEPTH_MAX`].
     pub fn parse(text: &'a [u8]) -> Result<Self, Malformed> {
-        let checked: &serde_json::value::RawValue =
-            serde_json::from_slice(text).map_err(|error| Malformed::At(error.column()))?;
-        let value = checked.get();
-        // What is walked later must be walkable: the depth is the one thing that is bounded tighter there.
-        leap::value_end(value.as_bytes(), 0)?;
-        Ok(Self(value))
+        strict::check(text)?;
+        let text = std::str::from_utf8(text).map_err(|error| Malformed::At(error.valid_up_to()))?;
+        Ok(Self(text.trim_matches([' ', '\n', '\r', '\t'])))
     }
 
     /// The value as it is spelt.

@@ -27,15 +27,32 @@ pub fn body(refusal: &Refusal, format: WireFormat, id: RequestId) -> Bytes {
 /// The event that ends a stream which failed after content had gone out. No terminator follows it:
 /// a client must not take what it has for a whole answer.
 pub fn stream_event(refusal: &Refusal, format: WireFormat, id: RequestId) -> Bytes {
-    let body = body(refusal, format, id);
+    let (name, body) = match format {
+        WireFormat::AnthropicMessages => ("event: error\n", body(refusal, format, id)),
+        WireFormat::OpenaiResponses => ("event: error\n", Bytes::from(responses_event(refusal).to_string())),
+        WireFormat::OpenaiChat
+        | WireFormat::OpenaiImages
+        | WireFormat::GeminiGenerate
+        | WireFormat::BedrockConverse => ("", body(refusal, format, id)),
+    };
     let mut event = Vec::with_capacity(body.len().saturating_add(32));
-    if format == WireFormat::AnthropicMessages {
-        event.extend_from_slice(b"event: error\n");
-    }
+    event.extend_from_slice(name.as_bytes());
     event.extend_from_slice(b"data: ");
     event.extend_from_slice(&body);
     event.extend_from_slice(b"\n\n");
     Bytes::from(event)
+}
+
+/// Responses has its fields at the top. Its numbers are not counted where its bytes pass as they are.
+fn responses_event(refusal: &Refusal) -> serde_json::Value {
+    let (kind, code) = openai_type_and_code(refusal.kind);
+    json!({
+        "type": "error",
+        "code": refusal.code.as_deref().or(code).unwrap_or(kind),
+        "message": refusal.message,
+        "param": refusal.param,
+        "sequence_number": 0,
+    })
 }
 
 fn openai(refusal: &Refusal) -> serde_json::Value {
