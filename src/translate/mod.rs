@@ -8,6 +8,7 @@
 pub mod envelope;
 pub mod error;
 pub mod ir;
+pub mod media;
 pub mod restream;
 
 use std::borrow::Cow;
