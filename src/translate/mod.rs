@@ -7,9 +7,12 @@
 
 pub mod envelope;
 pub mod error;
+pub mod fields;
 pub mod ir;
 pub mod media;
+pub mod order;
 pub mod restream;
+pub mod turns;
 
 use std::borrow::Cow;
 use std::sync::Arc;

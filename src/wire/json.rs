@@ -191,7 +191,9 @@ impl<'a> Text<'a> {
 
     /// Whether there is nothing in it but white space.
     pub fn is_blank(&self) -> bool {
-        self.to_plain().chars().all(char::is_whitespace)
+        // Nearly every text shows by its first letter that there is something in it.
+        let is_word = self.0.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric());
+        !is_word && self.to_plain().chars().all(char::is_whitespace)
     }
 
     /// Another text after this one.

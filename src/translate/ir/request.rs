@@ -127,6 +127,23 @@ pub enum PartKind<'a> {
     Refusal(Text<'a>),
 }
 
+impl<'a> PartKind<'a> {
+    /// The call that it is.
+    pub fn as_call(&self) -> Option<&Call<'a>> {
+        if let Self::Call(call) = self { Some(call) } else { None }
+    }
+
+    /// The result that it is.
+    pub fn as_result(&self) -> Option<&ToolResult<'a>> {
+        if let Self::Result(result) = self { Some(result) } else { None }
+    }
+
+    /// The text that it is.
+    pub fn as_text(&self) -> Option<&Text<'a>> {
+        if let Self::Text(text) = self { Some(text) } else { None }
+    }
+}
+
 /// Something that is no text.
 #[derive(Clone, Debug)]
 pub struct Media<'a> {

@@ -1,0 +1,25 @@
+//! What becomes of each field of a format when the target speaks another one.
+//!
+//! Must not translate anything: each format lists its own fields, tests and documents read the lists.
+
+/// A field of a format's request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Its path, `[]` for each element: `messages[].content[].text`.
+    pub path: &'static str,
+    /// What becomes of it.
+    pub fate: Fate,
+}
+
+/// What becomes of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is said again where the target has a place for it.
+    Mapped,
+    /// It is brought about in another way: how.
+    Emulated(&'static str),
+    /// It is left out, and named in `x-flux-ignored`: why that does no harm.
+    Dropped(&'static str),
+    /// The request is refused: why.
+    Refused(&'static str),
+}
