@@ -5,6 +5,7 @@
 //! holds its own four (`request` and `answer`, each read and written). Same format in and out never comes here:
 //! those bytes pass untouched.
 
+pub mod anthropic;
 pub mod envelope;
 pub mod error;
 pub mod fields;
