@@ -94,22 +94,26 @@ impl Blocks {
         Ok(())
     }
 
-    /// Adds to the arguments of a call. Of a call that nobody began there is nothing to keep.
+    /// Adds to the arguments of an open call. Of a call that nobody began, or that has ended, nothing is kept.
     pub(super) fn arguments(&mut self, index: usize, piece: &Text<'_>) -> Result<(), Overflow> {
-        let is_it = |block: &&mut Block| matches!(block.kind, BlockKind::Call { index: found, .. } if found == index);
+        let is_it = |block: &&mut Block| {
+            !block.is_ended && matches!(block.kind, BlockKind::Call { index: found, .. } if found == index)
+        };
         let Some(call) = self.list.iter_mut().rev().find(is_it) else { return Ok(()) };
         call.content.push_str(piece.spelt());
         self.keep(piece.spelt().len())
     }
 
-    /// Gives the last block that is not whole what its maker wants back; gives it back where there is none.
-    pub(super) fn seal(&mut self, seal: Text<'static>) -> Option<Text<'static>> {
+    /// Gives the last block that is not whole what its maker wants back; where it has that already, the token is a
+    /// block of its own. Gives it back where there is no such block.
+    pub(super) fn seal(&mut self, seal: Text<'static>) -> Result<Option<Text<'static>>, Overflow> {
         match self.last_unended() {
+            Some(Block { seal: Some(_), .. }) => self.sealed(&seal).map(|()| None),
             Some(last) => {
                 last.seal = Some(seal);
-                None
+                Ok(None)
             }
-            None => Some(seal),
+            None => Ok(Some(seal)),
         }
     }
 
@@ -122,7 +126,9 @@ impl Blocks {
 
     /// Cites a source for the last text.
     pub(super) fn cite(&mut self, citation: &Citation<'_>) -> Result<(), Overflow> {
-        let Some(last) = self.list.back_mut().filter(|last| last.kind == BlockKind::Text) else { return Ok(()) };
+        let Some(last) = self.list.back_mut().filter(|last| last.kind == BlockKind::Text && !last.is_ended) else {
+            return Ok(());
+        };
         let Some(spelt) = spell_citation(citation) else { return Ok(()) };
         if !last.citations.is_empty() {
             last.citations.push(',');

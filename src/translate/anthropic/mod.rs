@@ -26,3 +26,6 @@ pub use request_write::write_request;
 pub use stream_write::StreamWriter;
 pub use thinking::OUTPUT_TOKENS_DEFAULT;
 pub use whole_write::WholeWriter;
+
+#[cfg(test)]
+mod tests;

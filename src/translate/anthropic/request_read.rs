@@ -104,8 +104,8 @@ impl<'a> Reader<'a, '_> {
     fn foreign_field(&mut self, name: &str, value: Value<'a>) -> Result<(), Invalid> {
         let place = Place::field(name);
         let is_empty = value.kind() == Kind::Array && value.elements().next().is_none();
-        if let Some((_, message)) = OWN.iter().find(|(own, _)| *own == name && !is_empty) {
-            return Err(place.unsuited(*message));
+        if let Some((_, message)) = OWN.iter().find(|(own, _)| *own == name) {
+            return if is_empty { Ok(()) } else { Err(place.unsuited(*message)) };
         }
         match HINTS.iter().find(|hint| **hint == name) {
             Some(hint) => self.blocks.ignored.add(*hint),

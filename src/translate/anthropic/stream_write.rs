@@ -155,8 +155,11 @@ impl StreamWriter {
         if is_own_block && self.is_busy() {
             return self.waiting.sealed(&seal);
         }
-        let Some(seal) = self.waiting.seal(seal) else { return Ok(()) };
-        match self.open.as_mut().filter(|_| !is_own_block) {
+        let Some(seal) = self.waiting.seal(seal)? else { return Ok(()) };
+        if self.is_busy() && self.open.as_ref().is_some_and(|open| open.is_signed) {
+            return self.waiting.sealed(&seal);
+        }
+        match self.open.as_mut().filter(|open| !is_own_block && !open.is_signed) {
             Some(open) => {
                 open.is_signed = true;
                 match open.kind {
@@ -267,12 +270,15 @@ impl StreamWriter {
             let all = Value::parse(all.as_bytes());
             all.into_iter().flat_map(Value::elements).for_each(|one| write_citation(self.at, one.spelt(), out));
         }
-        match (kind, seal, &mut self.open) {
-            (OpenKind::Thought, Some(seal), _) => {
-                delta(self.at, SIGNATURE, seal.spelt(), out);
+        match (seal, &mut self.open) {
+            (Some(seal), Some(open)) => {
+                open.is_signed = true;
+                match kind {
+                    OpenKind::Thought => delta(self.at, SIGNATURE, seal.spelt(), out),
+                    OpenKind::Text | OpenKind::Call(_) => open.seal = Some(seal),
+                }
             }
-            (_, seal, Some(open)) => open.seal = seal,
-            (_, _, None) => {}
+            (None, _) | (_, None) => {}
         }
     }
 }

@@ -37,7 +37,7 @@ impl WholeWriter {
             Event::Sealed(blob) => {
                 let seal = self.view.envelope.seal(blob.kind, &blob.token, &self.view.maker);
                 let is_own_block = blob.kind == BlobKind::AnthropicRedacted;
-                let rest = if is_own_block { Some(seal) } else { self.blocks.seal(seal) };
+                let rest = if is_own_block { Some(seal) } else { self.blocks.seal(seal)? };
                 rest.map_or(Ok(()), |seal| self.blocks.sealed(&seal))
             }
             Event::CallStart { index, id, name, kind: _ } => {
