@@ -172,3 +172,28 @@ fn sealed_thoughts_go_back_to_their_maker_only() {
     let dull = body(&write(&request, &target(|model| model.capabilities.reasoning = false)).unwrap());
     assert!(!dull.contains("thinking"), "{dull}");
 }
+
+/// Each dropped field of the table is named when it is left out, and each refused one is refused.
+#[test]
+fn the_table_of_fields_is_true() {
+    use crate::translate::fields::Fate;
+    for (at, field) in super::super::FIELDS.iter().enumerate() {
+        assert!(super::super::FIELDS[..at].iter().all(|other| other.path != field.path), "{} twice", field.path);
+        let is_top = !field.path.contains(['.', '[']);
+        let asked = format!(r#"{{"{}":"x","max_tokens":9,"messages":[{{"role":"user","content":"x"}}]}}"#, field.path);
+        match field.fate {
+            Fate::Dropped(_) if is_top => assert_eq!(read(&asked).unwrap().ignored, [field.path]),
+            Fate::Refused(_) if is_top => assert_eq!(read(&asked).unwrap_err().param, field.path),
+            Fate::Mapped | Fate::Emulated(_) if is_top && read(&asked).is_ok() => {
+                assert!(read(&asked).unwrap().ignored.is_empty(), "{}", field.path);
+            }
+            _ => {}
+        }
+    }
+    for block in ["citations", "transformations", "toolset_name"] {
+        let asked = format!(
+            r#"{{"max_tokens":9,"messages":[{{"role":"user","content":[{{"type":"text","text":"x","{block}":1}}]}}]}}"#
+        );
+        assert_eq!(read(&asked).unwrap().ignored, [format!("messages[].content[].{block}")]);
+    }
+}
