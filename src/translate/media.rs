@@ -81,10 +81,9 @@ pub fn inline<'a>(media_type: Text<'a>, base64: Text<'a>) -> Source<'a> {
     let base64 = standard(base64);
     let media_type = match sniff(base64.spelt()) {
         Some(sniffed) if media_type.spelt() != sniffed => Text::plain(sniffed),
-        Some(_) => media_type,
         None if media_type.is("image/jpg") => Text::plain("image/jpeg"),
         None if media_type.is_empty() => Text::plain(UNKNOWN),
-        None => media_type,
+        Some(_) | None => media_type,
     };
     Source::Inline { media_type, base64 }
 }

@@ -159,19 +159,19 @@ impl AnswerReader {
         let kind = member("type").unwrap_or_default();
         self.open = match kind.spelt() {
             "text" => {
-                member("text").into_iter().for_each(|text| sink.take(Event::Text(text)));
+                told(member("text").map(Event::Text), sink);
                 let citations = block.get("citations").into_iter().flat_map(Value::elements);
                 citations.for_each(|citation| sink.take(Event::Citation(read_citation(citation))));
                 Open::Words
             }
             "thinking" => {
-                member("thinking").into_iter().for_each(|thought| sink.take(Event::Thought(thought)));
-                member("signature").into_iter().for_each(|token| sink.take(signature(token)));
+                told(member("thinking").map(Event::Thought), sink);
+                told(member("signature").map(signature), sink);
                 Open::Words
             }
             "redacted_thinking" => {
                 let blob = |token| Blob { kind: BlobKind::AnthropicRedacted, token, maker: None };
-                member("data").into_iter().for_each(|token| sink.take(Event::Sealed(blob(token))));
+                told(member("data").map(blob).map(Event::Sealed), sink);
                 Open::Nothing
             }
             "tool_use" => self.call(block, sink),
@@ -231,7 +231,7 @@ impl AnswerReader {
                 ("stop_sequence", Some(text)) => self.stop = Some(text.into_owned()),
                 ("stop_details", None) => {
                     let words = value.get("explanation").and_then(Value::as_text).filter(|words| !words.is_empty());
-                    words.into_iter().for_each(|words| sink.take(Event::Refusal(words)));
+                    told(words.map(Event::Refusal), sink);
                 }
                 _ => {}
             }
@@ -252,6 +252,12 @@ impl AnswerReader {
         self.is_complete = true;
         let reason = self.finish.unwrap_or(if self.calls > 0 { Finish::Calls } else { Finish::Done });
         sink.take(Event::Finish { reason, stop: self.stop.as_ref().map(Text::by_ref) });
+    }
+}
+
+fn told(event: Option<Event<'_>>, sink: &mut dyn Sink) {
+    if let Some(event) = event {
+        sink.take(event);
     }
 }
 

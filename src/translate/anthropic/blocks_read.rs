@@ -132,7 +132,7 @@ impl<'e> Blocks<'e> {
             "tool_use" => push(PartKind::Call(call(&members, place)?)),
             "tool_result" => push(PartKind::Result(self.result(&members, place)?)),
             "image" => push(PartKind::Image(Media { source: image(&members, place)?, name: None, detail: None })),
-            "document" => self.document(members, place, parts)?,
+            "document" => self.document(&members, place, parts)?,
             "search_result" => push(PartKind::Text(search_result(block))),
             "thinking" => self.thinking(&members, place, parts)?,
             "redacted_thinking" => self.redacted(&members, place, parts)?,
@@ -210,7 +210,7 @@ impl<'e> Blocks<'e> {
     /// A document. What it says of itself (`context`) goes ahead of it as text.
     fn document<'a>(
         &mut self,
-        members: Members<'a>,
+        members: &Members<'a>,
         place: &Place<'_>,
         parts: &mut Vec<Part<'a>>,
     ) -> Result<(), Invalid> {
@@ -241,6 +241,9 @@ impl<'e> Blocks<'e> {
 
 /// A mark, if it is one.
 pub(super) fn mark(value: Value<'_>, ignored: &mut Ignored) -> Option<CacheMark> {
+    if value.kind() != Kind::Object {
+        return None;
+    }
     let ttl = value.get("ttl").and_then(Value::as_text);
     match ttl.as_ref().map(Text::spelt) {
         None | Some("5m") => Some(CacheMark(CacheTtl::M5)),

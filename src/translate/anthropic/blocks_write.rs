@@ -165,7 +165,7 @@ fn write_media(kind: &'static str, media: &Media<'_>, w: &mut Writer) {
                 block(w, "document");
                 write_plain(&text, w);
             }
-            shape => {
+            shape @ (Shape::Picture | Shape::Pdf | Shape::Unknown) => {
                 block(w, if shape == Shape::Picture { "image" } else { "document" });
                 w.name("source").object(|w| {
                     w.name("type").text(&Text::spelt_as("base64"));

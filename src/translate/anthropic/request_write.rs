@@ -10,7 +10,7 @@ use super::suits;
 use super::thinking::{self, Mode, Obstacle, Plan};
 use super::tools_write::{self, Toolbox};
 use crate::catalog::Target;
-use crate::translate::ir::{Identity, OutputForm, Part, PartKind, Request, Sampling, Text, Value};
+use crate::translate::ir::{Identity, OutputForm, Part, PartKind, Request, Sampling, Text, ToolKind, Value};
 use crate::translate::turns::{self, Alternating, Message, Speaker};
 use crate::translate::{Invalid, Written};
 use crate::wire::json::Writer;
@@ -141,8 +141,8 @@ fn size(request: &Request<'_>) -> usize {
     };
     let parts = request.turns.iter().flat_map(|turn| &turn.parts);
     let tools = request.tools.iter().map(|tool| match &tool.kind {
-        crate::translate::ir::ToolKind::Function { schema, .. } => schema.map_or(0, |schema| schema.spelt().len()),
-        _ => 256,
+        ToolKind::Function { schema, .. } => schema.map_or(0, |schema| schema.spelt().len()),
+        ToolKind::Custom { .. } | ToolKind::BuiltIn { .. } => 256,
     });
     FRAME_BYTES + parts.map(|part| text(part) + 96).sum::<usize>() + tools.map(|len| len + 256).sum::<usize>()
 }

@@ -44,7 +44,16 @@ impl End {
             }
             Event::CallStart { .. } => self.has_calls = true,
             Event::Refusal(_) => self.has_refused = true,
-            _ => {}
+            Event::Start { .. }
+            | Event::Text(_)
+            | Event::Thought(_)
+            | Event::Sealed(_)
+            | Event::CallArguments { .. }
+            | Event::PartEnd
+            | Event::Citation(_)
+            | Event::Image { .. }
+            | Event::Logprobs(_)
+            | Event::Fault(_) => {}
         }
     }
 

@@ -66,9 +66,9 @@ impl StreamWriter {
             Event::CallArguments { index, piece } => self.arguments(*index, piece, out)?,
             Event::PartEnd => self.end_part(out),
             Event::Citation(citation) => self.citation(citation, out)?,
-            // This format has no place for pictures and probabilities.
-            Event::Image { .. } | Event::Logprobs(_) => {}
-            Event::Finish { .. } | Event::Usage { .. } | Event::Fault(_) => {}
+            // This format has no place for pictures and probabilities; the end is written at the end.
+            Event::Image { .. } | Event::Logprobs(_) | Event::Finish { .. } | Event::Usage { .. } | Event::Fault(_) => {
+            }
         }
         Ok(())
     }
@@ -159,19 +159,11 @@ impl StreamWriter {
         if self.is_busy() && self.open.as_ref().is_some_and(|open| open.is_signed) {
             return self.waiting.sealed(&seal);
         }
-        match self.open.as_mut().filter(|open| !is_own_block && !open.is_signed) {
-            Some(open) => {
-                open.is_signed = true;
-                match open.kind {
-                    OpenKind::Thought => delta(self.at, SIGNATURE, seal.spelt(), out),
-                    OpenKind::Text | OpenKind::Call(_) => open.seal = Some(seal),
-                }
-            }
-            None => {
-                self.end_open(out);
-                self.write_sealed(&seal, out);
-            }
+        if !is_own_block && self.sign(&seal, out) {
+            return Ok(());
         }
+        self.end_open(out);
+        self.write_sealed(&seal, out);
         Ok(())
     }
 
@@ -270,16 +262,20 @@ impl StreamWriter {
             let all = Value::parse(all.as_bytes());
             all.into_iter().flat_map(Value::elements).for_each(|one| write_citation(self.at, one.spelt(), out));
         }
-        match (seal, &mut self.open) {
-            (Some(seal), Some(open)) => {
-                open.is_signed = true;
-                match kind {
-                    OpenKind::Thought => delta(self.at, SIGNATURE, seal.spelt(), out),
-                    OpenKind::Text | OpenKind::Call(_) => open.seal = Some(seal),
-                }
-            }
-            (None, _) | (_, None) => {}
+        if let Some(seal) = seal {
+            self.sign(&seal, out);
         }
+    }
+
+    /// Gives the open block its maker's token, if it has none; says whether.
+    fn sign(&mut self, seal: &Text<'static>, out: &mut Vec<u8>) -> bool {
+        let Some(open) = self.open.as_mut().filter(|open| !open.is_signed) else { return false };
+        open.is_signed = true;
+        match open.kind {
+            OpenKind::Thought => delta(self.at, SIGNATURE, seal.spelt(), out),
+            OpenKind::Text | OpenKind::Call(_) => open.seal = Some(seal.clone()),
+        }
+        true
     }
 }
 

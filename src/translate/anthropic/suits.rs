@@ -46,7 +46,7 @@ pub(super) fn check(request: &Request<'_>, target: &Target) -> Result<(), Invali
 fn check_tool(tool: &Tool<'_>) -> Result<(), Invalid> {
     let place = Place::element("tools", tool.at);
     match &tool.kind {
-        ToolKind::Function { .. } => Ok(()),
+        ToolKind::Function { .. } | ToolKind::BuiltIn { format: WireFormat::AnthropicMessages, .. } => Ok(()),
         ToolKind::Custom { format } => {
             let is_free = |format: &Value<'_>| {
                 format.is_null() || format.get("type").and_then(Value::as_text).is_some_and(|kind| kind.is("text"))
@@ -56,7 +56,6 @@ fn check_tool(tool: &Tool<'_>) -> Result<(), Invalid> {
             }
             Err(place.inner("format").unsuited("this model follows no grammar; make it a function, or leave it out"))
         }
-        ToolKind::BuiltIn { format: WireFormat::AnthropicMessages, .. } => Ok(()),
         ToolKind::BuiltIn { .. } => {
             let message = format!("the tool \"{}\" is of another provider; leave it out", tool.name.to_plain());
             Err(place.inner("type").unsuited(message))
@@ -96,8 +95,7 @@ fn check_turn(turn: &Turn<'_>, capabilities: &Capabilities) -> Result<(), Invali
 fn check_part(part: &Part<'_>, place: &Place<'_>, capabilities: &Capabilities) -> Result<(), Invalid> {
     match &part.kind {
         PartKind::Image(_) if !capabilities.vision => Err(place.unsuited("this model does not see pictures")),
-        PartKind::Image(media) => check_media(media, place, capabilities),
-        PartKind::File(media) => check_media(media, place, capabilities),
+        PartKind::Image(media) | PartKind::File(media) => check_media(media, place, capabilities),
         PartKind::Audio(_) => Err(place.unsuited("this model does not listen; send the words as text")),
         PartKind::Result(result) => result
             .parts

@@ -74,8 +74,7 @@ impl Asked {
     fn of(reasoning: &Reasoning) -> Self {
         let Reasoning { thinking, effort, shown } = *reasoning;
         match (thinking, effort) {
-            (Some(Thinking::Off), _) | (_, Some(Effort::None)) => Self::Off,
-            (Some(Thinking::Budget(0)), None) => Self::Off,
+            (Some(Thinking::Off), _) | (_, Some(Effort::None)) | (Some(Thinking::Budget(0)), None) => Self::Off,
             (Some(Thinking::Budget(tokens)), None) => Self::Budget(tokens),
             (_, Some(effort)) => Self::Effort(effort),
             (Some(Thinking::Adaptive), None) => Self::Auto,
@@ -120,7 +119,10 @@ fn steer(asked: &Asked, model: &Model, ignored: &mut Ignored) -> (Mode, Option<E
     let nearest = |effort: Effort| effort.nearest_of(&support.efforts);
     let off = if support.can_disable { Mode::Off } else { Mode::Unsaid };
     match (control, asked) {
-        (_, Asked::Nothing) => (Mode::Unsaid, None),
+        // A model that does not think need not be told not to.
+        (_, Asked::Nothing) | (ThinkingControl::Effort, Asked::Auto) | (ThinkingControl::None, Asked::Off) => {
+            (Mode::Unsaid, None)
+        }
         (ThinkingControl::Budget | ThinkingControl::SwitchAndEffort, Asked::Off) => (off, None),
         (ThinkingControl::Budget | ThinkingControl::SwitchAndEffort, asked) => (Mode::Budget(budget(asked)), None),
         (ThinkingControl::AdaptiveOrBudget, Asked::Budget(tokens)) => (Mode::Budget(*tokens), None),
@@ -135,9 +137,6 @@ fn steer(asked: &Asked, model: &Model, ignored: &mut Ignored) -> (Mode, Option<E
         (ThinkingControl::Effort, Asked::Off) => (Mode::Unsaid, support.efforts.iter().copied().min()),
         (ThinkingControl::Effort, Asked::Effort(effort)) => (Mode::Unsaid, nearest(*effort)),
         (ThinkingControl::Effort, Asked::Budget(tokens)) => (Mode::Unsaid, nearest(effort_of(*tokens))),
-        (ThinkingControl::Effort, Asked::Auto) => (Mode::Unsaid, None),
-        // A model that does not think need not be told not to.
-        (ThinkingControl::None, Asked::Off) => (Mode::Unsaid, None),
         (
             ThinkingControl::None | ThinkingControl::Level | ThinkingControl::ChatTemplate | ThinkingControl::Always,
             Asked::Off | Asked::Auto | Asked::Effort(_) | Asked::Budget(_),

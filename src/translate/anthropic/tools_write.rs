@@ -3,8 +3,6 @@
 //! Must not know the conversation. Custom tools go as functions with one string, and a model without structured
 //! output is made to call a tool that has the schema: both are told in [`Emulated`], to be undone in the answer.
 
-use std::borrow::Cow;
-
 use super::marks::Marks;
 use super::place::Ignored;
 use super::suits::is_object_schema;
@@ -215,9 +213,9 @@ pub(super) fn write_mark(ttl: &'static str, w: &mut Writer) {
 
 /// The tier in Anthropic's words, if it has one for it.
 pub(super) fn service_tier(asked: &Text<'_>, ignored: &mut Ignored) -> Option<&'static str> {
-    match asked.to_plain() {
-        Cow::Borrowed("auto") => Some("auto"),
-        Cow::Borrowed("default" | "standard" | "standard_only") => Some("standard_only"),
+    match asked.spelt() {
+        "auto" => Some("auto"),
+        "default" | "standard" | "standard_only" => Some("standard_only"),
         _ => {
             ignored.add("service_tier");
             None

@@ -102,7 +102,9 @@ fn a_whole_answer_is_the_same_events() {
 
 fn last_events(frames: &[&str]) -> Vec<String> {
     let (mut reader, mut record) = (reader(), Record::default());
-    frames.iter().for_each(|frame| reader.frame(b"", frame.as_bytes(), &mut record));
+    for frame in frames {
+        reader.frame(b"", frame.as_bytes(), &mut record);
+    }
     record.0
 }
 
@@ -262,7 +264,9 @@ fn what_is_written() {
     ];
     for (name, events) in cases {
         let mut both = Both::new(&view());
-        events.into_iter().for_each(|event| both.take(event));
+        for event in events {
+            both.take(event);
+        }
         let (stream, whole) = both.close();
         insta::with_settings!({snapshot_path => "../../../../tests/golden/anthropic", prepend_module_to_snapshot => false, description => "a stream, and the same answer whole"}, {
             insta::assert_snapshot!(format!("written_{name}"), format!("{stream}{whole}"));

@@ -137,6 +137,7 @@ impl Record {
 }
 
 impl Sink for Record {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are shown as they are")]
     fn take(&mut self, event: Event<'_>) {
         match event {
             Event::Text(text) => self.push("text", text.spelt()),

@@ -54,7 +54,9 @@ proptest! {
         let mut view = view();
         view.kept_bytes_max = 100_000;
         let mut both = Both::new(&view);
-        events(&steps).into_iter().for_each(|event| both.take(event));
+        for event in events(&steps) {
+            both.take(event);
+        }
         let (stream, whole) = both.close();
         check_grammar(&stream);
         let (mut reader, mut record) = (reader(), Record::default());
