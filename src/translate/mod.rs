@@ -13,6 +13,7 @@ pub mod error;
 pub mod fields;
 pub mod gemini;
 pub mod ir;
+pub mod media;
 pub mod openai_chat;
 pub mod openai_responses;
 pub mod order;
