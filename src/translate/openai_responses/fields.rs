@@ -1,0 +1,4 @@
+//! x
+use crate::translate::fields::Field;
+/// x
+pub const FIELDS: &[Field] = &[];
