@@ -9,6 +9,7 @@ pub mod envelope;
 pub mod error;
 pub mod fields;
 pub mod ir;
+pub mod media;
 pub mod openai_responses;
 pub mod order;
 pub mod restream;
