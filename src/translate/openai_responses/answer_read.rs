@@ -6,9 +6,7 @@
 
 use crate::catalog::provider::Dialect;
 use crate::translate::Sink;
-use crate::translate::ir::{
-    Blob, BlobKind, CallKind, Citation, Event, Fault, FaultKind, Finish, Text, Value,
-};
+use crate::translate::ir::{Blob, BlobKind, CallKind, Citation, Event, Fault, FaultKind, Finish, Text, Value};
 use crate::wire::usage::{self, UsageQuirks};
 
 use super::items::IMAGE_FORMATS;

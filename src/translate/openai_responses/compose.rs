@@ -168,7 +168,7 @@ impl Composer {
             out.extend_from_slice([": x-flux-cost-usd ", cost, "\n\n"].concat().as_bytes());
         }
         let name = if incomplete.is_some() { "response.incomplete" } else { "response.completed" };
-        let body = Body { error: None, ..self.body(status, closing.cost_usd) };
+        let body = Body { cost_usd: closing.cost_usd, ..self.body(status) };
         self.frames.send(name, out, |w| self.head.write(w.name("response"), &body, |w| write_output(w, &self.slots)));
         Ok(())
     }
@@ -176,8 +176,7 @@ impl Composer {
     /// The whole response object, after its end.
     pub(super) fn write_response(&self, w: &mut Writer) {
         let status = if self.incomplete().is_some() { Status::Incomplete } else { Status::Completed };
-        let body = self.body(status, Option::None);
-        self.head.write(w, &body, |w| write_output(w, &self.slots));
+        self.head.write(w, &self.body(status), |w| write_output(w, &self.slots));
     }
 
     /// Ends an answer that failed.
@@ -191,17 +190,16 @@ impl Composer {
                 w.name("param").null();
             }),
             Stage::Open => {
-                let body = Body { error: Some((code, message)), ..self.body(Status::Failed, Option::None) };
-                let body = Body { incomplete: None, ..body };
+                let body = Body { error: Some((code, message)), incomplete: None, ..self.body(Status::Failed) };
                 let done = |w: &mut Writer| write_output(w, &self.slots);
                 self.frames.send("response.failed", out, |w| self.head.write(w.name("response"), &body, done));
             }
         }
     }
 
-    fn body<'a>(&'a self, status: Status, cost_usd: Option<&'a str>) -> Body<'a> {
-        let (usage, tier) = (self.usage.as_ref(), self.tier.as_ref());
-        Body { status, incomplete: self.incomplete(), error: None, usage, tier, cost_usd }
+    fn body<'b>(&self, status: Status) -> Body<'b> {
+        let (usage, tier) = (self.usage, self.tier.clone());
+        Body { status, incomplete: self.incomplete(), error: None, usage, tier, cost_usd: None }
     }
 
     /// Why the answer is not whole, if it is not.
@@ -284,7 +282,7 @@ impl Composer {
         let at = self.open?;
         match &self.slots.get(at)?.item {
             Item::Reasoning(Reasoning { sealed: None, .. }) => Some(at),
-            Item::Reasoning(_) | Item::Message(_) | Item::Call(_) | Item::Done(_) => Option::None,
+            Item::Reasoning(_) | Item::Message(_) | Item::Call(_) | Item::Done(_) => None,
         }
     }
 
@@ -422,7 +420,7 @@ impl Composer {
         let id = self.item_id("ig", at);
         self.frames.send("response.output_item.added", out, |w| {
             w.name("output_index").number(at as u64);
-            items::write_image(w.name("item"), &id, media_type, Option::None);
+            items::write_image_begun(w.name("item"), &id);
         });
         for step in ["in_progress", "generating", "completed"] {
             self.frames.send(&format!("response.image_generation_call.{step}"), out, |w| {
@@ -431,7 +429,7 @@ impl Composer {
             });
         }
         let mut writer = Writer::with_capacity(base64.spelt().len() + ITEM_BYTES);
-        items::write_image(&mut writer, &id, media_type, Some(base64));
+        items::write_image(&mut writer, &id, media_type, base64);
         let json = String::from_utf8(writer.into_bytes()).unwrap_or_default();
         self.slots.push(Slot { id, item: Item::Done(json) });
         self.finish_item(at, Status::Completed, out)

@@ -12,12 +12,7 @@ use super::items::{self, Content, ContentKind, Item, Message};
 
 impl Composer {
     /// A piece of a text or refusal.
-    pub(super) fn content(
-        &mut self,
-        kind: ContentKind,
-        piece: &Text<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Overflow> {
+    pub(super) fn content(&mut self, kind: ContentKind, piece: &Text<'_>, out: &mut Vec<u8>) -> Result<(), Overflow> {
         if piece.is_empty() {
             return Ok(());
         }

@@ -123,8 +123,8 @@ pub(super) struct Body<'a> {
     pub(super) incomplete: Option<&'static str>,
     /// Code and message.
     pub(super) error: Option<(&'a str, &'a str)>,
-    pub(super) usage: Option<&'a Usage>,
-    pub(super) tier: Option<&'a Text<'static>>,
+    pub(super) usage: Option<Usage>,
+    pub(super) tier: Option<Text<'static>>,
     pub(super) cost_usd: Option<&'a str>,
 }
 

@@ -168,20 +168,26 @@ impl Call {
     }
 }
 
-/// A picture as an item: without its bytes at the beginning, with them at the end.
-pub(super) fn write_image(w: &mut Writer, id: &str, media_type: &Text<'_>, base64: Option<&Text<'_>>) {
+/// A picture that is being made.
+pub(super) fn write_image_begun(w: &mut Writer, id: &str) {
     w.object(|w| {
         w.name("id").text(&Text::spelt_as(id));
         w.name("type").raw(r#""image_generation_call""#);
-        let status = if base64.is_some() { Status::Completed } else { Status::InProgress };
-        status.write(w);
+        Status::InProgress.write(w);
+        w.name("result").null();
+    });
+}
+
+/// A picture that was made.
+pub(super) fn write_image(w: &mut Writer, id: &str, media_type: &Text<'_>, base64: &Text<'_>) {
+    w.object(|w| {
+        w.name("id").text(&Text::spelt_as(id));
+        w.name("type").raw(r#""image_generation_call""#);
+        Status::Completed.write(w);
         if let Some(format) = image_format(&media_type.to_plain()) {
             w.name("output_format").text(&Text::spelt_as(format));
         }
-        match base64 {
-            Some(base64) => w.name("result").text(base64),
-            None => w.name("result").null(),
-        }
+        w.name("result").text(base64);
     });
 }
 
