@@ -6,10 +6,11 @@
 
 use crate::catalog::provider::Dialect;
 use crate::translate::Sink;
-use crate::translate::ir::{Blob, BlobKind, CallKind, Citation, Event, Fault, FaultKind, Finish, Text, Value};
+use crate::translate::ir::{Blob, BlobKind, Event, Fault, FaultKind, Finish, Text, Value};
 use crate::wire::usage::{self, UsageQuirks};
 
 use super::items::IMAGE_FORMATS;
+use super::parts::{Call, End, Frame, cite, fault, tell_logprobs};
 
 /// Items that may be open at once. Providers send them one by one.
 const OPEN_ITEMS_MAX: usize = 256;
@@ -20,8 +21,7 @@ const PARAGRAPH: &str = "\\n\\n";
 #[derive(Debug)]
 pub struct AnswerReader {
     quirks: UsageQuirks,
-    has_started: bool,
-    is_complete: bool,
+    stage: Stage,
     /// Items that began and have not ended.
     open: Vec<OpenItem>,
     /// Whether any item was seen, so that the last event need not be read for them.
@@ -30,6 +30,14 @@ pub struct AnswerReader {
     has_refusal: bool,
     /// Whether a text, refusal or thought was told whose end was not.
     has_open_part: bool,
+}
+
+/// How far the answer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Waiting,
+    Started,
+    Complete,
 }
 
 /// What was told of an item.
@@ -51,51 +59,12 @@ enum ThoughtForm {
     Full,
 }
 
-/// The members of a stream's event that are looked at.
-#[derive(Clone, Debug, Default)]
-struct Frame<'a> {
-    kind: Option<Text<'a>>,
-    at: u64,
-    part: u64,
-    item: Option<Value<'a>>,
-    response: Option<Value<'a>>,
-    delta: Option<Text<'a>>,
-    /// The whole text of a `done` event, whatever its name.
-    whole: Option<Text<'a>>,
-    annotation: Option<Value<'a>>,
-    logprobs: Option<Value<'a>>,
-    error: Option<Value<'a>>,
-}
-
-impl<'a> Frame<'a> {
-    fn read(data: Value<'a>) -> Self {
-        let mut frame = Self::default();
-        for (name, value) in data.members() {
-            match &*name {
-                "type" => frame.kind = value.as_text(),
-                "output_index" => frame.at = value.as_u64().unwrap_or(0),
-                "content_index" | "summary_index" => frame.part = value.as_u64().unwrap_or(0),
-                "item" => frame.item = Some(value),
-                "response" => frame.response = Some(value),
-                "delta" => frame.delta = value.as_text(),
-                "text" | "refusal" | "arguments" | "input" => frame.whole = value.as_text(),
-                "annotation" => frame.annotation = Some(value),
-                "logprobs" => frame.logprobs = Some(value),
-                "error" => frame.error = Some(value),
-                _ => {}
-            }
-        }
-        frame
-    }
-}
-
 impl AnswerReader {
     /// A reader at the beginning of an answer. No dialect differs so far.
     pub fn new(_dialect: Dialect, quirks: UsageQuirks) -> Self {
         Self {
             quirks,
-            has_started: false,
-            is_complete: false,
+            stage: Stage::Waiting,
             open: Vec::new(),
             has_items: false,
             calls: 0,
@@ -135,7 +104,7 @@ impl AnswerReader {
 
     /// Whether the answer's own end was seen.
     pub fn is_complete(&self) -> bool {
-        self.is_complete
+        self.stage == Stage::Complete
     }
 
     /// Reads a whole answer.
@@ -144,10 +113,10 @@ impl AnswerReader {
     }
 
     fn start(&mut self, response: Option<Value<'_>>, sink: &mut dyn Sink) {
-        if self.has_started {
+        if self.stage != Stage::Waiting {
             return;
         }
-        self.has_started = true;
+        self.stage = Stage::Started;
         let id = response.and_then(|response| response.get("id")).and_then(Value::as_text).unwrap_or_default();
         sink.take(Event::Start { id, usage: None });
     }
@@ -231,7 +200,7 @@ impl AnswerReader {
             item.part = Some(frame.part);
         }
         self.content(kind.starts_with("response.refusal"), piece, sink);
-        self.logprobs(frame.logprobs, sink);
+        tell_logprobs(frame.logprobs, sink);
     }
 
     fn content_done(&mut self, kind: &str, frame: &Frame<'_>, sink: &mut dyn Sink) {
@@ -241,7 +210,7 @@ impl AnswerReader {
         {
             item.part = Some(frame.part);
             self.content(kind.starts_with("response.refusal"), text, sink);
-            self.logprobs(frame.logprobs, sink);
+            tell_logprobs(frame.logprobs, sink);
         }
     }
 
@@ -249,12 +218,6 @@ impl AnswerReader {
         self.has_open_part = true;
         self.has_refusal |= is_refusal;
         sink.take(if is_refusal { Event::Refusal(piece) } else { Event::Text(piece) });
-    }
-
-    fn logprobs(&self, logprobs: Option<Value<'_>>, sink: &mut dyn Sink) {
-        if let Some(logprobs) = logprobs.filter(|words| words.elements().next().is_some()) {
-            sink.take(Event::Logprobs(logprobs));
-        }
     }
 
     fn thought(&mut self, form: ThoughtForm, frame: &Frame<'_>, sink: &mut dyn Sink) {
@@ -316,7 +279,7 @@ impl AnswerReader {
                 self.content(true, refusal, sink);
             } else if let Some(text) = text("text") {
                 self.content(false, text, sink);
-                self.logprobs(part.get("logprobs"), sink);
+                tell_logprobs(part.get("logprobs"), sink);
                 part.get("annotations").into_iter().flat_map(Value::elements).for_each(|source| cite(source, sink));
             }
             self.end_part(sink);
@@ -371,18 +334,7 @@ impl AnswerReader {
 
     /// The response object at the end of a stream, or the whole answer.
     fn end(&mut self, response: Value<'_>, sink: &mut dyn Sink) {
-        let mut end = End::default();
-        for (name, value) in response.members() {
-            match &*name {
-                "status" => end.status = value.as_text(),
-                "output" => end.output = Some(value),
-                "usage" => end.usage = Some(value),
-                "service_tier" => end.tier = value.as_text(),
-                "incomplete_details" => end.reason = value.get("reason").and_then(Value::as_text),
-                "error" if !value.is_null() => end.error = Some(value),
-                _ => {}
-            }
-        }
+        let end = End::read(response);
         self.start(Some(response), sink);
         if !self.has_items {
             for (item, at) in end.output.into_iter().flat_map(Value::elements).zip(0..) {
@@ -396,7 +348,7 @@ impl AnswerReader {
         }
         match self.finish(&end) {
             Ok(reason) => {
-                self.is_complete = true;
+                self.stage = Stage::Complete;
                 sink.take(Event::Finish { reason, stop: None });
             }
             Err(fault) => sink.take(Event::Fault(fault)),
@@ -427,72 +379,4 @@ impl AnswerReader {
             }
         }
     }
-}
-
-/// What the response object says of the answer's end.
-#[derive(Clone, Debug, Default)]
-struct End<'a> {
-    status: Option<Text<'a>>,
-    output: Option<Value<'a>>,
-    usage: Option<Value<'a>>,
-    tier: Option<Text<'a>>,
-    reason: Option<Text<'a>>,
-    error: Option<Value<'a>>,
-}
-
-/// An item that is a call.
-#[derive(Clone, Debug)]
-struct Call<'a> {
-    kind: CallKind,
-    id: Text<'a>,
-    name: Text<'a>,
-    arguments: Option<Text<'a>>,
-}
-
-impl<'a> Call<'a> {
-    fn of(item: Value<'a>) -> Option<Self> {
-        let (mut kind, mut id, mut own_id, mut name, mut arguments) = (None, None, None, None, None);
-        for (member, value) in item.members() {
-            match &*member {
-                "type" => kind = value.as_text(),
-                "call_id" => id = value.as_text(),
-                "id" => own_id = value.as_text(),
-                "name" => name = value.as_text(),
-                "arguments" | "input" => arguments = value.as_text(),
-                _ => {}
-            }
-        }
-        let kind = match kind?.spelt() {
-            "function_call" => CallKind::Function,
-            "custom_tool_call" => CallKind::Custom,
-            _ => return None,
-        };
-        Some(Self { kind, id: id.or(own_id).unwrap_or_default(), name: name.unwrap_or_default(), arguments })
-    }
-}
-
-fn cite(annotation: Value<'_>, sink: &mut dyn Sink) {
-    let text = |name| annotation.get(name).and_then(Value::as_text);
-    let count = |name| annotation.get(name).and_then(Value::as_u64);
-    let title = text("title").or_else(|| text("filename"));
-    if let (None, None) = (&text("url"), &title) {
-        return;
-    }
-    let range = count("start_index").zip(count("end_index"));
-    sink.take(Event::Citation(Citation { url: text("url"), title, quote: None, range }));
-}
-
-/// A failure, from an object with a code and a message.
-fn fault(error: Value<'_>) -> Fault<'_> {
-    let text = |name| error.get(name).and_then(Value::as_text);
-    let code = text("code").or_else(|| text("type")).unwrap_or_default();
-    let kind = match code.spelt() {
-        "rate_limit_exceeded" | "rate_limit_error" | "too_many_requests" => FaultKind::RateLimited,
-        "server_is_overloaded" | "slow_down" | "overloaded" => FaultKind::Overloaded,
-        "context_length_exceeded" | "invalid_prompt" | "invalid_request_error" | "bio_policy" => FaultKind::Rejected,
-        code if code.contains("image") || code.ends_with("policy_violation") => FaultKind::Rejected,
-        _ => FaultKind::Fault,
-    };
-    let message = text("message").or_else(|| error.as_text()).unwrap_or_else(|| Text::spelt_as("no reason was given"));
-    Fault { kind, message }
 }

@@ -101,7 +101,7 @@ impl Composer {
             Event::CallStart { index, id, name, kind } => {
                 let call = Call {
                     kind: *kind,
-                    call_id: id.clone().into_owned(),
+                    answers_to: id.clone().into_owned(),
                     name: name.clone().into_owned(),
                     arguments: String::new(),
                 };
@@ -235,8 +235,8 @@ impl Composer {
     }
 
     /// The end of an item whose last part has ended.
-    pub(super) fn finish_item(&mut self, at: usize, status: Status, out: &mut Vec<u8>) -> Result<(), Overflow> {
-        let Some(slot) = self.slots.get_mut(at) else { return Ok(()) };
+    pub(super) fn finish_item(&mut self, at: usize, status: Status, out: &mut Vec<u8>) {
+        let Some(slot) = self.slots.get_mut(at) else { return };
         let mut writer = Writer::with_capacity(ITEM_BYTES);
         slot.item.write(&mut writer, &slot.id, status);
         let json = String::from_utf8(writer.into_bytes()).unwrap_or_default();
@@ -245,21 +245,19 @@ impl Composer {
             w.name("item").raw(&json);
         });
         slot.item = Item::Done(json);
-        Ok(())
     }
 
     fn thought(&mut self, piece: &Text<'_>, out: &mut Vec<u8>) -> Result<(), Overflow> {
         if piece.is_empty() {
             return Ok(());
         }
-        let at = match self.open_reasoning() {
-            Some(at) => at,
-            None => {
-                self.end_open(Status::Completed, out)?;
-                let at = self.push(Item::Reasoning(Reasoning::default()), out)?;
-                self.open = Some(at);
-                at
-            }
+        let at = if let Some(at) = self.open_reasoning() {
+            at
+        } else {
+            self.end_open(Status::Completed, out);
+            let at = self.push(Item::Reasoning(Reasoning::default()), out)?;
+            self.open = Some(at);
+            at
         };
         self.keep(piece.spelt().len())?;
         let Some(Slot { id, item: Item::Reasoning(reasoning) }) = self.slots.get_mut(at) else { return Ok(()) };
@@ -295,17 +293,18 @@ impl Composer {
             reasoning.sealed = Some(sealed);
             return Ok(());
         }
-        self.end_open(Status::Completed, out)?;
+        self.end_open(Status::Completed, out);
         let at = self.push(Item::Reasoning(Reasoning::default()), out)?;
         if let Some(Slot { item: Item::Reasoning(reasoning), .. }) = self.slots.get_mut(at) {
             reasoning.sealed = Some(sealed);
         }
-        self.finish_item(at, Status::Completed, out)
+        self.finish_item(at, Status::Completed, out);
+        Ok(())
     }
 
     fn call(&mut self, index: usize, call: Call, out: &mut Vec<u8>) -> Result<(), Overflow> {
-        self.end_open(Status::Completed, out)?;
-        self.keep(call.call_id.spelt().len() + call.name.spelt().len())?;
+        self.end_open(Status::Completed, out);
+        self.keep(call.answers_to.spelt().len() + call.name.spelt().len())?;
         let at = self.push(Item::Call(call), out)?;
         self.calls.push(OpenCall { index, at });
         Ok(())
@@ -350,7 +349,8 @@ impl Composer {
             w.name("output_index").number(at as u64);
             w.name(member).text(&Text::spelt_as(&*call.arguments));
         });
-        self.finish_item(at, status, out)
+        self.finish_item(at, status, out);
+        Ok(())
     }
 
     /// The open part is whole. A message stays open for another part.
@@ -363,7 +363,8 @@ impl Composer {
                 return Ok(());
             }
             if matches!(item, Item::Reasoning(_)) {
-                return self.end_open(Status::Completed, out);
+                self.end_open(Status::Completed, out);
+                return Ok(());
             }
         }
         match self.calls.last().copied() {
@@ -373,10 +374,10 @@ impl Composer {
     }
 
     /// Ends the message or thought that is open.
-    pub(super) fn end_open(&mut self, status: Status, out: &mut Vec<u8>) -> Result<(), Overflow> {
-        let Some(at) = self.open.take() else { return Ok(()) };
+    pub(super) fn end_open(&mut self, status: Status, out: &mut Vec<u8>) {
+        let Some(at) = self.open.take() else { return };
         match self.slots.get_mut(at) {
-            Some(Slot { item: Item::Message(_), .. }) => self.end_content(at, out)?,
+            Some(Slot { item: Item::Message(_), .. }) => self.end_content(at, out),
             Some(Slot { id, item: Item::Reasoning(reasoning) }) => {
                 self.frames.send("response.reasoning_summary_text.done", out, |w| {
                     write_place(w, id, at, "summary_index", 0);
@@ -387,9 +388,9 @@ impl Composer {
                     items::write_summary(w.name("part"), &reasoning.summary);
                 });
             }
-            Some(Slot { item: Item::Call(_) | Item::Done(_), .. }) | None => return Ok(()),
+            Some(Slot { item: Item::Call(_) | Item::Done(_), .. }) | None => return,
         }
-        self.finish_item(at, status, out)
+        self.finish_item(at, status, out);
     }
 
     /// Ends what is open, in the order of the items. Only the last one can have been cut off.
@@ -398,7 +399,7 @@ impl Composer {
             let is_cut = at + 1 == self.slots.len() && !self.is_ended(at);
             let status = if is_cut { status } else { Status::Completed };
             if self.open == Some(at) {
-                self.end_open(status, out)?;
+                self.end_open(status, out);
             } else if let Some(call) = self.calls.iter().find(|call| call.at == at).copied() {
                 self.end_call(call, status, out)?;
             }
@@ -414,7 +415,7 @@ impl Composer {
     }
 
     fn image(&mut self, media_type: &Text<'_>, base64: &Text<'_>, out: &mut Vec<u8>) -> Result<(), Overflow> {
-        self.end_open(Status::Completed, out)?;
+        self.end_open(Status::Completed, out);
         self.keep(ITEM_BYTES + base64.spelt().len())?;
         let at = self.slots.len();
         let id = self.item_id("ig", at);
@@ -432,7 +433,8 @@ impl Composer {
         items::write_image(&mut writer, &id, media_type, base64);
         let json = String::from_utf8(writer.into_bytes()).unwrap_or_default();
         self.slots.push(Slot { id, item: Item::Done(json) });
-        self.finish_item(at, Status::Completed, out)
+        self.finish_item(at, Status::Completed, out);
+        Ok(())
     }
 
     fn logprobs(&mut self, value: Value<'_>) -> Result<(), Overflow> {

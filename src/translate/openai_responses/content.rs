@@ -54,20 +54,20 @@ impl Composer {
             && let Some(Slot { item: Item::Message(message), .. }) = self.slots.get(at)
         {
             if message.open.as_ref().is_some_and(|content| content.is_ended || content.kind != kind) {
-                self.end_content(at, out)?;
+                self.end_content(at, out);
             }
             return Ok(at);
         }
-        self.end_open(Status::Completed, out)?;
+        self.end_open(Status::Completed, out);
         let at = self.push(Item::Message(Message::default()), out)?;
         self.open = Some(at);
         Ok(at)
     }
 
     /// Ends the open part of a message.
-    pub(super) fn end_content(&mut self, at: usize, out: &mut Vec<u8>) -> Result<(), Overflow> {
-        let Some(Slot { id, item: Item::Message(message) }) = self.slots.get_mut(at) else { return Ok(()) };
-        let Some(content) = message.open.take() else { return Ok(()) };
+    pub(super) fn end_content(&mut self, at: usize, out: &mut Vec<u8>) {
+        let Some(Slot { id, item: Item::Message(message) }) = self.slots.get_mut(at) else { return };
+        let Some(content) = message.open.take() else { return };
         let index = message.done_count;
         let text = Text::spelt_as(&*content.text);
         match content.kind {
@@ -94,7 +94,6 @@ impl Composer {
         });
         items::join(&mut message.done, &json);
         message.done_count += 1;
-        Ok(())
     }
 
     /// A source of the open text. A source of anything else has no place here.

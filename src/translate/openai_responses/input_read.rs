@@ -381,5 +381,5 @@ fn summary<'a>(item: &Item<'a>) -> Text<'a> {
 /// A word of the client's as an error message may quote it.
 fn shown(word: &str) -> String {
     const SHOWN_CHARS_MAX: usize = 40;
-    word.chars().filter(|c| c.is_ascii_graphic()).take(SHOWN_CHARS_MAX).collect()
+    word.chars().filter(char::is_ascii_graphic).take(SHOWN_CHARS_MAX).collect()
 }

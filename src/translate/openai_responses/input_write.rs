@@ -356,8 +356,8 @@ fn call_id<'a>(id: &'a Text<'_>) -> Text<'a> {
         return id.by_ref();
     }
     let hash = Sha256::digest(spelt.as_bytes());
-    let digits: String = hash.iter().take(HASH_BYTES).map(|byte| format!("{byte:02x}")).collect();
-    Text::spelt_as(format!("call_{digits}"))
+    let number = hash.iter().take(HASH_BYTES).fold(0_u128, |number, byte| number << 8 | u128::from(*byte));
+    Text::spelt_as(format!("call_{number:032x}"))
 }
 
 /// Whether a part is said in a message, rather than an item of its own.

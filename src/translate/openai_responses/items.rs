@@ -82,7 +82,8 @@ pub(super) struct Reasoning {
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) kind: CallKind,
-    pub(super) call_id: Text<'static>,
+    /// What its result is sent under.
+    pub(super) answers_to: Text<'static>,
     pub(super) name: Text<'static>,
     pub(super) arguments: String,
 }
@@ -162,7 +163,7 @@ impl Call {
         };
         w.name("type").text(&Text::spelt_as(kind));
         status.write(w);
-        w.name("call_id").text(&self.call_id);
+        w.name("call_id").text(&self.answers_to);
         w.name("name").text(&self.name);
         w.name(arguments).text(&Text::spelt_as(&*self.arguments));
     }

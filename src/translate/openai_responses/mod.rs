@@ -21,6 +21,7 @@ mod frames;
 mod input_read;
 mod input_write;
 mod items;
+mod parts;
 mod request_read;
 mod request_write;
 mod tools;

@@ -192,13 +192,13 @@ fn effort_for(asked: Effort, target: &Target) -> Option<Effort> {
         return Some(Effort::None);
     }
     let levels: &[Effort] = &thinking.efforts;
-    let mut thinks = levels.iter().copied().filter(|level| *level > Effort::None);
-    match asked {
-        // It must not be switched off: as little as it can.
-        Effort::None => thinks.min(),
-        _ if thinks.next().is_none() => (thinking.control != ThinkingControl::None).then_some(asked),
-        _ => asked.nearest_of(levels),
+    // Whoever asks for a little thinking does not ask for none.
+    let levels = levels.strip_prefix(&[Effort::None]).unwrap_or(levels);
+    if asked == Effort::None {
+        return levels.first().copied();
     }
+    let unchecked = (thinking.control != ThinkingControl::None).then_some(asked);
+    if levels.is_empty() { unchecked } else { asked.nearest_of(levels) }
 }
 
 fn sampling(w: &mut Writer, sampling: Sampling<'_>, target: &Target, ignored: &mut Vec<Cow<'static, str>>) {

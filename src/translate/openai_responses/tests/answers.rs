@@ -284,7 +284,7 @@ fn a_whole_answer_says_what_its_stream_says() {
 
 /// Reads events given as their data.
 fn hear(events: &[&str]) -> Vec<String> {
-    let stream: String = events.iter().map(|event| format!("data: {event}\n\n")).collect();
+    let stream: String = events.iter().flat_map(|event| ["data: ", event, "\n\n"]).collect();
     read_stream(stream.as_bytes())
 }
 
@@ -393,8 +393,8 @@ fn it_does_not_matter_where_a_stream_is_cut() {
             let event = crate::wire::sse::Event::read(frame);
             reader.frame(event.name, &event.data, &mut heard);
         };
-        let (head, tail) = stream.as_bytes().split_at(cut);
-        for chunk in [head, tail] {
+        let (first, second) = stream.as_bytes().split_at(cut);
+        for chunk in [first, second] {
             let mut rest = match framer.start(Bytes::copy_from_slice(chunk)) {
                 Start::Fresh(rest) => rest,
                 Start::Completed(frame, rest) => {
