@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::io::Write as _;
 
 use super::leap::{self, Items, Malformed};
 use super::strict;
@@ -245,6 +246,11 @@ impl Writer {
         Self { out: Vec::with_capacity(bytes), needs_comma: false }
     }
 
+    /// A writer that goes on after these bytes.
+    pub fn onto(out: Vec<u8>) -> Self {
+        Self { out, needs_comma: false }
+    }
+
     /// What was written.
     pub fn into_bytes(self) -> Vec<u8> {
         self.out
@@ -300,7 +306,10 @@ impl Writer {
 
     /// A whole number.
     pub fn number(&mut self, number: u64) {
-        self.raw(&number.to_string());
+        self.comma();
+        // Writing to memory cannot fail.
+        let _ = write!(self.out, "{number}");
+        self.needs_comma = true;
     }
 
     /// `true` or `false`.
