@@ -5,9 +5,11 @@
 //! holds its own four (`request` and `answer`, each read and written). Same format in and out never comes here:
 //! those bytes pass untouched.
 
+pub mod emulate;
 pub mod envelope;
 pub mod error;
 pub mod fields;
+pub mod gemini;
 pub mod ir;
 pub mod order;
 pub mod restream;
