@@ -297,15 +297,14 @@ impl FreeText {
             }
             (Place::Between, Unit::Ascii(b'}')) => self.place = Place::End,
             (Place::Name { is_escaped }, unit) => self.name_step(is_escaped, unit),
-            (Place::Colon, Unit::Ascii(b':' | b' ' | b'\n' | b'\r' | b'\t')) => {}
             (Place::Colon, Unit::Ascii(b'"')) if self.name == MEMBER => self.place = Place::Inside,
-            (Place::Colon, unit) => {
+            (Place::Colon, unit) if !is_before_value(unit) => {
                 self.place = Place::Value { depth: 0, is_string: false, is_escaped: false };
                 self.value_step(unit, out);
             }
             (Place::Inside, unit) => self.inside_step(unit, out),
             (Place::Value { .. }, unit) => self.value_step(unit, out),
-            (Place::Start | Place::Between | Place::End | Place::Raw, _) => {}
+            (Place::Start | Place::Between | Place::Colon | Place::End | Place::Raw, _) => {}
         }
     }
 
@@ -329,7 +328,7 @@ impl FreeText {
         match unit {
             Unit::Ascii(b'\\') => self.escape.push('\\'),
             Unit::Ascii(b'"') => self.place = Place::Between,
-            unit => push_escaped(unit, out),
+            Unit::Ascii(_) | Unit::Other(_) => push_escaped(unit, out),
         }
     }
 
@@ -339,7 +338,7 @@ impl FreeText {
         match unit {
             Unit::Ascii(byte) if is_unicode && byte.is_ascii_hexdigit() => self.escape.push(char::from(byte)),
             Unit::Ascii(byte) if !is_unicode && br#""\/bfnrtu"#.contains(&byte) => self.escape.push(char::from(byte)),
-            unit => {
+            Unit::Ascii(_) | Unit::Other(_) => {
                 // No escape after all: a backslash and what follows it.
                 out.push('\\');
                 out.push_str(&std::mem::take(&mut self.escape));
@@ -377,6 +376,10 @@ impl FreeText {
             push_escaped(unit, out);
         }
     }
+}
+
+fn is_before_value(unit: Unit<'_>) -> bool {
+    matches!(unit, Unit::Ascii(b':' | b' ' | b'\n' | b'\r' | b'\t'))
 }
 
 /// The first character of the inner JSON, and what follows it.

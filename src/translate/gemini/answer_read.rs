@@ -5,6 +5,7 @@
 //! not finish leaves nothing to go on from.
 
 use super::{citations, logprobs, usage};
+use crate::base::usage::Usage;
 use crate::catalog::provider::Dialect;
 use crate::translate::Sink;
 use crate::translate::ir::{Blob, BlobKind, CallKind, Event, Fault, FaultKind, Finish, Text, Value};
@@ -16,12 +17,12 @@ use crate::wire::usage::UsageQuirks;
 pub struct AnswerReader {
     open: Open,
     has_started: bool,
-    has_text: bool,
-    has_image: bool,
-    /// Every byte of the open text is a character of its own.
-    is_ascii: bool,
+    /// Whether text or a picture came.
+    has_content: bool,
     calls: usize,
     is_complete: bool,
+    /// What was told of usage last: most chunks repeat it.
+    used: Option<Usage>,
     /// What names of calls are made from, where the provider gives none: its name of the answer.
     seed: u64,
 }
@@ -30,8 +31,17 @@ pub struct AnswerReader {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Open {
     Nothing,
-    Text,
+    /// A text. Whether every byte of it is a character of its own.
+    Text {
+        is_ascii: bool,
+    },
     Thought,
+}
+
+impl Open {
+    fn is_ascii(self) -> bool {
+        self == Self::Text { is_ascii: true }
+    }
 }
 
 /// The members of a part that are looked at.
@@ -73,11 +83,10 @@ impl AnswerReader {
         Self {
             open: Open::Nothing,
             has_started: false,
-            has_text: false,
-            has_image: false,
-            is_ascii: true,
+            has_content: false,
             calls: 0,
             is_complete: false,
+            used: None,
             seed: FNV_START,
         }
     }
@@ -146,7 +155,8 @@ impl AnswerReader {
             self.close_part(sink);
             self.finish(Finish::Filtered, sink);
         }
-        if let Some(usage) = used {
+        if let Some(usage) = used.filter(|_| used != self.used) {
+            self.used = used;
             sink.take(Event::Usage { usage, service_tier: None });
         }
     }
@@ -162,10 +172,10 @@ impl AnswerReader {
             self.part(Part::read(part), sink);
         }
         if let Some(metadata) = citations {
-            citations::tell(*metadata, self.is_ascii, sink);
+            citations::tell(*metadata, self.open.is_ascii(), sink);
         }
         if let Some(metadata) = grounding {
-            citations::tell_grounding(*metadata, self.is_ascii, sink);
+            citations::tell_grounding(*metadata, self.open.is_ascii(), sink);
         }
         if let Some(result) = logprobs {
             let array = logprobs::chat_array(*result);
@@ -195,7 +205,11 @@ impl AnswerReader {
             return;
         }
         if let Some(text) = text.filter(|text| !text.is_empty()) {
-            self.text(text, is_thought, sink);
+            if is_thought {
+                self.thought(text, sink);
+            } else {
+                self.text(text, sink);
+            }
         }
         if let Some(signature) = signature {
             seal(signature, sink);
@@ -203,20 +217,22 @@ impl AnswerReader {
         }
     }
 
-    fn text(&mut self, text: Text<'_>, is_thought: bool, sink: &mut dyn Sink) {
-        let open = if is_thought { Open::Thought } else { Open::Text };
-        if self.open != open {
+    fn thought(&mut self, text: Text<'_>, sink: &mut dyn Sink) {
+        if self.open != Open::Thought {
             self.close_part(sink);
-            self.open = open;
-            self.is_ascii = true;
+            self.open = Open::Thought;
         }
-        if is_thought {
-            sink.take(Event::Thought(text));
-        } else {
-            self.has_text = true;
-            self.is_ascii &= text.spelt().is_ascii() && !text.spelt().contains("\\u");
-            sink.take(Event::Text(text));
+        sink.take(Event::Thought(text));
+    }
+
+    fn text(&mut self, text: Text<'_>, sink: &mut dyn Sink) {
+        if self.open == Open::Thought {
+            self.close_part(sink);
         }
+        let is_ascii = self.open != Open::Text { is_ascii: false };
+        self.open = Open::Text { is_ascii: is_ascii && text.spelt().is_ascii() && !text.spelt().contains("\\u") };
+        self.has_content = true;
+        sink.take(Event::Text(text));
     }
 
     fn call(&mut self, call: Value<'_>, signature: Option<Text<'_>>, sink: &mut dyn Sink) {
@@ -261,7 +277,7 @@ impl AnswerReader {
             }
         }
         if media_type.spelt().starts_with("image") {
-            self.has_image = true;
+            self.has_content = true;
             sink.take(Event::Image { media_type, base64 });
         }
     }
@@ -283,7 +299,7 @@ impl AnswerReader {
             return;
         }
         self.close_part(sink);
-        match ending(reason.spelt(), self.has_text || self.has_image) {
+        match ending(reason.spelt(), self.has_content) {
             Ok(Finish::Done) if self.calls > 0 => self.finish(Finish::Calls, sink),
             Ok(reason) => self.finish(reason, sink),
             Err(kind) => {
@@ -297,9 +313,8 @@ impl AnswerReader {
 /// What a finish reason means: an ending, or a failure of the provider.
 fn ending(reason: &str, has_content: bool) -> Result<Finish, FaultKind> {
     Ok(match reason {
-        "MAX_TOKENS" => Finish::Length,
-        // It could go on with a token of its own; a client sees that it was not done.
-        "CONTINUATION" => Finish::Length,
+        // The second could go on with a token of its own; a client sees that it was not done.
+        "MAX_TOKENS" | "CONTINUATION" => Finish::Length,
         "SAFETY"
         | "RECITATION"
         | "LANGUAGE"

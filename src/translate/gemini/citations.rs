@@ -30,7 +30,9 @@ pub(super) fn tell_grounding(metadata: Value<'_>, is_ascii: bool, sink: &mut dyn
     let Some(chunks) = metadata.get("groundingChunks") else { return };
     let chunks: Vec<Value<'_>> = chunks.elements().collect();
     let Some(supports) = metadata.get("groundingSupports") else {
-        chunks.iter().for_each(|chunk| tell_chunk(*chunk, None, sink));
+        for chunk in chunks {
+            tell_chunk(chunk, None, sink);
+        }
         return;
     };
     for support in supports.elements() {

@@ -160,7 +160,9 @@ impl<'r, 'a> Contents<'_, 'r, 'a> {
                     say(&Text::plain(format!("image {number} of the results:")), out);
                     self.user_part(kind, message.at, out);
                 }
-                others.iter().for_each(|part| self.user_part(&part.kind, message.at, out));
+                for part in others {
+                    self.user_part(&part.kind, message.at, out);
+                }
             });
         });
     }

@@ -65,16 +65,14 @@ fn check(request: &Request<'_>, facts: &Facts<'_>) -> Result<(), Invalid> {
     if *wants_images && model.kind != ModelKind::Image {
         return refuse("modalities", "this model makes no images; choose an image model");
     }
-    match output_form {
-        OutputForm::Free => Ok(()),
-        OutputForm::JsonObject | OutputForm::Schema { .. } if !model.capabilities.json_schema => {
-            refuse("response_format", "this model gives no structured output; choose another model")
-        }
-        OutputForm::JsonObject | OutputForm::Schema { .. } if facts.is_before_three() && !tools.is_empty() => {
-            refuse("response_format", "this model gives no structured output together with tools; use one of the two")
-        }
-        OutputForm::JsonObject | OutputForm::Schema { .. } => Ok(()),
+    let is_structured = !matches!(output_form, OutputForm::Free);
+    if is_structured && !model.capabilities.json_schema {
+        return refuse("response_format", "this model gives no structured output; choose another model");
     }
+    if is_structured && facts.is_before_three() && !tools.is_empty() {
+        return refuse("response_format", "this model takes a form of the answer or tools, not both; leave one out");
+    }
+    Ok(())
 }
 
 fn is_empty_object(value: Value<'_>) -> bool {

@@ -83,7 +83,12 @@ fn check(kind: &PartKind<'_>, source: &Source<'_>, facts: &Facts<'_>, at: usize)
     let (what, is_taken) = match kind {
         PartKind::Audio(_) => ("audio", takes.audio),
         PartKind::File(_) => ("documents", takes.pdf),
-        _ => ("images", takes.vision),
+        PartKind::Text(_)
+        | PartKind::Image(_)
+        | PartKind::Call(_)
+        | PartKind::Result(_)
+        | PartKind::Thought(_)
+        | PartKind::Refusal(_) => ("images", takes.vision),
     };
     let refuse = |message: String| Err(Invalid::target(format!("messages[{at}].content"), message));
     if !is_taken {

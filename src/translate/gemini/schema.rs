@@ -118,10 +118,7 @@ impl<'a> Writing<'a> {
         let path = pointer.strip_prefix('#')?;
         path.split('/').skip(1).try_fold(self.root, |value, step| {
             let step = step.replace("~1", "/").replace("~0", "~");
-            match value.kind() {
-                Kind::Array => value.elements().nth(step.parse().ok()?),
-                _ => value.get(&step),
-            }
+            if value.kind() == Kind::Array { value.elements().nth(step.parse().ok()?) } else { value.get(&step) }
         })
     }
 }

@@ -68,7 +68,7 @@ struct Placing<'r, 'a> {
 }
 
 impl<'r, 'a> Placing<'r, 'a> {
-    fn push(&mut self, kind: &'r PartKind<'a>, signature: Option<Text<'r>>) {
+    fn push(&mut self, kind: &'r PartKind<'a>, mut signature: Option<Text<'r>>) {
         match kind {
             PartKind::Thought(text) => {
                 // A thought that is not the target's own is dropped.
@@ -81,8 +81,8 @@ impl<'r, 'a> Placing<'r, 'a> {
                 self.give_to_first_call();
             }
             PartKind::Call(_) => {
-                let mut signature = signature;
-                if signature.is_none() && !self.has_call {
+                // The same may be kept in two places.
+                if self.loose == signature || (signature.is_none() && !self.has_call) {
                     signature = self.loose.take();
                 }
                 self.settle();
@@ -105,7 +105,7 @@ impl<'r, 'a> Placing<'r, 'a> {
     fn give_to_first_call(&mut self) {
         let calls = self.pieces.iter().filter(|piece| piece.is_call()).count();
         if let Some(last) = self.pieces.last_mut().filter(|last| calls == 1 && last.is_call())
-            && last.signature.is_none()
+            && (last.signature.is_none() || last.signature == self.loose)
         {
             last.signature = self.loose.take();
         }

@@ -73,20 +73,16 @@ fn write_tools(tools: &[&Tool<'_>], facts: &Facts<'_>, notes: &mut Notes, out: &
     for tool in tools.iter().filter(|tool| is_own(tool)) {
         write_built_in(tool, out)?;
     }
-    let mut written = Ok(());
-    if !tools.iter().all(|tool| is_own(tool)) {
-        out.object(|out| {
-            out.name("functionDeclarations").array(|out| {
-                for tool in tools.iter().filter(|tool| !is_own(tool)) {
-                    out.object(|out| {
-                        if let Err(error) = write_function(tool, facts, notes, out) {
-                            written = Err(error);
-                        }
-                    });
-                }
-            });
-        });
+    let mut declared = tools.iter().filter(|tool| !is_own(tool)).peekable();
+    if declared.peek().is_none() {
+        return Ok(());
     }
+    let mut written = Ok(());
+    out.object(|out| {
+        out.name("functionDeclarations").array(|out| {
+            written = declared.try_for_each(|tool| write_function(tool, facts, notes, out));
+        });
+    });
     written
 }
 
@@ -104,12 +100,21 @@ fn write_built_in(tool: &Tool<'_>, out: &mut Writer) -> Result<(), Invalid> {
 
 fn write_function(tool: &Tool<'_>, facts: &Facts<'_>, notes: &mut Notes, out: &mut Writer) -> Result<(), Invalid> {
     // There are no marks for a cache.
-    let Tool { kind, name, description, cache: _, at } = tool;
+    let Tool { kind: _, name, description, cache: _, at } = tool;
     check_name(name, *at)?;
-    out.name("name").text(name);
-    if let Some(description) = description {
-        out.name("description").text(description);
-    }
+    let mut written = Ok(());
+    out.object(|out| {
+        out.name("name").text(name);
+        if let Some(description) = description {
+            out.name("description").text(description);
+        }
+        written = write_arguments(tool, facts, notes, out);
+    });
+    written
+}
+
+fn write_arguments(tool: &Tool<'_>, facts: &Facts<'_>, notes: &mut Notes, out: &mut Writer) -> Result<(), Invalid> {
+    let Tool { kind, name, at, .. } = tool;
     match kind {
         ToolKind::Function { schema, strict: _ } => match schema.filter(|schema| !schema.is_null()) {
             Some(schema) => write_schema(schema, *at, facts, out),
