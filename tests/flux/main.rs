@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod answers;
 #[cfg(test)]
+mod gemini;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod http;

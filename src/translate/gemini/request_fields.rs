@@ -1,0 +1,102 @@
+//! What becomes of each field of Gemini's request when the client speaks another format.
+//!
+//! Must not write them. No client speaks this format, so that the list is read the other way round: which of its
+//! fields a client of another format can reach, and which are left to the provider's defaults.
+
+use crate::translate::fields::{Fate, Field};
+
+/// Why nobody sets them.
+const DEFAULTS: &str = "no client's format has it; the provider's default holds";
+const OWN_TOOLS: &str = "tools of the provider's own, with fees and effects of their own, are never put in for others";
+
+const fn field(path: &'static str, fate: Fate) -> Field {
+    Field { path, fate }
+}
+
+/// Every field of the request.
+pub const FIELDS: &[Field] = &[
+    field("model", Fate::Emulated("it stands in the path")),
+    field("contents[].role", Fate::Mapped),
+    field("contents[].parts[].text", Fate::Mapped),
+    field("contents[].parts[].thought", Fate::Mapped),
+    field("contents[].parts[].thoughtSignature", Fate::Mapped),
+    field("contents[].parts[].inlineData.mimeType", Fate::Mapped),
+    field("contents[].parts[].inlineData.data", Fate::Mapped),
+    field("contents[].parts[].inlineData.displayName", Fate::Dropped(DEFAULTS)),
+    field("contents[].parts[].fileData.mimeType", Fate::Mapped),
+    field("contents[].parts[].fileData.fileUri", Fate::Mapped),
+    field("contents[].parts[].fileData.displayName", Fate::Dropped(DEFAULTS)),
+    field("contents[].parts[].functionCall.id", Fate::Mapped),
+    field("contents[].parts[].functionCall.name", Fate::Mapped),
+    field("contents[].parts[].functionCall.args", Fate::Mapped),
+    field("contents[].parts[].functionResponse.id", Fate::Mapped),
+    field("contents[].parts[].functionResponse.name", Fate::Emulated("it is the name of the call with the same id")),
+    field("contents[].parts[].functionResponse.response", Fate::Mapped),
+    field("contents[].parts[].functionResponse.parts[].inlineData", Fate::Mapped),
+    field("contents[].parts[].functionResponse.parts[].fileData", Fate::Mapped),
+    field("contents[].parts[].functionResponse.willContinue", Fate::Dropped(DEFAULTS)),
+    field("contents[].parts[].functionResponse.scheduling", Fate::Dropped(DEFAULTS)),
+    field("contents[].parts[].mediaResolution.level", Fate::Mapped),
+    field("contents[].parts[].videoMetadata", Fate::Dropped(DEFAULTS)),
+    field("contents[].parts[].mediaProcessing", Fate::Dropped(DEFAULTS)),
+    field("contents[].parts[].partMetadata", Fate::Dropped(DEFAULTS)),
+    field("contents[].parts[].speechMetadata", Fate::Dropped(DEFAULTS)),
+    field("contents[].parts[].executableCode", Fate::Refused(OWN_TOOLS)),
+    field("contents[].parts[].codeExecutionResult", Fate::Refused(OWN_TOOLS)),
+    field("contents[].parts[].toolCall", Fate::Refused(OWN_TOOLS)),
+    field("contents[].parts[].toolResponse", Fate::Refused(OWN_TOOLS)),
+    field("systemInstruction.parts[].text", Fate::Mapped),
+    field("tools[].functionDeclarations[].name", Fate::Mapped),
+    field("tools[].functionDeclarations[].description", Fate::Mapped),
+    field("tools[].functionDeclarations[].parametersJsonSchema", Fate::Mapped),
+    field("tools[].functionDeclarations[].parameters", Fate::Emulated("for models before Gemini 3, as a subset")),
+    field("tools[].functionDeclarations[].response", Fate::Dropped(DEFAULTS)),
+    field("tools[].functionDeclarations[].responseJsonSchema", Fate::Dropped(DEFAULTS)),
+    field("tools[].functionDeclarations[].behavior", Fate::Dropped(DEFAULTS)),
+    field("tools[].googleSearch", Fate::Refused(OWN_TOOLS)),
+    field("tools[].googleSearchRetrieval", Fate::Refused(OWN_TOOLS)),
+    field("tools[].googleMaps", Fate::Refused(OWN_TOOLS)),
+    field("tools[].urlContext", Fate::Refused(OWN_TOOLS)),
+    field("tools[].codeExecution", Fate::Refused(OWN_TOOLS)),
+    field("tools[].computerUse", Fate::Refused(OWN_TOOLS)),
+    field("tools[].fileSearch", Fate::Refused(OWN_TOOLS)),
+    field("tools[].mcpServers", Fate::Refused(OWN_TOOLS)),
+    field("toolConfig.functionCallingConfig.mode", Fate::Mapped),
+    field("toolConfig.functionCallingConfig.allowedFunctionNames", Fate::Mapped),
+    field("toolConfig.retrievalConfig", Fate::Dropped(DEFAULTS)),
+    field("toolConfig.includeServerSideToolInvocations", Fate::Dropped(DEFAULTS)),
+    field("generationConfig.maxOutputTokens", Fate::Mapped),
+    field("generationConfig.temperature", Fate::Mapped),
+    field("generationConfig.topP", Fate::Mapped),
+    field("generationConfig.topK", Fate::Mapped),
+    field("generationConfig.presencePenalty", Fate::Mapped),
+    field("generationConfig.frequencyPenalty", Fate::Mapped),
+    field("generationConfig.seed", Fate::Mapped),
+    field("generationConfig.stopSequences", Fate::Mapped),
+    field("generationConfig.candidateCount", Fate::Refused("one request, one answer, one bill")),
+    field("generationConfig.responseMimeType", Fate::Mapped),
+    field("generationConfig.responseJsonSchema", Fate::Mapped),
+    field("generationConfig.responseSchema", Fate::Emulated("for models before Gemini 3, as a subset")),
+    field("generationConfig.responseLogprobs", Fate::Mapped),
+    field("generationConfig.logprobs", Fate::Mapped),
+    field("generationConfig.responseModalities", Fate::Mapped),
+    field("generationConfig.thinkingConfig.thinkingLevel", Fate::Mapped),
+    field("generationConfig.thinkingConfig.thinkingBudget", Fate::Mapped),
+    field("generationConfig.thinkingConfig.includeThoughts", Fate::Mapped),
+    field("generationConfig.mediaResolution", Fate::Emulated("it is said of each picture")),
+    field("generationConfig.speechConfig", Fate::Dropped(DEFAULTS)),
+    field("generationConfig.imageConfig", Fate::Dropped(DEFAULTS)),
+    field("generationConfig.audioTranscriptionConfig", Fate::Dropped(DEFAULTS)),
+    field("generationConfig.translationConfig", Fate::Dropped(DEFAULTS)),
+    field("generationConfig.responseFormat", Fate::Dropped(DEFAULTS)),
+    field("generationConfig.enableEnhancedCivicAnswers", Fate::Dropped(DEFAULTS)),
+    field(
+        "generationConfig.continuationToken",
+        Fate::Dropped("an answer that could go on ends as one that is too long"),
+    ),
+    field("safetySettings[]", Fate::Dropped("the operator sets them at the provider")),
+    field("cachedContent", Fate::Dropped("it would have to be made beforehand; the provider caches by itself")),
+    field("labels", Fate::Dropped(DEFAULTS)),
+    field("serviceTier", Fate::Mapped),
+    field("store", Fate::Dropped("the provider's own setting of the project holds")),
+];

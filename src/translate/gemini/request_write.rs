@@ -1,0 +1,79 @@
+//! A request in Gemini's format.
+//!
+//! Must not know where it is sent. Safety settings, cached contents and labels are left alone: what they should be
+//! is the operator's to say, at the provider.
+
+use super::{Facts, Notes, contents, generation, tools};
+use crate::catalog::Target;
+use crate::translate::ir::{Identity, Request, Text};
+use crate::translate::{Invalid, Written, turns};
+use crate::wire::json::Writer;
+
+/// Room for the text of a request that is not seen in the parts' count: names and brackets.
+const BODY_BYTES_START: usize = 4 << 10;
+
+/// The request as `target` takes it.
+///
+/// # Errors
+/// When it says something that the format or the model has no place for.
+pub fn write_request(request: &Request<'_>, target: &Target) -> Result<Written, Invalid> {
+    let facts = Facts::of(target);
+    let mut notes = Notes::default();
+    let Request {
+        turns: conversation,
+        tools: declared,
+        tool_choice,
+        parallel_calls,
+        output_tokens_max: _,
+        output_form: _,
+        verbosity: _,
+        reasoning: _,
+        sampling: _,
+        stop: _,
+        choices: _,
+        logprobs: _,
+        wants_images: _,
+        identity,
+        service_tier,
+        // Another path says it.
+        stream: _,
+        // The client's own affair.
+        has_legacy_functions: _,
+        // Told by the reader's side.
+        ignored: _,
+    } = request;
+    let talk = turns::alternating(conversation);
+    let mut out = Writer::with_capacity(BODY_BYTES_START);
+    let mut written = Ok(());
+    out.object(|out| {
+        written = contents::write(&talk, &facts, &mut notes, out)
+            .and_then(|()| tools::write(declared, tool_choice.as_ref(), &facts, &mut notes, out))
+            .and_then(|()| generation::write(request, &facts, &mut notes, out));
+        write_tier(service_tier.as_ref(), &mut notes, out);
+    });
+    written?;
+    note_identity(identity, &mut notes);
+    if *parallel_calls == Some(false) && !declared.is_empty() {
+        notes.ignore("parallel_tool_calls");
+    }
+    let Notes { ignored, emulated } = notes;
+    Ok(Written { body: out.into_bytes(), ignored, emulated })
+}
+
+/// Tiers have other names in each format.
+fn write_tier(tier: Option<&Text<'_>>, notes: &mut Notes, out: &mut Writer) {
+    match tier.map(Text::spelt) {
+        None | Some("auto" | "default" | "standard" | "standard_only") => {}
+        Some("flex") => out.name("serviceTier").plain("flex"),
+        Some("priority" | "fast") => out.name("serviceTier").plain("priority"),
+        Some(_) => notes.ignore("service_tier"),
+    }
+}
+
+/// There is no place for who asks. What groups requests is a hint whose loss is no news.
+fn note_identity(identity: &Identity<'_>, notes: &mut Notes) {
+    let Identity { end_user, cache_key: _, metadata: _ } = identity;
+    if end_user.is_some() {
+        notes.ignore("user");
+    }
+}

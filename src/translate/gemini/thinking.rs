@@ -1,0 +1,130 @@
+//! `thinkingConfig`: how much, and whether it is shown.
+//!
+//! Must not know the model's name: the catalogue says how its thinking is steered.
+
+use super::{Facts, Notes};
+use crate::base::effort::Effort;
+use crate::catalog::thinking::{ThinkingControl, ThinkingSupport};
+use crate::translate::ir::{Reasoning, Shown, Thinking};
+use crate::wire::json::Writer;
+
+/// The bounds of a budget that every model with one takes.
+const BUDGET_MIN: u64 = 512;
+const BUDGET_MAX: u64 = 24_576;
+
+/// Levels of a model of which nothing closer is known.
+const LEVELS: [Effort; 3] = [Effort::Low, Effort::Medium, Effort::High];
+
+/// What is to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Amount {
+    Default,
+    Level(Effort),
+    Budget(u64),
+}
+
+/// Writes the field, if there is anything to say.
+pub(super) fn write(reasoning: Reasoning, facts: &Facts<'_>, notes: &mut Notes, out: &mut Writer) {
+    let Reasoning { thinking, effort, shown } = reasoning;
+    let support = &facts.model().thinking;
+    let asked = asked(thinking, effort);
+    let amount = match support.control {
+        ThinkingControl::Level => asked.map_or(Amount::Default, |effort| level(effort, support)),
+        ThinkingControl::Budget => budget(thinking, effort, support),
+        ThinkingControl::None
+        | ThinkingControl::Effort
+        | ThinkingControl::Adaptive
+        | ThinkingControl::AdaptiveOrBudget
+        | ThinkingControl::SwitchAndEffort
+        | ThinkingControl::ChatTemplate
+        | ThinkingControl::Always => {
+            if asked.is_some_and(|effort| effort != Effort::None) {
+                notes.ignore("reasoning_effort");
+            }
+            Amount::Default
+        }
+    };
+    let can_show = support.control != ThinkingControl::None && amount != Amount::Budget(0);
+    let is_shown = can_show && is_shown(thinking, shown);
+    if amount == Amount::Default && !is_shown {
+        return;
+    }
+    out.name("thinkingConfig").object(|out| {
+        match amount {
+            Amount::Default => {}
+            Amount::Level(level) => out.name("thinkingLevel").plain(level_name(level)),
+            Amount::Budget(tokens) => out.name("thinkingBudget").number(tokens),
+        }
+        if is_shown {
+            out.name("includeThoughts").raw("true");
+        }
+    });
+}
+
+/// Who asks for thinking wants to see it, unless he says otherwise. A bare effort says nothing of that kind.
+fn is_shown(thinking: Option<Thinking>, shown: Option<Shown>) -> bool {
+    match shown {
+        Some(Shown::Omitted) => false,
+        Some(Shown::Auto | Shown::Concise | Shown::Detailed) => true,
+        None => matches!(thinking, Some(Thinking::Adaptive | Thinking::Budget(_))),
+    }
+}
+
+/// The effort that is meant; `None` for the model's default.
+fn asked(thinking: Option<Thinking>, effort: Option<Effort>) -> Option<Effort> {
+    match thinking {
+        Some(Thinking::Off) => Some(Effort::None),
+        Some(Thinking::Budget(tokens)) => effort.or(Some(effort_of(tokens))),
+        Some(Thinking::Adaptive) | None => effort,
+    }
+}
+
+fn level(effort: Effort, support: &ThinkingSupport) -> Amount {
+    let known = if support.efforts.is_empty() { &LEVELS } else { &*support.efforts };
+    // There is no level for not thinking: the lowest comes nearest.
+    let least = known.iter().copied().filter(|level| *level != Effort::None).min();
+    let nearest = effort.nearest_of(known).filter(|level| *level != Effort::None);
+    nearest.or(least).map_or(Amount::Default, Amount::Level)
+}
+
+fn budget(thinking: Option<Thinking>, effort: Option<Effort>, support: &ThinkingSupport) -> Amount {
+    let tokens = match (thinking, effort) {
+        (Some(Thinking::Off | Thinking::Budget(0)), _) => 0,
+        (Some(Thinking::Budget(tokens)), _) => tokens.clamp(BUDGET_MIN, BUDGET_MAX),
+        (_, Some(effort)) => budget_of(effort),
+        (_, None) => return Amount::Default,
+    };
+    Amount::Budget(if tokens == 0 && !support.can_disable { BUDGET_MIN } else { tokens })
+}
+
+fn budget_of(effort: Effort) -> u64 {
+    match effort {
+        Effort::None => 0,
+        Effort::Minimal => BUDGET_MIN,
+        Effort::Low => 1_024,
+        Effort::Medium => 8_192,
+        Effort::High | Effort::Xhigh | Effort::Max => BUDGET_MAX,
+    }
+}
+
+fn effort_of(tokens: u64) -> Effort {
+    match tokens {
+        0 => Effort::None,
+        1..=1_023 => Effort::Minimal,
+        1_024..=4_095 => Effort::Low,
+        4_096..=12_287 => Effort::Medium,
+        12_288..=24_576 => Effort::High,
+        24_577..=49_151 => Effort::Xhigh,
+        _ => Effort::Max,
+    }
+}
+
+fn level_name(level: Effort) -> &'static str {
+    match level {
+        Effort::None | Effort::Minimal => "MINIMAL",
+        Effort::Low => "LOW",
+        Effort::Medium => "MEDIUM",
+        Effort::High => "HIGH",
+        Effort::Xhigh | Effort::Max => "XHIGH",
+    }
+}
