@@ -9,6 +9,7 @@ pub mod envelope;
 pub mod error;
 pub mod fields;
 pub mod ir;
+pub mod openai_chat;
 pub mod order;
 pub mod restream;
 pub mod turns;
