@@ -272,9 +272,7 @@ const DEEPSEEK: Host = Host {
 
 /// Refuses every field that is not on its list.
 const MISTRAL: Host = Host {
-    knows: COMMON
-        .but(&[Logprobs, LogitBias, Names, UserAfterTool])
-        .and(&[ResultImages, Prefix]),
+    knows: COMMON.but(&[Logprobs, LogitBias, Names, UserAfterTool]).and(&[ResultImages, Prefix]),
     seed: "random_seed",
     required: "any",
     end_user: "",

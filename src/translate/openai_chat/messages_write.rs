@@ -143,7 +143,11 @@ impl<'r, 'a> Messages<'r, 'a> {
         w.object(|w| {
             w.name("role").plain("assistant");
             w.name("content");
-            if content.is_empty() { w.null() } else { content.write(job, marks, w, "") }
+            if content.is_empty() {
+                w.null()
+            } else {
+                content.write(job, marks, w, "")
+            }
             if let Some(refusal) = refusal {
                 w.name("refusal").text(refusal);
             }
@@ -292,11 +296,8 @@ fn write_thoughts(job: &Job<'_, '_>, w: &mut Writer, turn: &Turn<'_>, has_calls:
         }
         Replay::Details => {
             let lists: Vec<_> = own(BlobKind::ChatDetails).map(|(_, blob)| blob.token.to_plain()).collect();
-            let mut entries = lists
-                .iter()
-                .filter_map(|list| Value::parse(list.as_bytes()).ok())
-                .flat_map(Value::elements)
-                .peekable();
+            let mut entries =
+                lists.iter().filter_map(|list| Value::parse(list.as_bytes()).ok()).flat_map(Value::elements).peekable();
             if entries.peek().is_some() {
                 w.name("reasoning_details").array(|w| entries.for_each(|entry| w.value(entry)));
             }
@@ -305,7 +306,7 @@ fn write_thoughts(job: &Job<'_, '_>, w: &mut Writer, turn: &Turn<'_>, has_calls:
 }
 
 fn is_own(blob: &Blob<'_>, target: &Target) -> bool {
-    blob.maker.as_ref().is_none_or(|maker| {
-        maker.provider == *target.provider.id && maker.model == *target.model.provider_model_id
-    })
+    blob.maker
+        .as_ref()
+        .is_none_or(|maker| maker.provider == *target.provider.id && maker.model == *target.model.provider_model_id)
 }

@@ -75,9 +75,14 @@ fn read_file<'a>(file: Value<'a>, path: &str) -> Result<Media<'a>, Invalid> {
     let name = file.get("filename").and_then(Value::as_text);
     let id = file.get("file_id").and_then(Value::as_text);
     let source = match (file.get("file_data"), id) {
-        (Some(bytes), _) => source_of(bytes).filter(|source| matches!(source, Source::Inline { .. })).ok_or_else(|| {
-            Invalid::request(format!("{path}.file_data"), "file_data must be a data URL in base64: data:TYPE;base64,…")
-        })?,
+        (Some(bytes), _) => {
+            source_of(bytes).filter(|source| matches!(source, Source::Inline { .. })).ok_or_else(|| {
+                Invalid::request(
+                    format!("{path}.file_data"),
+                    "file_data must be a data URL in base64: data:TYPE;base64,…",
+                )
+            })?
+        }
         (None, Some(id)) => Source::Id(id),
         (None, None) => return Err(Invalid::request(path, "a file needs file_data or file_id")),
     };

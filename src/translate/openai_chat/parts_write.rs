@@ -193,7 +193,7 @@ pub(super) fn write_text(w: &mut Writer, text: &Text<'_>) {
 
 /// A part without its mark.
 pub(super) fn write_bare(w: &mut Writer, part: &Part<'_>) {
-    write_part(w, part, Option::None);
+    write_part(w, part, None);
 }
 
 fn write_part(w: &mut Writer, part: &Part<'_>, mark: Option<(&Marks, CacheMark)>) {

@@ -64,7 +64,11 @@ fn sampling<'a>(request: &mut Request<'a>, name: &str, value: Value<'a>) -> Resu
         _ => return Ok(false),
     };
     *place = Some(value);
-    if value.kind() == Kind::Number { Ok(true) } else { Err(Invalid::request(name, format!("{name} must be a number"))) }
+    if value.kind() == Kind::Number {
+        Ok(true)
+    } else {
+        Err(Invalid::request(name, format!("{name} must be a number")))
+    }
 }
 
 fn thinking(reasoning: &mut Reasoning, name: &str, value: Value<'_>) -> Result<bool, Invalid> {

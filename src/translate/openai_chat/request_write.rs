@@ -207,7 +207,8 @@ fn thinking(job: &mut Job<'_, '_>, w: &mut Writer, has_functions: bool) {
 fn effort_word(job: &mut Job<'_, '_>, w: &mut Writer, effort: Option<Effort>, has_functions: bool) {
     let Some(effort) = effort else { return };
     let model = &job.target.model;
-    let known = if model.thinking.efforts.is_empty() { Some(effort) } else { effort.nearest_of(&model.thinking.efforts) };
+    let known =
+        if model.thinking.efforts.is_empty() { Some(effort) } else { effort.nearest_of(&model.thinking.efforts) };
     let is_refused_with_tools = has_functions && !model.capabilities.tools_with_reasoning_on_chat;
     match known {
         Some(effort) if !is_refused_with_tools || effort == Effort::None => {

@@ -156,7 +156,8 @@ mod tests {
 
     #[test]
     fn characters_are_counted_in_any_spelling() {
-        for (spelt, count) in [("", 0), ("aä😀", 3), (r"a\n\ud83d\ude00", 3), (r"\\u", 2), (r"\ud83d", 1), (r"\ude00", 0)]
+        for (spelt, count) in
+            [("", 0), ("aä😀", 3), (r"a\n\ud83d\ude00", 3), (r"\\u", 2), (r"\ud83d", 1), (r"\ude00", 0)]
         {
             assert_eq!(characters(spelt), count, "{spelt}");
         }

@@ -136,7 +136,8 @@ pub(super) fn read_response_format<'a>(format: Value<'a>, request: &mut Request<
         Some("json_object") => OutputForm::JsonObject,
         Some("json_schema") => {
             let path = "response_format.json_schema";
-            let inner = format.get("json_schema").ok_or_else(|| Invalid::request(path, format!("{path} is missing")))?;
+            let inner =
+                format.get("json_schema").ok_or_else(|| Invalid::request(path, format!("{path} is missing")))?;
             read_schema(object(path, inner)?, request)?
         }
         _ => {

@@ -12,7 +12,8 @@ use crate::translate::ir::{CallKind, OutputForm, Text, Tool, ToolChoice, ToolKin
 use crate::wire::json::Writer;
 
 /// The schema of a function that stands for a tool with free text.
-const INPUT_SCHEMA: &str = r#"{"type":"object","properties":{"input":{"type":"string"}},"required":["input"],"additionalProperties":false}"#;
+const INPUT_SCHEMA: &str =
+    r#"{"type":"object","properties":{"input":{"type":"string"}},"required":["input"],"additionalProperties":false}"#;
 /// The schema of a function without arguments.
 const NO_ARGUMENTS: &str = r#"{"type":"object","properties":{}}"#;
 /// The name of a schema that has none.
@@ -196,8 +197,7 @@ fn choice<'r, 'a>(job: &Job<'r, 'a>) -> Result<Option<Choice<'r, 'a>>, Invalid> 
         Some(ToolChoice::Allowed { is_required: true, .. }) => Choice::Required,
         Some(ToolChoice::Allowed { is_required: false, .. }) => Choice::Auto,
     };
-    let is_forced =
-        matches!(choice, Choice::Required | Choice::Named(_) | Choice::Allowed { is_required: true, .. });
+    let is_forced = matches!(choice, Choice::Required | Choice::Named(_) | Choice::Allowed { is_required: true, .. });
     if is_forced && !(job.target.model.capabilities.forced_tool_choice && job.has(Feature::ToolChoice)) {
         let message = "this model cannot be made to call a tool; set tool_choice to auto, or use another model";
         return Err(Invalid::target("tool_choice", message));
