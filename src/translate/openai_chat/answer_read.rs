@@ -19,17 +19,27 @@ use crate::wire::usage::{self, UsageQuirks};
 pub struct AnswerReader {
     quirks: UsageQuirks,
     replay: Replay,
-    has_started: bool,
-    /// A thought is open, and has text.
-    thinks: bool,
-    /// There was text, a refusal or a picture.
-    has_content: bool,
-    has_refused: bool,
+    seen: Seen,
     calls: Calls,
     details: Details,
     service_tier: Option<Text<'static>>,
     finish: Option<Finish>,
-    is_done: bool,
+}
+
+/// What has come so far.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of an answer")]
+struct Seen {
+    /// Anything at all.
+    start: bool,
+    /// A thought with text, which is still open.
+    open_thought: bool,
+    /// Text, a refusal or a picture.
+    content: bool,
+    /// A refusal.
+    refusal: bool,
+    /// The terminator.
+    end: bool,
 }
 
 impl AnswerReader {
@@ -38,21 +48,17 @@ impl AnswerReader {
         Self {
             quirks,
             replay: host(dialect).replay,
-            has_started: false,
-            thinks: false,
-            has_content: false,
-            has_refused: false,
+            seen: Seen::default(),
             calls: Calls::default(),
             details: Details::default(),
             service_tier: None,
             finish: None,
-            is_done: false,
         }
     }
 
     /// Whether the answer's own end was seen.
     pub fn is_complete(&self) -> bool {
-        self.finish.is_some() || self.is_done
+        self.finish.is_some() || self.seen.end
     }
 
     /// Reads one event of a stream.
@@ -84,8 +90,8 @@ impl AnswerReader {
 
     /// `[DONE]`, or the end of a whole answer. Some hosts give no reason why they finished.
     fn done(&mut self, sink: &mut dyn Sink) {
-        self.is_done = true;
-        if self.finish.is_none() && self.has_started && (self.has_content || self.calls.has_any()) {
+        self.seen.end = true;
+        if self.finish.is_none() && self.seen.start && (self.seen.content || self.calls.has_any()) {
             self.finish("stop", sink);
         }
     }
@@ -107,8 +113,8 @@ impl AnswerReader {
                 _ => {}
             }
         }
-        if !self.has_started {
-            self.has_started = true;
+        if !self.seen.start {
+            self.seen.start = true;
             self.calls.name_after(chunk);
             sink.take(Event::Start { id: id.unwrap_or_default(), usage: None });
         }
@@ -139,7 +145,7 @@ impl AnswerReader {
             return;
         }
         // At its end a stream may repeat as a message what it has said.
-        let repeats = self.has_content || self.calls.has_any() || self.thinks;
+        let repeats = self.seen.content || self.calls.has_any() || self.seen.open_thought;
         if let Some(said) = delta.or(message.filter(|_| !repeats)) {
             self.delta(said, sink);
         }
@@ -188,8 +194,8 @@ impl AnswerReader {
         }
         if let Some(refusal) = said.refusal.and_then(Value::as_text).filter(|refusal| !refusal.is_empty()) {
             self.end_thought(sink);
-            self.has_refused = true;
-            self.has_content = true;
+            self.seen.refusal = true;
+            self.seen.content = true;
             sink.take(Event::Refusal(refusal));
         }
         for image in said.images.into_iter().flat_map(Value::elements) {
@@ -216,13 +222,13 @@ impl AnswerReader {
             return;
         }
         self.end_thought(sink);
-        self.has_content = true;
+        self.seen.content = true;
         sink.take(Event::Text(text));
     }
 
     fn thought(&mut self, thought: Text<'_>, sink: &mut dyn Sink) {
         if !thought.is_empty() {
-            self.thinks = true;
+            self.seen.open_thought = true;
             sink.take(Event::Thought(thought));
         }
     }
@@ -247,7 +253,7 @@ impl AnswerReader {
     fn image(&mut self, image: Value<'_>, sink: &mut dyn Sink) {
         let Some(address) = image.get("image_url") else { return };
         self.end_thought(sink);
-        self.has_content = true;
+        self.seen.content = true;
         let source = source_of(address.get("url").unwrap_or(address));
         match source.map(|source| Media { source, name: None, detail: None }.source) {
             Some(Source::Inline { media_type, base64 }) => sink.take(Event::Image { media_type, base64 }),
@@ -263,10 +269,10 @@ impl AnswerReader {
     fn end_thought(&mut self, sink: &mut dyn Sink) {
         if let Some(token) = self.details.finish().filter(|_| self.replay == Replay::Details) {
             sink.take(Event::Sealed(Blob { kind: BlobKind::ChatDetails, token, maker: None }));
-        } else if self.thinks && matches!(self.replay, Replay::OwnText(_) | Replay::WithCalls(_)) {
+        } else if self.seen.open_thought && matches!(self.replay, Replay::OwnText(_) | Replay::WithCalls(_)) {
             sink.take(Event::Sealed(Blob { kind: BlobKind::ChatText, token: Text::default(), maker: None }));
         }
-        self.thinks = false;
+        self.seen.open_thought = false;
     }
 
     fn finish(&mut self, reason: &str, sink: &mut dyn Sink) {
@@ -280,7 +286,7 @@ impl AnswerReader {
             "length" | "model_length" | "max_tokens" => Finish::Length,
             "content_filter" => Finish::Filtered,
             "error" | "insufficient_system_resource" => return sink.take(Event::Fault(faults_read::finished(reason))),
-            _ if self.has_refused => Finish::Refusal,
+            _ if self.seen.refusal => Finish::Refusal,
             _ => Finish::Done,
         };
         self.finish = Some(reason);

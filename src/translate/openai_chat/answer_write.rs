@@ -151,7 +151,9 @@ impl StreamWriter {
     fn put(&mut self, inside: &[&[u8]], out: &mut Vec<u8>) {
         self.start(out);
         out.extend_from_slice(&self.chunk);
-        inside.iter().for_each(|piece| out.extend_from_slice(piece));
+        for piece in inside {
+            out.extend_from_slice(piece);
+        }
         out.extend_from_slice(GOES_ON);
     }
 
@@ -204,18 +206,14 @@ impl StreamWriter {
     fn sealed(&mut self, blob: &Blob<'_>, out: &mut Vec<u8>) {
         let sealed = self.view.envelope.seal(blob.kind, &blob.token, &self.view.maker);
         let sealed = sealed.spelt().as_bytes();
-        match self.words.open_call().filter(|_| !self.view.has_legacy_functions) {
-            // Clients that check what they get want a function with every call.
-            Some(index) => {
-                let index = index.to_string();
-                let name = b",\"function\":{\"arguments\":\"\"},\"extra_content\":{\"flux\":{\"thought\":\"";
-                self.put(&[b"\"tool_calls\":[{\"index\":", index.as_bytes(), name, sealed, b"\"}}}]"], out);
-            }
-            None => {
-                let detail = self.words.detail();
-                self.put(&[b"\"reasoning_details\":[", detail.as_bytes(), sealed, b"\"}]"], out);
-            }
-        }
+        let Some(index) = self.words.open_call().filter(|_| !self.view.has_legacy_functions) else {
+            let detail = self.words.detail();
+            return self.put(&[b"\"reasoning_details\":[", detail.as_bytes(), sealed, b"\"}]"], out);
+        };
+        let index = index.to_string();
+        // Clients that check what they get want a function with every call.
+        let name = b",\"function\":{\"arguments\":\"\"},\"extra_content\":{\"flux\":{\"thought\":\"";
+        self.put(&[b"\"tool_calls\":[{\"index\":", index.as_bytes(), name, sealed, b"\"}}}]"], out);
     }
 
     fn citation(&mut self, citation: &Citation<'_>, out: &mut Vec<u8>) {

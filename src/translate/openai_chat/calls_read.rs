@@ -64,7 +64,7 @@ impl Calls {
         for (position, call) in calls.elements().enumerate() {
             let piece = Piece::read(call);
             let place = self.find(&piece, position, before);
-            self.put(piece, place, sink)?;
+            self.put(&piece, place, sink)?;
         }
         Ok(())
     }
@@ -74,7 +74,7 @@ impl Calls {
         let mut piece = Piece::default();
         piece.read_inner(call, "arguments");
         let place = if self.calls.is_empty() { None } else { Some(0) };
-        self.put(piece, place, sink)
+        self.put(&piece, place, sink)
     }
 
     /// The call that a piece belongs to; `None` if it begins one.
@@ -102,10 +102,10 @@ impl Calls {
         self.calls.len().checked_sub(1)
     }
 
-    fn put(&mut self, piece: Piece<'_>, place: Option<usize>, sink: &mut dyn Sink) -> Result<(), Broken> {
+    fn put(&mut self, piece: &Piece<'_>, place: Option<usize>, sink: &mut dyn Sink) -> Result<(), Broken> {
         let index = match place {
             Some(place) => place,
-            None => self.begin(&piece, sink)?,
+            None => self.begin(piece, sink)?,
         };
         let Some(arguments) = piece.arguments else { return Ok(()) };
         let piece = match (arguments.as_text(), arguments.kind()) {

@@ -9,7 +9,7 @@ use super::spelling::{call_id, write_spelt};
 use crate::catalog::Target;
 use crate::translate::Invalid;
 use crate::translate::ir::{
-    Blob, BlobKind, Call, CallKind, Media, Part, PartKind, Request, Role, Text, ToolResult, Turn, Value,
+    Blob, BlobKind, Call, CallKind, Part, PartKind, Request, Role, Text, ToolKind, ToolResult, Turn, Value,
 };
 use crate::wire::json::Writer;
 
@@ -21,6 +21,7 @@ const FILLER: &str = "OK.";
 /// A guess at the bytes of the conversation, so that the body is allocated once.
 pub(super) fn size(request: &Request<'_>) -> usize {
     const PART_FRAME_BYTES: usize = 96;
+    const TOOL_FRAME_BYTES: usize = 256;
     let parts = request.turns.iter().flat_map(|turn| &turn.parts);
     let bytes = |part: &Part<'_>| match &part.kind {
         PartKind::Text(text) | PartKind::Refusal(text) => text.spelt().len(),
@@ -30,8 +31,10 @@ pub(super) fn size(request: &Request<'_>) -> usize {
         PartKind::Thought(_) => 0,
     };
     let tools = request.tools.iter().map(|tool| match &tool.kind {
-        crate::translate::ir::ToolKind::Function { schema: Some(schema), .. } => schema.spelt().len() + 256,
-        _ => 256,
+        ToolKind::Function { schema: Some(schema), .. } => schema.spelt().len() + TOOL_FRAME_BYTES,
+        ToolKind::Function { schema: None, .. } | ToolKind::Custom { .. } | ToolKind::BuiltIn { .. } => {
+            TOOL_FRAME_BYTES
+        }
     });
     parts.map(|part| bytes(part) + PART_FRAME_BYTES).sum::<usize>() + tools.sum::<usize>()
 }
@@ -81,9 +84,8 @@ impl<'r, 'a> Messages<'r, 'a> {
         self.put_moved(job, w);
         match turn.role {
             Role::Assistant => self.assistant(job, w, turn, is_last),
-            Role::System => self.plain(job, w, turn, "system"),
             Role::Developer if job.has(Feature::DeveloperRole) => self.plain(job, w, turn, "developer"),
-            Role::Developer => self.plain(job, w, turn, "system"),
+            Role::System | Role::Developer => self.plain(job, w, turn, "system"),
             Role::User | Role::Tool => self.plain(job, w, turn, "user"),
         }
     }
@@ -119,16 +121,12 @@ impl<'r, 'a> Messages<'r, 'a> {
 
     fn assistant(&mut self, job: &mut Job<'r, 'a>, w: &mut Writer, turn: &'r Turn<'a>, is_last: bool) {
         let knows_refusals = job.has(Feature::Refusals);
-        let is_said = |part: &&Part<'_>| match part.kind {
-            PartKind::Text(_) => true,
-            PartKind::Refusal(_) => !knows_refusals,
-            _ => false,
+        let refusals = || turn.parts.iter().filter(|part| matches!(part.kind, PartKind::Refusal(_)));
+        let is_said = |part: &&Part<'_>| {
+            matches!(part.kind, PartKind::Text(_)) || (!knows_refusals && matches!(part.kind, PartKind::Refusal(_)))
         };
         let content = Content::new(turn.parts.iter().filter(is_said));
-        let refusal = turn.parts.iter().filter(|_| knows_refusals).find_map(|part| match &part.kind {
-            PartKind::Refusal(text) => Some(text),
-            _ => None,
-        });
+        let refusal = refusals().filter(|_| knows_refusals).find_map(parts_write::text_of);
         let calls: Vec<&Call<'_>> = turn.parts.iter().filter_map(|part| part.kind.as_call()).collect();
         for part in &turn.parts {
             if matches!(part.kind, PartKind::Image(_) | PartKind::File(_) | PartKind::Audio(_)) {
@@ -144,12 +142,13 @@ impl<'r, 'a> Messages<'r, 'a> {
             w.name("role").plain("assistant");
             w.name("content");
             if content.is_empty() {
-                w.null()
+                w.null();
             } else {
-                content.write(job, marks, w, "")
+                content.write(job, marks, w, "");
             }
             if let Some(refusal) = refusal {
-                w.name("refusal").text(refusal);
+                w.name("refusal");
+                write_spelt(w, refusal);
             }
             write_thoughts(job, w, turn, !calls.is_empty());
             if !calls.is_empty() {
@@ -169,20 +168,20 @@ impl<'r, 'a> Messages<'r, 'a> {
         }
         let mut count = 0;
         for inner in &result.parts {
+            if let Some(text) = parts_write::text_of(inner) {
+                said.push(Text::spelt_as(text));
+                continue;
+            }
             let what = match &inner.kind {
-                PartKind::Image(_) if stays => continue,
-                PartKind::Image(_) => "image",
-                PartKind::File(Media { source: crate::translate::ir::Source::Plain(text), .. }) => {
-                    said.push(text.by_ref());
-                    continue;
-                }
+                PartKind::Image(_) if !stays => "image",
                 PartKind::File(_) => "file",
                 PartKind::Audio(_) => "sound",
-                PartKind::Text(text) | PartKind::Refusal(text) | PartKind::Thought(text) => {
-                    said.push(text.by_ref());
-                    continue;
-                }
-                PartKind::Call(_) | PartKind::Result(_) => continue,
+                PartKind::Image(_)
+                | PartKind::Text(_)
+                | PartKind::Refusal(_)
+                | PartKind::Thought(_)
+                | PartKind::Call(_)
+                | PartKind::Result(_) => continue,
             };
             count += 1;
             said.push(Text::plain(format!("{what} {count} of this result follows")));
@@ -281,12 +280,11 @@ fn write_thoughts(job: &Job<'_, '_>, w: &mut Writer, turn: &Turn<'_>, has_calls:
     };
     let text = || own(BlobKind::ChatText).map(|(text, _)| text.spelt()).collect::<Vec<_>>().concat();
     match job.host.replay {
-        Replay::None => {}
         Replay::WithCalls(field) if has_calls => {
             w.name(field);
             write_spelt(w, &text());
         }
-        Replay::WithCalls(_) => {}
+        Replay::None | Replay::WithCalls(_) => {}
         Replay::OwnText(field) => {
             let text = text();
             if !text.is_empty() {

@@ -170,10 +170,12 @@ impl<'r, 'a> Content<'r, 'a> {
     }
 }
 
-fn text_of<'r>(part: &'r Part<'_>) -> Option<&'r str> {
+/// The words of a part that is text, as they are spelt.
+pub(super) fn text_of<'r>(part: &'r Part<'_>) -> Option<&'r str> {
     match &part.kind {
-        PartKind::Text(text) | PartKind::Refusal(text) => Some(text.spelt()),
-        PartKind::File(Media { source: Source::Plain(text), .. }) => Some(text.spelt()),
+        PartKind::Text(text) | PartKind::Refusal(text) | PartKind::File(Media { source: Source::Plain(text), .. }) => {
+            Some(text.spelt())
+        }
         PartKind::Image(_)
         | PartKind::File(_)
         | PartKind::Audio(_)

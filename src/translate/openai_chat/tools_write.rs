@@ -187,15 +187,13 @@ fn check(job: &Job<'_, '_>, tool: &Tool<'_>) -> Result<(), Invalid> {
 fn choice<'r, 'a>(job: &Job<'r, 'a>) -> Result<Option<Choice<'r, 'a>>, Invalid> {
     let choice = match &job.request.tool_choice {
         None => return Ok(None),
-        Some(ToolChoice::Auto) => Choice::Auto,
         Some(ToolChoice::None) => Choice::None,
-        Some(ToolChoice::Required) => Choice::Required,
         Some(ToolChoice::Named(name)) => Choice::Named(name),
         Some(ToolChoice::Allowed { is_required, names }) if job.has(Feature::AllowedTools) => {
             Choice::Allowed { is_required: *is_required, names }
         }
-        Some(ToolChoice::Allowed { is_required: true, .. }) => Choice::Required,
-        Some(ToolChoice::Allowed { is_required: false, .. }) => Choice::Auto,
+        Some(ToolChoice::Required | ToolChoice::Allowed { is_required: true, .. }) => Choice::Required,
+        Some(ToolChoice::Auto | ToolChoice::Allowed { is_required: false, .. }) => Choice::Auto,
     };
     let is_forced = matches!(choice, Choice::Required | Choice::Named(_) | Choice::Allowed { is_required: true, .. });
     if is_forced && !(job.target.model.capabilities.forced_tool_choice && job.has(Feature::ToolChoice)) {

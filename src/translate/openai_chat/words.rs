@@ -2,6 +2,8 @@
 //!
 //! Must not know whether the answer is a stream.
 
+use std::fmt::Write as _;
+
 use crate::base::usage::Usage;
 use crate::translate::ir::{CallKind, Citation, Event, Finish, Text};
 use crate::translate::{Closing, View};
@@ -69,11 +71,11 @@ impl Words {
             self.text_from = self.text;
             self.open = next;
         }
-        match event {
-            Event::Thought(thought) => self.thought += characters(thought.spelt()),
-            Event::Text(text) => self.text += characters(text.spelt()),
-            Event::Refusal(_) => self.has_refused = true,
-            _ => {}
+        self.has_refused |= matches!(event, Event::Refusal(_));
+        if let Event::Thought(thought) = event {
+            self.thought += characters(thought.spelt());
+        } else if let Event::Text(text) = event {
+            self.text += characters(text.spelt());
         }
     }
 
@@ -98,7 +100,8 @@ impl Words {
                 [("skipped", std::mem::take(&mut self.skipped)), ("characters", std::mem::take(&mut self.thought))]
             {
                 if count > 0 {
-                    entry.push_str(&format!("\"{name}\":{count},"));
+                    // Writing to a string cannot fail.
+                    let _ = write!(entry, "\"{name}\":{count},");
                 }
             }
             self.open = Open::Nothing;
