@@ -107,8 +107,8 @@ impl AnswerReader {
     pub fn is_over(&self) -> bool {
         match self {
             Self::Chat(reader) => reader.is_over(),
-            Self::Responses(reader) => reader.is_over(),
-            Self::Anthropic(reader) => reader.is_over(),
+            Self::Responses(reader) => reader.is_complete(),
+            Self::Anthropic(reader) => reader.is_complete(),
             Self::Gemini(_) => false,
         }
     }

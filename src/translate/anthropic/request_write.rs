@@ -54,7 +54,7 @@ pub fn write_request(request: &Request<'_>, target: &Target) -> Result<Written, 
         write_sampling(&request.sampling, &plan, model.capabilities.sampling_params, &mut pen.ignored, w);
         write_rest(request, &mut pen.ignored, w);
     });
-    Ok(Written { body: w.into_bytes(), ignored: pen.ignored.0, emulated: toolbox.emulated() })
+    Ok(Written { body: w.into_bytes(), ignored: pen.ignored.0, emulated: toolbox.emulated(), ..Written::default() })
 }
 
 /// A conversation that ends with the assistant is gone on from (a prefill) by older models, and refused by newer

@@ -57,7 +57,7 @@ pub fn write_request(request: &Request<'_>, target: &Target) -> Result<Written, 
         notes.ignore("parallel_tool_calls");
     }
     let Notes { ignored, emulated } = notes;
-    Ok(Written { body: out.into_bytes(), ignored, emulated })
+    Ok(Written { body: out.into_bytes(), ignored, emulated, ..Written::default() })
 }
 
 /// Tiers have other names in each format.

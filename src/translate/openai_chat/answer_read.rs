@@ -61,6 +61,11 @@ impl AnswerReader {
         self.finish.is_some() || self.seen.end
     }
 
+    /// Whether the frame after which nothing more comes was seen.
+    pub fn is_over(&self) -> bool {
+        self.seen.end
+    }
+
     /// Reads one event of a stream.
     pub fn frame(&mut self, name: &[u8], data: &[u8], sink: &mut dyn Sink) {
         let data = data.trim_ascii();

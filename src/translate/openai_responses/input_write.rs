@@ -229,7 +229,7 @@ impl Input<'_> {
     /// service takes no thought without its encrypted content.
     fn thought(&self, w: &mut Writer, text: &Text<'_>, blob: Option<&Blob<'_>>) {
         let Some(Blob { kind: BlobKind::ResponsesEncrypted, token, maker }) = blob else { return };
-        let Target { provider, model } = self.target;
+        let (provider, model) = (&self.target.provider, &self.target.model);
         let is_own = maker
             .as_ref()
             .is_none_or(|maker| *maker.provider == *provider.id && *maker.model == *model.provider_model_id);

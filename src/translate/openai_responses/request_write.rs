@@ -11,7 +11,7 @@ use crate::catalog::thinking::ThinkingControl;
 use crate::translate::ir::{
     Choice, Effort, Identity, Logprobs, OutputForm, Reasoning, Request, Sampling, Shown, Text, Thinking, Value,
 };
-use crate::translate::{Emulated, Invalid, Written};
+use crate::translate::{Invalid, Written};
 use crate::wire::json::Writer;
 
 use super::{input_write, tools};
@@ -50,7 +50,7 @@ pub fn write_request(request: &Request<'_>, target: &Target) -> Result<Written, 
         }
     });
     outcome?;
-    Ok(Written { body: writer.into_bytes(), ignored, emulated: Emulated::default() })
+    Ok(Written { body: writer.into_bytes(), ignored, ..Written::default() })
 }
 
 /// Room for the body, so that it need not move while it grows.
