@@ -189,7 +189,7 @@ impl AnswerReader {
         if let Some(thought) = thought.and_then(Value::as_text) {
             self.thought(thought, sink);
         }
-        if let Some(details) = said.reasoning_details {
+        if let Some(details) = said.reasoning_details.filter(|_| self.replay == Replay::Details) {
             self.details.take(details);
         }
         match said.content.map(|content| (content.kind(), content)) {
@@ -272,12 +272,27 @@ impl AnswerReader {
 
     /// A thought ends as something else begins. What the host wants back with it is told while it is open.
     fn end_thought(&mut self, sink: &mut dyn Sink) {
-        if let Some(token) = self.details.finish().filter(|_| self.replay == Replay::Details) {
-            sink.take(Event::Sealed(Blob { kind: BlobKind::ChatDetails, token, maker: None }));
-        } else if self.seen.open_thought && matches!(self.replay, Replay::OwnText(_) | Replay::WithCalls(_)) {
+        let is_thought = std::mem::take(&mut self.seen.open_thought);
+        let has_begun = self.seen.content || self.calls.has_any();
+        if is_thought && matches!(self.replay, Replay::OwnText(_) | Replay::WithCalls(_)) {
             sink.take(Event::Sealed(Blob { kind: BlobKind::ChatText, token: Text::default(), maker: None }));
+        } else if is_thought || !has_begun {
+            self.tell_details(sink);
         }
-        self.seen.open_thought = false;
+    }
+
+    fn tell_details(&mut self, sink: &mut dyn Sink) {
+        if let Some(token) = self.details.finish() {
+            sink.take(Event::Sealed(Blob { kind: BlobKind::ChatDetails, token, maker: None }));
+        }
+    }
+
+    /// What came of them after the answer had begun stands for a thought of its own, so that all else ends before.
+    fn tell_late_details(&mut self, sink: &mut dyn Sink) {
+        if !self.details.is_empty() {
+            (0..self.calls.count().max(1)).for_each(|_| sink.take(Event::PartEnd));
+            self.tell_details(sink);
+        }
     }
 
     fn finish(&mut self, reason: &str, sink: &mut dyn Sink) {
@@ -285,6 +300,7 @@ impl AnswerReader {
             return;
         }
         self.end_thought(sink);
+        self.tell_late_details(sink);
         let reason = match reason {
             // A call that was forced finishes with `stop`.
             "stop" | "eos" | "tool_calls" | "function_call" if self.calls.has_any() => Finish::Calls,

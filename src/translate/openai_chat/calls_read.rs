@@ -51,6 +51,11 @@ impl Calls {
         !self.calls.is_empty()
     }
 
+    /// How many there were.
+    pub(super) fn count(&self) -> usize {
+        self.calls.len()
+    }
+
     /// Ids that are made here differ from answer to answer.
     pub(super) fn name_after(&mut self, chunk: Value<'_>) {
         for name in ["id", "created"] {

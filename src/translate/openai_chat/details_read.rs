@@ -38,6 +38,11 @@ impl Details {
         }
     }
 
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     fn add(&mut self, entry: &Entry) {
         let grows = self.entries.last_mut().filter(|last| last.continues(entry));
         match (grows, &entry.growing) {

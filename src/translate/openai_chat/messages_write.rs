@@ -57,8 +57,9 @@ pub(super) fn write(job: &mut Job<'_, '_>, w: &mut Writer) {
     let marks = Marks::new(job);
     w.name("messages").array(|w| {
         let mut messages = Messages { marks, moved: Vec::new(), is_after_tool: false };
+        let last = turns.iter().rposition(|turn| !turn.parts.is_empty());
         for (i, turn) in turns.iter().enumerate() {
-            let is_last = i + 1 == turns.len();
+            let is_last = Some(i) == last;
             messages.turn(job, w, turn, is_last);
         }
         messages.put_moved(job, w);

@@ -221,7 +221,7 @@ fn write_tool(job: &Job<'_, '_>, w: &mut Writer, tool: &Tool<'_>) {
             w.name("custom").object(|w| {
                 write_name(w, name, description.as_ref());
                 if let Some(format) = format {
-                    w.name("format").value(*format);
+                    write_format(w, *format);
                 }
             });
         }),
@@ -230,6 +230,21 @@ fn write_tool(job: &Job<'_, '_>, w: &mut Writer, tool: &Tool<'_>) {
         }
         ToolKind::BuiltIn { spelt, .. } => w.value(*spelt),
     }
+}
+
+/// A grammar, which Responses spells without the object in between.
+fn write_format(w: &mut Writer, format: Value<'_>) {
+    w.name("format");
+    let (Some(syntax), Some(definition)) = (format.get("syntax"), format.get("definition")) else {
+        return w.value(format);
+    };
+    w.object(|w| {
+        w.name("type").plain("grammar");
+        w.name("grammar").object(|w| {
+            w.name("syntax").value(syntax);
+            w.name("definition").value(definition);
+        });
+    });
 }
 
 fn write_function(w: &mut Writer, name: &Text<'_>, description: Option<&Text<'_>>, rest: impl FnOnce(&mut Writer)) {
