@@ -10,6 +10,9 @@ use super::{Emulated, Sink};
 /// Text that is kept back until it is clear whether a call takes its place. More than this goes on as it came.
 const HELD_BYTES_MAX: usize = 256 << 10;
 
+/// Calls of one answer that are remembered. Of older ones no more pieces are expected.
+const CALLS_MAX: usize = 1_024;
+
 /// What is undone in one answer.
 #[derive(Debug)]
 pub struct Undoing {
@@ -110,6 +113,9 @@ impl Sink for Undone<'_, '_> {
                     Fate::Freed(shown, _) => Some((shown, CallKind::Custom)),
                     Fate::Answer { .. } | Fate::Dropped => None,
                 };
+                if self.undoing.calls.len() == CALLS_MAX {
+                    self.undoing.calls.remove(0);
+                }
                 self.undoing.calls.push(Call { index, is_open: true, fate });
                 if let Some((index, kind)) = shown {
                     self.sink.take(Event::CallStart { index, id, name, kind });

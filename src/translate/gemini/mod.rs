@@ -57,7 +57,7 @@ impl<'t> Facts<'t> {
     fn of(target: &'t Target) -> Self {
         let name = target.model.provider_model_id.rsplit('/').next().unwrap_or_default();
         let is_kind = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
-        let generation = if is_kind(&["gemini-1.", "gemini-2.0", "gemini-pro"]) {
+        let generation = if is_kind(&["gemini-1.", "gemini-2.0"]) {
             Generation::Two
         } else if is_kind(&["gemini-2."]) {
             Generation::TwoFive
