@@ -139,6 +139,11 @@ pub struct Target {
 }
 
 impl Target {
+    /// A model at its provider.
+    pub fn new(provider: Arc<Provider>, model: Arc<Model>) -> Self {
+        Self { provider, model, ready: Kept::default() }
+    }
+
     /// Whether a client's bytes in this format can be passed on as they are, perhaps with losses at
     /// the provider. Not so where the model's name belongs into the path.
     pub fn takes_bytes_of(&self, format: WireFormat) -> bool {
@@ -319,7 +324,7 @@ impl Catalog {
     fn moved(&self, chain: &Arc<Chain>, mock: &Arc<Provider>) -> Arc<Chain> {
         let on_mock = |target: &Arc<Target>| {
             let (provider, model) = (Arc::clone(mock), Arc::clone(&target.model));
-            Arc::new(Target { provider, model, ready: Kept::default() })
+            Arc::new(Target::new(provider, model))
         };
         let mock_targets: Vec<_> = chain.targets.iter().map(on_mock).collect();
         let targets = if self.stands_in { mock_targets.clone() } else { chain.targets.clone() };

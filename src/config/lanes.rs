@@ -44,7 +44,7 @@ impl Known<'_> {
         let (provider, _) = id.split_once('/')?;
         let provider = self.providers.get(provider)?;
         let (provider, model) = (Arc::clone(provider), Arc::clone(model));
-        Some(Arc::new(Target { provider, model, ready: Kept::default() }))
+        Some(Arc::new(Target::new(provider, model)))
     }
 
     fn is_known(&self, id: &str) -> bool {

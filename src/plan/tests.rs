@@ -73,7 +73,7 @@ fn target(id: &str, change: impl Fn(&mut Provider, &mut Model)) -> Arc<Target> {
         price: PriceCard::free(),
     };
     change(&mut provider, &mut model);
-    Arc::new(Target { provider: Arc::new(provider), model: Arc::new(model), ready: Kept::default() })
+    Arc::new(Target::new(Arc::new(provider), Arc::new(model)))
 }
 
 fn plain(id: &str) -> Arc<Target> {

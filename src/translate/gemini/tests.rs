@@ -73,14 +73,14 @@ fn target(name: &str) -> Target {
         tokenizer_factor_milli: 1_000,
         price: PriceCard::free(),
     };
-    Target { provider: provider.into(), model: model.into() }
+    Target::new(provider.into(), model.into())
 }
 
 fn changed(name: &str, change: impl FnOnce(&mut Model)) -> Target {
-    let Target { provider, model } = target(name);
+    let Target { provider, model, ready: _ } = target(name);
     let mut model = Model::clone(&model);
     change(&mut model);
-    Target { provider, model: model.into() }
+    Target::new(provider, model.into())
 }
 
 fn words(text: &'static str) -> Part<'static> {

@@ -15,13 +15,13 @@ use crate::catalog::price::{PriceCard, PriceList};
 use crate::catalog::provider::{Dialect, Endpoints, Provider, StreamUsage};
 use crate::catalog::thinking::{ThinkingControl, ThinkingSupport};
 use crate::catalog::{Capabilities, Limits, Model, ModelKind, Target};
-use crate::translate::envelope::Envelope;
+use crate::translate::envelope::{Envelope, SealingKey};
 use crate::translate::ir::{Effort, Event, Maker, Text};
 use crate::translate::{Closing, Sink, View};
 use crate::wire::usage::UsageQuirks;
 
 pub(super) fn envelope() -> Envelope {
-    Envelope::new([7; 32], AccountId(1))
+    Envelope::new(SealingKey([7; 32]), AccountId(1))
 }
 
 pub(super) fn view(request: &str) -> View {
@@ -88,7 +88,7 @@ pub(super) fn target() -> Target {
         tokenizer_factor_milli: 1000,
         price: PriceCard::new(&PriceList::default()),
     };
-    Target { provider: Arc::new(provider), model: Arc::new(model) }
+    Target::new(Arc::new(provider), Arc::new(model))
 }
 
 /// What the events of an answer say, pieces of one kind joined.

@@ -17,7 +17,7 @@ use crate::catalog::price::PriceCard;
 use crate::catalog::provider::{Dialect, Endpoints, Provider, StreamUsage};
 use crate::catalog::thinking::{ThinkingControl, ThinkingSupport};
 use crate::catalog::{Capabilities, Limits, Model, ModelKind, Target};
-use crate::translate::envelope::Envelope;
+use crate::translate::envelope::{Envelope, SealingKey};
 use crate::translate::ir::{Event, Maker, Request, Value};
 use crate::translate::{Closing, Invalid, Sink, View, Written};
 use crate::wire::usage::UsageQuirks;
@@ -74,7 +74,7 @@ pub(super) fn target(change: impl Fn(&mut Model)) -> Target {
         price: PriceCard::free(),
     };
     change(&mut model);
-    Target { provider: Arc::new(provider), model: Arc::new(model) }
+    Target::new(Arc::new(provider), Arc::new(model))
 }
 
 /// An older one, whose thinking is measured out.
@@ -87,7 +87,7 @@ pub(super) fn older(change: impl Fn(&mut Model)) -> Target {
 }
 
 pub(super) fn envelope() -> Envelope {
-    Envelope::new([7; 32], AccountId(1))
+    Envelope::new(SealingKey([7; 32]), AccountId(1))
 }
 
 pub(super) fn maker() -> Maker<'static> {

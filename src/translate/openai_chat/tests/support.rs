@@ -13,7 +13,7 @@ use crate::catalog::price::PriceCard;
 use crate::catalog::provider::{Dialect, Endpoints, Provider, StreamUsage};
 use crate::catalog::thinking::ThinkingSupport;
 use crate::catalog::{Capabilities, Limits, Model, ModelKind, Target};
-use crate::translate::envelope::Envelope;
+use crate::translate::envelope::{Envelope, SealingKey};
 use crate::translate::ir::{Event, Maker, Request, Value};
 use crate::translate::openai_chat::{AnswerReader, read_request, write_request};
 use crate::translate::{Invalid, Sink, View, Written};
@@ -66,7 +66,7 @@ pub(super) fn target(dialect: Dialect, change: impl Fn(&mut Model)) -> Target {
         price: PriceCard::free(),
     };
     change(&mut model);
-    Target { provider: Arc::new(provider), model: Arc::new(model) }
+    Target::new(Arc::new(provider), Arc::new(model))
 }
 
 pub(super) fn of(dialect: Dialect) -> Target {
@@ -74,7 +74,7 @@ pub(super) fn of(dialect: Dialect) -> Target {
 }
 
 pub(super) fn envelope() -> Envelope {
-    Envelope::new([7; 32], AccountId(1))
+    Envelope::new(SealingKey([7; 32]), AccountId(1))
 }
 
 pub(super) fn read(body: &str) -> Result<Request<'_>, Invalid> {

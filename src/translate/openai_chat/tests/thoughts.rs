@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 use super::support::{envelope, of, read, target, view, written};
 use crate::base::ids::AccountId;
 use crate::catalog::provider::Dialect;
-use crate::translate::envelope::Envelope;
+use crate::translate::envelope::{Envelope, SealingKey};
 use crate::translate::ir::{Blob, BlobKind, CallKind, Event, Finish, PartKind, Request, Text, Value};
 use crate::translate::openai_chat::{WholeWriter, read_request};
 use crate::translate::{Closing, View};
@@ -87,7 +87,7 @@ fn each_thought_comes_back_with_its_own_token() {
 #[test]
 fn tokens_of_others_are_dropped_and_so_are_signatures_of_changed_text() {
     let body = sent_back(&message(&talk()));
-    let stranger = Envelope::new([7; 32], AccountId(2));
+    let stranger = Envelope::new(SealingKey([7; 32]), AccountId(2));
     let request = read_request(Value::parse(body.as_bytes()).unwrap(), &stranger).unwrap();
     assert!(request.turns[1].parts.iter().all(|part| part.blob.is_none()));
     let mut changed = message(&talk());
