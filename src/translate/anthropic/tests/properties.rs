@@ -101,7 +101,7 @@ proptest! {
         let asked = format!(r#"{{"model":"claude-x","max_tokens":9,"messages":[{}]}}"#, messages.join(","));
         prop_assume!(asked.matches("cache_control").count() <= 4);
         let written = write(&read(&asked).unwrap(), &target(|_| {})).unwrap();
-        prop_assert_eq!(super::body(&written), asked);
+        prop_assert_eq!(body(&written), asked);
         prop_assert!(written.ignored.is_empty());
     }
 
