@@ -120,7 +120,6 @@ fn name_lost(request: &Request<'_>, ignored: &mut Ignored) {
             ignored.add(name);
         }
     }
-    request.ignored.iter().for_each(|name| ignored.add(name.clone()));
 }
 
 fn count(toolbox: &Toolbox<'_, '_>, talk: &Alternating<'_, '_>, target: &Target) -> usize {

@@ -43,6 +43,28 @@ fn told(events: Vec<String>) -> Vec<String> {
     events.into_iter().filter(|event| !event.starts_with("Start") && !event.starts_with("Usage")).collect()
 }
 
+/// Blocks as the writer spells them: results, what a user says, what the model says.
+const RESULTS: [&str; 2] = [
+    r#"{"type":"tool_result","tool_use_id":"a","content":[{"type":"text","text":"r\u00e4\n"}]}"#,
+    r#"{"type":"tool_result","tool_use_id":"b-1","is_error":true}"#,
+];
+const SAID: [&str; 4] = [
+    r#"{"type":"text","text":"\"hi\" 😀"}"#,
+    r#"{"type":"text","text":"x","cache_control":{"type":"ephemeral"}}"#,
+    r#"{"type":"image","source":{"type":"base64","media_type":"image/png","data":"iVBORw0KGgoAAAANSUhEUg=="}}"#,
+    r#"{"type":"document","source":{"type":"url","url":"https://a.example/x.pdf"},"title":"T"}"#,
+];
+const ANSWERED: [&str; 4] = [
+    r#"{"type":"text","text":"so"}"#,
+    r#"{"type":"tool_use","id":"a","name":"f","input":{"n": 1.0,"s":"\ud83d"}}"#,
+    r#"{"type":"thinking","thinking":"","signature":"Eq8B"}"#,
+    r#"{"type":"redacted_thinking","data":"Zz"}"#,
+];
+
+fn blocks(of: &'static [&'static str], least: usize) -> impl Strategy<Value = Vec<&'static str>> {
+    prop::collection::vec(prop::sample::select(of), least..3)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
@@ -67,6 +89,23 @@ proptest! {
     }
 
     #[test]
+    fn what_is_read_and_written_is_the_same(
+        turns in prop::collection::vec((blocks(&RESULTS, 0), blocks(&SAID, 1), blocks(&ANSWERED, 1)), 1..5),
+    ) {
+        let mut messages = Vec::new();
+        for (results, said, answered) in &turns {
+            messages.push(format!(r#"{{"role":"user","content":[{}]}}"#, [&results[..], &said[..]].concat().join(",")));
+            messages.push(format!(r#"{{"role":"assistant","content":[{}]}}"#, answered.join(",")));
+        }
+        messages.push(r#"{"role":"user","content":[{"type":"text","text":"so?"}]}"#.to_owned());
+        let asked = format!(r#"{{"model":"claude-x","max_tokens":9,"messages":[{}]}}"#, messages.join(","));
+        prop_assume!(asked.matches("cache_control").count() <= 4);
+        let written = write(&read(&asked).unwrap(), &target(|_| {})).unwrap();
+        prop_assert_eq!(body(&written), asked);
+        prop_assert!(written.ignored.is_empty());
+    }
+
+    #[test]
     fn nothing_breaks_whatever_comes(at in 0..REQUEST.len(), len in 0usize..12, to in "[\\[\\]{}\",:a0]{0,4}") {
         let mut body = REQUEST.to_owned();
         let end = (at + len).min(body.len());
@@ -75,8 +114,10 @@ proptest! {
             if let Ok(request) = super::super::read_request(value, &envelope()) {
                 for target in [target(|_| {}), older(|_| {})] {
                     if let Ok(written) = write(&request, &target) {
-                        // What was written is a request that can be read.
-                        prop_assert!(read(&super::body(&written)).is_ok());
+                        // What was written can be read, and says the same when it is written again.
+                        let once = super::body(&written);
+                        let again = write(&read(&once).unwrap(), &target).unwrap();
+                        prop_assert_eq!(super::body(&again), once);
                     }
                 }
             }
