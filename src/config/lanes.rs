@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::base::money::PicoUsd;
-use crate::catalog::kept::Kept;
 use crate::catalog::provider::Provider;
 use crate::catalog::{Chain, ChainKind, LaneRates, Model, NAMES_MAX, Target};
 
