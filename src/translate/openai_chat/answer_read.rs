@@ -102,21 +102,26 @@ impl AnswerReader {
     }
 
     fn envelope(&mut self, chunk: Value<'_>, sink: &mut dyn Sink) {
-        if let Some(fault) = faults_read::read(chunk) {
-            return sink.take(Event::Fault(fault));
-        }
         let (mut id, mut choices, mut figures, mut groq) = (None, None, None, None);
+        let mut may_be_fault = false;
         for (name, value) in chunk.members() {
             match &*name {
                 "id" => id = value.as_text(),
                 "choices" => choices = Some(value),
                 "usage" => figures = Some(value),
-                "x_groq" => groq = value.get("usage"),
+                "x_groq" => {
+                    groq = value.get("usage");
+                    may_be_fault = true;
+                }
+                "error" | "message" => may_be_fault = true,
                 "service_tier" if self.service_tier.is_none() => {
                     self.service_tier = value.as_text().map(Text::into_owned);
                 }
                 _ => {}
             }
+        }
+        if let Some(fault) = Some(chunk).filter(|_| may_be_fault).and_then(faults_read::read) {
+            return sink.take(Event::Fault(fault));
         }
         if !self.seen.start {
             self.seen.start = true;
@@ -142,6 +147,11 @@ impl AnswerReader {
                 "message" => message = Some(value),
                 "logprobs" => logprobs = value.get("content"),
                 "finish_reason" => reason = value.as_text(),
+                "error" => {
+                    if let Some(fault) = faults_read::of_choice(value) {
+                        return sink.take(Event::Fault(fault));
+                    }
+                }
                 _ => {}
             }
         }

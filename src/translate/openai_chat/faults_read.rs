@@ -27,9 +27,12 @@ pub(super) fn read(answer: Value<'_>) -> Option<Fault<'_>> {
     if choices.is_none() && kind.is_some() {
         return message.map(|message| Fault { kind: kind_of(answer, status), message });
     }
-    // Only a choice that failed has it.
-    let first = choices?.elements().next()?;
-    first.get("error").filter(|error| is_truthy(error.spelt().as_bytes())).map(|error| of(error, status))
+    None
+}
+
+/// The error on a choice that failed.
+pub(super) fn of_choice(error: Value<'_>) -> Option<Fault<'_>> {
+    is_truthy(error.spelt().as_bytes()).then(|| of(error, Option::default()))
 }
 
 /// The error of an event of that name.

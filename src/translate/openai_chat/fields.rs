@@ -81,7 +81,7 @@ pub const FIELDS: &[Field] = &[
     field("store", Dropped(NOT_STORED)),
     field("stream", Mapped),
     field("stream_options.include_usage", Mapped),
-    field("stream_options.include_obfuscation", Mapped),
+    field("stream_options.include_obfuscation", Emulated("no chunk is padded, whatever is asked")),
     field("temperature", Mapped),
     field("tool_choice", Mapped),
     field("tool_choice.type", Mapped),

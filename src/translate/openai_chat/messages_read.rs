@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use super::parts_read;
-use super::request_read::{ignore, object, text};
+use super::request_read::{ignore, object_at, text_at};
 use super::thoughts_read;
 use crate::translate::Invalid;
 use crate::translate::envelope::{Envelope, Opened};
@@ -13,6 +13,9 @@ use crate::translate::ir::{
     Blob, BlobKind, CacheMark, CacheTtl, Call, CallKind, Part, PartKind, Request, Role, Text, ToolResult, Turn, Value,
 };
 use crate::wire::json::Kind;
+
+/// Where something stands; only made for errors.
+type Path<'p> = &'p dyn Fn() -> String;
 
 /// What must be known of the messages before.
 pub(super) struct Conversation<'e, 'a> {
@@ -80,7 +83,7 @@ impl<'e, 'a> Conversation<'e, 'a> {
             last.cache = last.cache.or(Some(mark));
         }
         let name = message.name.filter(|_| role != Role::Tool);
-        let name = name.map(|name| text(&format!("messages[{at}].name"), name)).transpose()?;
+        let name = name.map(|name| text_at(name, || format!("messages[{at}].name"))).transpose()?;
         Ok(Turn { role, parts, name, at })
     }
 
@@ -96,25 +99,25 @@ impl<'e, 'a> Conversation<'e, 'a> {
             text.blob = thoughts.on_text;
         }
         if let Some(refusal) = message.refusal {
-            let refusal = text(&format!("messages[{at}].refusal"), refusal)?;
+            let refusal = text_at(refusal, || format!("messages[{at}].refusal"))?;
             parts.push(PartKind::Refusal(refusal).into());
         }
         for (i, image) in message.images.into_iter().flat_map(Value::elements).enumerate() {
-            let path = format!("messages[{at}].images[{i}].image_url");
+            let path = || format!("messages[{at}].images[{i}].image_url");
             parts.push(PartKind::Image(parts_read::read_image(image, &path)?).into());
         }
         if let Some(call) = message.function_call {
             parts.push(self.old_call(call, at)?);
         }
         for (i, call) in message.tool_calls.into_iter().flat_map(Value::elements).enumerate() {
-            parts.push(self.call(call, &format!("messages[{at}].tool_calls[{i}]"), request)?);
+            parts.push(self.call(call, &|| format!("messages[{at}].tool_calls[{i}]"), request)?);
         }
         Ok(parts)
     }
 
-    fn call(&mut self, call: Value<'a>, path: &str, request: &mut Request<'a>) -> Result<Part<'a>, Invalid> {
+    fn call(&mut self, call: Value<'a>, path: Path<'_>, request: &mut Request<'a>) -> Result<Part<'a>, Invalid> {
         let (mut id, mut function, mut custom, mut extra) = (None, None, None, None);
-        for (member, value) in object(path, call)?.members().filter(|(_, value)| !value.is_null()) {
+        for (member, value) in object_at(call, path)?.members().filter(|(_, value)| !value.is_null()) {
             match &*member {
                 "id" => id = value.as_text(),
                 "function" => function = Some(value),
@@ -122,15 +125,15 @@ impl<'e, 'a> Conversation<'e, 'a> {
                 "extra_content" => extra = Some(value),
                 // The index is that of a stream; clients leave it in.
                 "type" | "index" => {}
-                _ => ignore(request, &format!("{path}.{member}")),
+                _ => ignore(request, &format!("{}.{member}", path())),
             }
         }
         let id = id.filter(|id| !id.is_empty());
-        let id = id.ok_or_else(|| Invalid::request(format!("{path}.id"), "the id of the call is missing"))?;
+        let id = id.ok_or_else(|| Invalid::request(path() + ".id", "the id of the call is missing"))?;
         let (inner, kind, words) = match (function, custom) {
             (Some(function), _) => (function, CallKind::Function, "arguments"),
             (None, Some(custom)) => (custom, CallKind::Custom, "input"),
-            (None, None) => return Err(Invalid::request(path, "the call has neither function nor custom")),
+            (None, None) => return Err(Invalid::request(path(), "the call has neither function nor custom")),
         };
         if kind == CallKind::Custom {
             self.custom_ids.push(id.clone());
@@ -154,7 +157,7 @@ impl<'e, 'a> Conversation<'e, 'a> {
     }
 
     fn old_call(&mut self, call: Value<'a>, at: usize) -> Result<Part<'a>, Invalid> {
-        let (name, arguments) = name_and_arguments(call, "arguments", &format!("messages[{at}].function_call"))?;
+        let (name, arguments) = name_and_arguments(call, "arguments", &|| format!("messages[{at}].function_call"))?;
         self.old_calls += 1;
         self.old_name = Some(name.clone());
         let call = Call { id: self.old_id(), name, kind: CallKind::Function, arguments };
@@ -169,7 +172,7 @@ impl<'e, 'a> Conversation<'e, 'a> {
         let at = message.at;
         let parts = message.content(request)?;
         let id = match message.tool_call_id {
-            Some(id) => text(&format!("messages[{at}].tool_call_id"), id)?,
+            Some(id) => text_at(id, || format!("messages[{at}].tool_call_id"))?,
             None if self.old_name.is_some() && self.old_name == message.name.and_then(Value::as_text) => self.old_id(),
             None => {
                 let message = "the id of the call that this is the result of is missing";
@@ -181,9 +184,9 @@ impl<'e, 'a> Conversation<'e, 'a> {
     }
 }
 
-fn name_and_arguments<'a>(call: Value<'a>, words: &str, path: &str) -> Result<(Text<'a>, Cow<'a, str>), Invalid> {
+fn name_and_arguments<'a>(call: Value<'a>, words: &str, path: Path<'_>) -> Result<(Text<'a>, Cow<'a, str>), Invalid> {
     let name = call.get("name").and_then(Value::as_text).filter(|name| !name.is_empty());
-    let name = name.ok_or_else(|| Invalid::request(path, "the name of what is called is missing"))?;
+    let name = name.ok_or_else(|| Invalid::request(path(), "the name of what is called is missing"))?;
     let arguments = call.get(words).filter(|arguments| !arguments.is_null());
     let arguments = arguments.map_or(Cow::Borrowed(""), |arguments| match arguments.as_text() {
         Some(text) => text.into_plain(),

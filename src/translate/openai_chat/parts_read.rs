@@ -3,7 +3,7 @@
 //! Must not know who speaks, nor targets.
 
 use super::messages_read::cache_mark;
-use super::request_read::{ignore, text};
+use super::request_read::{ignore, text_at};
 use super::spelling::source_of;
 use crate::translate::Invalid;
 use crate::translate::ir::{Media, Part, PartKind, Request, Source, Text, Value};
@@ -35,11 +35,11 @@ fn read_part<'a>(part: Value<'a>, place: (usize, usize), request: &mut Request<'
         _ => Invalid::target(path("type"), "this model takes no parts of this type; leave the part out"),
     });
     let kind = match kind {
-        "text" => PartKind::Text(text(&path("text"), inner?)?),
-        "refusal" => PartKind::Refusal(text(&path("refusal"), inner?)?),
-        "image_url" => PartKind::Image(read_image(part, &path("image_url"))?),
-        "input_audio" => PartKind::Audio(read_audio(inner?, &path("input_audio"))?),
-        "file" => PartKind::File(read_file(inner?, &path("file"))?),
+        "text" => PartKind::Text(text_at(inner?, || path("text"))?),
+        "refusal" => PartKind::Refusal(text_at(inner?, || path("refusal"))?),
+        "image_url" => PartKind::Image(read_image(part, &|| path("image_url"))?),
+        "input_audio" => PartKind::Audio(read_audio(inner?, &|| path("input_audio"))?),
+        "file" => PartKind::File(read_file(inner?, &|| path("file"))?),
         _ => {
             inner?;
             return Err(Invalid::target(path("type"), "this model takes no parts of this type; leave the part out"));
@@ -49,42 +49,39 @@ fn read_part<'a>(part: Value<'a>, place: (usize, usize), request: &mut Request<'
 }
 
 /// The picture in a part's `image_url`, which is an object or, at some hosts, the address itself.
-pub(super) fn read_image<'a>(part: Value<'a>, path: &str) -> Result<Media<'a>, Invalid> {
-    let image = part.get("image_url").ok_or_else(|| Invalid::request(path, "image_url is missing"))?;
+pub(super) fn read_image<'a>(part: Value<'a>, path: &dyn Fn() -> String) -> Result<Media<'a>, Invalid> {
+    let image = part.get("image_url").ok_or_else(|| Invalid::request(path(), "image_url is missing"))?;
     let address = image.get("url").unwrap_or(image);
     let source = source_of(address).ok_or_else(|| {
-        Invalid::request(path, "the url must begin with http:// or https://, or be a data URL in base64")
+        Invalid::request(path(), "the url must begin with http:// or https://, or be a data URL in base64")
     })?;
     let detail = image.get("detail").and_then(Value::as_text);
     Ok(Media { source, name: None, detail })
 }
 
-fn read_audio<'a>(audio: Value<'a>, path: &str) -> Result<Media<'a>, Invalid> {
+fn read_audio<'a>(audio: Value<'a>, path: &dyn Fn() -> String) -> Result<Media<'a>, Invalid> {
     let base64 = audio.get("data").and_then(Value::as_text);
-    let base64 = base64.ok_or_else(|| Invalid::request(format!("{path}.data"), "the sound's data is missing"))?;
+    let base64 = base64.ok_or_else(|| Invalid::request(path() + ".data", "the sound's data is missing"))?;
     let format = audio.get("format").and_then(Value::as_text);
     let media_type = match format.as_ref().map(Text::spelt) {
         Some("wav") => Text::spelt_as("audio/wav"),
         Some("mp3") => Text::spelt_as("audio/mpeg"),
-        _ => return Err(Invalid::request(format!("{path}.format"), "the format of sound must be wav or mp3")),
+        _ => return Err(Invalid::request(path() + ".format", "the format of sound must be wav or mp3")),
     };
     Ok(Media { source: Source::Inline { media_type, base64 }, name: None, detail: None })
 }
 
-fn read_file<'a>(file: Value<'a>, path: &str) -> Result<Media<'a>, Invalid> {
+fn read_file<'a>(file: Value<'a>, path: &dyn Fn() -> String) -> Result<Media<'a>, Invalid> {
     let name = file.get("filename").and_then(Value::as_text);
     let id = file.get("file_id").and_then(Value::as_text);
     let source = match (file.get("file_data"), id) {
         (Some(bytes), _) => {
             source_of(bytes).filter(|source| matches!(source, Source::Inline { .. })).ok_or_else(|| {
-                Invalid::request(
-                    format!("{path}.file_data"),
-                    "file_data must be a data URL in base64: data:TYPE;base64,…",
-                )
+                Invalid::request(path() + ".file_data", "file_data must be a data URL in base64: data:TYPE;base64,…")
             })?
         }
         (None, Some(id)) => Source::Id(id),
-        (None, None) => return Err(Invalid::request(path, "a file needs file_data or file_id")),
+        (None, None) => return Err(Invalid::request(path(), "a file needs file_data or file_id")),
     };
     Ok(Media { source, name, detail: None })
 }

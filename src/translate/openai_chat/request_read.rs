@@ -263,22 +263,36 @@ fn logprobs(wanted: Option<Value<'_>>, top: Option<Value<'_>>) -> Result<Option<
     }
 }
 
-/// A string.
-pub(super) fn text<'a>(path: &str, value: Value<'a>) -> Result<Text<'a>, Invalid> {
-    value.as_text().ok_or_else(|| Invalid::request(path, format!("{path} must be a string")))
+/// A string. Paths are only made for errors: most fields are as they should be.
+pub(super) fn text_at(value: Value<'_>, path: impl FnOnce() -> String) -> Result<Text<'_>, Invalid> {
+    value.as_text().ok_or_else(|| wrong(path(), "a string"))
 }
 
 /// An object.
-pub(super) fn object<'a>(path: &str, value: Value<'a>) -> Result<Value<'a>, Invalid> {
-    if value.kind() == Kind::Object {
-        return Ok(value);
-    }
-    Err(Invalid::request(path, format!("{path} must be an object")))
+pub(super) fn object_at(value: Value<'_>, path: impl FnOnce() -> String) -> Result<Value<'_>, Invalid> {
+    if value.kind() == Kind::Object { Ok(value) } else { Err(wrong(path(), "an object")) }
 }
 
 /// `true` or `false`.
-pub(super) fn flag(path: &str, value: Value<'_>) -> Result<bool, Invalid> {
-    value.as_bool().ok_or_else(|| Invalid::request(path, format!("{path} must be true or false")))
+pub(super) fn flag_at(value: Value<'_>, path: impl FnOnce() -> String) -> Result<bool, Invalid> {
+    value.as_bool().ok_or_else(|| wrong(path(), "true or false"))
+}
+
+fn wrong(path: String, what: &str) -> Invalid {
+    let message = format!("{path} must be {what}");
+    Invalid::request(path, message)
+}
+
+fn text<'a>(path: &str, value: Value<'a>) -> Result<Text<'a>, Invalid> {
+    text_at(value, || path.to_owned())
+}
+
+fn object<'a>(path: &str, value: Value<'a>) -> Result<Value<'a>, Invalid> {
+    object_at(value, || path.to_owned())
+}
+
+fn flag(path: &str, value: Value<'_>) -> Result<bool, Invalid> {
+    flag_at(value, || path.to_owned())
 }
 
 fn count(path: &str, value: Value<'_>) -> Result<u64, Invalid> {

@@ -3,7 +3,7 @@
 //! Must not know targets.
 
 use super::messages_read::cache_mark;
-use super::request_read::{flag, ignore, object, text};
+use super::request_read::{flag_at, ignore, object_at, text_at};
 use crate::base::wire_format::WireFormat;
 use crate::translate::Invalid;
 use crate::translate::ir::{OutputForm, Request, Text, Tool, ToolChoice, ToolKind, Value};
@@ -21,61 +21,90 @@ pub(super) fn read_tools<'a>(tools: Value<'a>, request: &mut Request<'a>) -> Res
     Ok(())
 }
 
+/// Where a tool stands, and what in it: `tools[2].function` and `.name`.
+type Path<'p> = &'p dyn Fn(&str) -> String;
+
 fn read_tool<'a>(tool: Value<'a>, at: usize, request: &mut Request<'a>) -> Result<Tool<'a>, Invalid> {
-    let kind = tool.get("type").and_then(Value::as_text);
-    let kind = kind.as_ref().map_or("function", |kind| kind.spelt());
-    let path = format!("tools[{at}].{kind}");
-    let mut read = match (kind, tool.get(kind)) {
+    let (mut kind, mut function, mut custom, mut cache) = (None, None, None, None);
+    for (member, value) in object_at(tool, || format!("tools[{at}]"))?.members().filter(|(_, value)| !value.is_null()) {
+        match &*member {
+            "type" => kind = Some(text_at(value, || format!("tools[{at}].type"))?),
+            "function" => function = Some(value),
+            "custom" => custom = Some(value),
+            // Not of the format's maker, but some of its hosts and clients have it.
+            "cache_control" => cache = cache_mark(value),
+            _ => {}
+        }
+    }
+    let kind = kind.unwrap_or_else(|| Text::plain("function"));
+    let inner = if kind.is("custom") { custom } else { function };
+    let path = |rest: &str| format!("tools[{at}].{}{rest}", kind.spelt());
+    let read = match (kind.spelt(), inner) {
         ("function", Some(function)) => read_function(function, &path, at, request)?,
-        ("custom", Some(custom)) => read_custom(custom, &path, at)?,
-        ("function" | "custom", None) => return Err(Invalid::request(&*path, format!("{path} is missing"))),
+        ("custom", Some(custom)) => read_custom(custom, &path, at, request)?,
+        ("function" | "custom", None) => {
+            return Err(Invalid::request(path(""), format!("{} is missing", path(""))));
+        }
         _ => {
-            let spelt = object(&path, tool)?;
-            let name = text(&path, spelt.get("type").unwrap_or(tool))?;
-            let kind = ToolKind::BuiltIn { format: WireFormat::OpenaiChat, spelt };
-            Tool { kind, name, description: None, cache: None, at }
+            let kind = ToolKind::BuiltIn { format: WireFormat::OpenaiChat, spelt: tool };
+            Tool { kind, name: kind_name(tool), description: None, cache: None, at }
         }
     };
-    // Not of the format's maker, but some of its hosts and clients have it.
-    read.cache = tool.get("cache_control").and_then(cache_mark);
-    Ok(read)
+    Ok(Tool { cache, ..read })
+}
+
+fn kind_name(tool: Value<'_>) -> Text<'_> {
+    tool.get("type").and_then(Value::as_text).unwrap_or_default()
 }
 
 fn read_function<'a>(
     function: Value<'a>,
-    path: &str,
+    path: Path<'_>,
     at: usize,
     request: &mut Request<'a>,
 ) -> Result<Tool<'a>, Invalid> {
     let (mut name, mut description, mut schema, mut strict) = (None, None, None, None);
-    for (member, value) in object(path, function)?.members().filter(|(_, value)| !value.is_null()) {
+    for (member, value) in object_at(function, || path(""))?.members().filter(|(_, value)| !value.is_null()) {
         match &*member {
-            "name" => name = Some(text(&format!("{path}.name"), value)?),
-            "description" => description = Some(text(&format!("{path}.description"), value)?),
-            "parameters" => schema = Some(object(&format!("{path}.parameters"), value)?),
-            "strict" => strict = Some(flag(&format!("{path}.strict"), value)?),
-            _ => ignore(request, &format!("{path}.{member}")),
+            "name" => name = Some(text_at(value, || path(".name"))?),
+            "description" => description = Some(text_at(value, || path(".description"))?),
+            "parameters" => schema = Some(object_at(value, || path(".parameters"))?),
+            "strict" => strict = Some(flag_at(value, || path(".strict"))?),
+            _ => ignore(request, &path(&format!(".{member}"))),
         }
     }
     let name = required_name(name, path)?;
     Ok(Tool { kind: ToolKind::Function { schema, strict }, name, description, cache: None, at })
 }
 
-fn read_custom<'a>(custom: Value<'a>, path: &str, at: usize) -> Result<Tool<'a>, Invalid> {
-    let name = custom.get("name").map(|name| text(&format!("{path}.name"), name)).transpose()?;
-    let description = custom.get("description").filter(|description| !description.is_null());
-    let description = description.map(|words| text(&format!("{path}.description"), words)).transpose()?;
-    let format = custom.get("format").filter(|format| {
-        let kind = format.get("type").and_then(Value::as_text);
-        !format.is_null() && kind.is_none_or(|kind| !kind.is("text"))
-    });
+fn read_custom<'a>(
+    custom: Value<'a>,
+    path: Path<'_>,
+    at: usize,
+    request: &mut Request<'a>,
+) -> Result<Tool<'a>, Invalid> {
+    let (mut name, mut description, mut format) = (None, None, None);
+    for (member, value) in object_at(custom, || path(""))?.members().filter(|(_, value)| !value.is_null()) {
+        match &*member {
+            "name" => name = Some(text_at(value, || path(".name"))?),
+            "description" => description = Some(text_at(value, || path(".description"))?),
+            "format" => format = Some(object_at(value, || path(".format"))?),
+            _ => ignore(request, &path(&format!(".{member}"))),
+        }
+    }
+    // Any text is what a tool without a format takes.
+    let format =
+        format.filter(|format| format.get("type").and_then(Value::as_text).is_none_or(|kind| !kind.is("text")));
     let name = required_name(name, path)?;
     Ok(Tool { kind: ToolKind::Custom { format }, name, description, cache: None, at })
 }
 
-fn required_name<'a>(name: Option<Text<'a>>, path: &str) -> Result<Text<'a>, Invalid> {
-    name.filter(|name| !name.is_empty())
-        .ok_or_else(|| Invalid::request(format!("{path}.name"), format!("{path}.name is missing")))
+fn required_name<'a>(name: Option<Text<'a>>, path: Path<'_>) -> Result<Text<'a>, Invalid> {
+    name.filter(|name| !name.is_empty()).ok_or_else(|| {
+        let path = path(".name");
+        let message = format!("{path} is missing");
+        Invalid::request(path, message)
+    })
 }
 
 /// Reads the old `functions` and `function_call`. One call a turn is all that their answers can hold.
@@ -85,7 +114,7 @@ pub(super) fn read_functions<'a>(
     request: &mut Request<'a>,
 ) -> Result<(), Invalid> {
     for (at, function) in functions.into_iter().flat_map(Value::elements).enumerate() {
-        let tool = read_function(function, &format!("functions[{at}]"), at, request)?;
+        let tool = read_function(function, &|rest| format!("functions[{at}]{rest}"), at, request)?;
         request.tools.push(tool);
     }
     request.has_legacy_functions = true;
@@ -138,7 +167,7 @@ pub(super) fn read_response_format<'a>(format: Value<'a>, request: &mut Request<
             let path = "response_format.json_schema";
             let inner =
                 format.get("json_schema").ok_or_else(|| Invalid::request(path, format!("{path} is missing")))?;
-            read_schema(object(path, inner)?, request)?
+            read_schema(object_at(inner, || path.to_owned())?, request)?
         }
         _ => {
             let message = "response_format.type must be text, json_object or json_schema";
@@ -153,10 +182,12 @@ fn read_schema<'a>(inner: Value<'a>, request: &mut Request<'a>) -> Result<Output
     let (mut name, mut description, mut schema, mut strict) = (None, None, None, None);
     for (member, value) in inner.members().filter(|(_, value)| !value.is_null()) {
         match &*member {
-            "name" => name = Some(text("response_format.json_schema.name", value)?),
-            "description" => description = Some(text("response_format.json_schema.description", value)?),
-            "schema" => schema = Some(object(SCHEMA, value)?),
-            "strict" => strict = Some(flag("response_format.json_schema.strict", value)?),
+            "name" => name = Some(text_at(value, || "response_format.json_schema.name".to_owned())?),
+            "description" => {
+                description = Some(text_at(value, || "response_format.json_schema.description".to_owned())?);
+            }
+            "schema" => schema = Some(object_at(value, || SCHEMA.to_owned())?),
+            "strict" => strict = Some(flag_at(value, || "response_format.json_schema.strict".to_owned())?),
             _ => ignore(request, &format!("response_format.json_schema.{member}")),
         }
     }

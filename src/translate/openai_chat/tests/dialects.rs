@@ -9,6 +9,10 @@ use crate::catalog::provider::Dialect;
 use crate::catalog::thinking::{ThinkingControl, ThinkingSupport};
 use crate::translate::InvalidFault;
 
+use Dialect::{
+    Azure, Cerebras, Deepseek, Fireworks, Groq, Mistral, Ollama, Openai, Openrouter, Plain, Together, Vllm, Xai,
+};
+
 const PNG: &str = "data:image/png;base64,iVBORw0KGgo=";
 
 #[test]
@@ -17,9 +21,6 @@ fn fields_go_by_the_hosts_own_names() {
         "max_tokens": 50_000, "seed": 1, "user": "u", "top_k": 5, "tools": [{ "type": "function", "function": { "name": "f" } }],
         "tool_choice": "required", "stream": true,
     }));
-    use Dialect::{
-        Azure, Cerebras, Deepseek, Fireworks, Groq, Mistral, Ollama, Openai, Openrouter, Plain, Together, Vllm, Xai,
-    };
     let tools = |host: &Json| host["tool_choice"].clone();
     for (dialect, limit, seed, user, ignored) in [
         (Plain, "max_tokens", "seed", "user", &["top_k"][..]),
@@ -55,7 +56,7 @@ fn fields_go_by_the_hosts_own_names() {
 fn what_would_change_the_answer_is_refused_for_the_target_only() {
     let thinks = |dialect| target(dialect, |model| model.capabilities.reasoning = true);
     let lacks = |change: fn(&mut crate::catalog::Capabilities)| {
-        target(Dialect::Openai, move |model| {
+        target(Openai, move |model| {
             let mut capabilities = ALL;
             change(&mut capabilities);
             model.capabilities = capabilities;
@@ -65,15 +66,15 @@ fn what_would_change_the_answer_is_refused_for_the_target_only() {
     let picture = |url: &str| json!({ "messages": [{ "role": "user", "content": [{ "type": "image_url", "image_url": { "url": url } }] }] });
     let pdf = json!({ "messages": [{ "role": "user", "content": [{ "type": "file", "file": { "file_data": "data:application/pdf;base64,AA==" } }] }] });
     let cases: Vec<(Json, Target, &str)> = vec![
-        (json!({ "logprobs": true }), of(Dialect::Groq), "logprobs"),
-        (json!({ "logit_bias": { "1": 1 } }), of(Dialect::Groq), "logit_bias"),
-        (json!({ "n": 2 }), of(Dialect::Groq), "n"),
-        (json!({ "stop": "x" }), thinks(Dialect::Xai), "stop"),
-        (json!({ "stop": ["1", "2", "3", "4", "5"] }), of(Dialect::Openai), "stop"),
-        (json!({ "modalities": ["text", "image"] }), of(Dialect::Openai), "modalities"),
-        (picture("https://a.example/x"), of(Dialect::Ollama), "messages[0].content[0].image_url"),
+        (json!({ "logprobs": true }), of(Groq), "logprobs"),
+        (json!({ "logit_bias": { "1": 1 } }), of(Groq), "logit_bias"),
+        (json!({ "n": 2 }), of(Groq), "n"),
+        (json!({ "stop": "x" }), thinks(Xai), "stop"),
+        (json!({ "stop": ["1", "2", "3", "4", "5"] }), of(Openai), "stop"),
+        (json!({ "modalities": ["text", "image"] }), of(Openai), "modalities"),
+        (picture("https://a.example/x"), of(Ollama), "messages[0].content[0].image_url"),
         (picture(PNG), lacks(|has| has.vision = false), "messages[0].content[0].image_url"),
-        (pdf.clone(), of(Dialect::Groq), "messages[0].content[0].file"),
+        (pdf.clone(), of(Groq), "messages[0].content[0].file"),
         (pdf, lacks(|has| has.pdf = false), "messages[0].content[0].file"),
         (json!({ "tools": tool.clone() }), lacks(|has| has.tools = false), "tools"),
         (
@@ -83,7 +84,7 @@ fn what_would_change_the_answer_is_refused_for_the_target_only() {
         ),
         (
             json!({ "tools": [{ "type": "function", "function": { "name": "x".repeat(65) } }] }),
-            of(Dialect::Openai),
+            of(Openai),
             "tools[0].name",
         ),
     ];
@@ -103,20 +104,20 @@ fn hints_are_left_out_and_named() {
         })
     };
     for (asked, target, ignored) in [
-        (json!({ "temperature": 1, "top_p": 0.5 }), thinks(Dialect::Openai), vec!["temperature", "top_p"]),
-        (json!({ "frequency_penalty": 0.0, "presence_penalty": 1 }), thinks(Dialect::Xai), vec!["presence_penalty"]),
-        (json!({ "frequency_penalty": 1 }), of(Dialect::Cerebras), vec!["frequency_penalty"]),
-        (json!({ "verbosity": "low", "metadata": { "a": "b" } }), of(Dialect::Groq), vec!["metadata", "verbosity"]),
-        (json!({ "service_tier": "priority" }), of(Dialect::Groq), vec!["service_tier"]),
-        (json!({ "service_tier": "default" }), of(Dialect::Groq), vec![]),
-        (json!({ "prompt_cache_key": "k" }), of(Dialect::Mistral), vec!["prompt_cache_key"]),
+        (json!({ "temperature": 1, "top_p": 0.5 }), thinks(Openai), vec!["temperature", "top_p"]),
+        (json!({ "frequency_penalty": 0.0, "presence_penalty": 1 }), thinks(Xai), vec!["presence_penalty"]),
+        (json!({ "frequency_penalty": 1 }), of(Cerebras), vec!["frequency_penalty"]),
+        (json!({ "verbosity": "low", "metadata": { "a": "b" } }), of(Groq), vec!["metadata", "verbosity"]),
+        (json!({ "service_tier": "priority" }), of(Groq), vec!["service_tier"]),
+        (json!({ "service_tier": "default" }), of(Groq), vec![]),
+        (json!({ "prompt_cache_key": "k" }), of(Mistral), vec!["prompt_cache_key"]),
         (
             json!({ "messages": [{ "role": "user", "name": "a", "content": "b" }] }),
-            of(Dialect::Mistral),
+            of(Mistral),
             vec!["messages[0].name"],
         ),
-        (json!({ "reasoning_effort": "high" }), of(Dialect::Openai), vec!["reasoning_effort"]),
-        (json!({ "reasoning_effort": "none" }), of(Dialect::Openai), vec![]),
+        (json!({ "reasoning_effort": "high" }), of(Openai), vec!["reasoning_effort"]),
+        (json!({ "reasoning_effort": "none" }), of(Openai), vec![]),
     ] {
         let (_, written) = through(&asking(&asked), &target).unwrap();
         assert_eq!(written.ignored, ignored, "{asked}");
@@ -133,72 +134,63 @@ fn thinking(dialect: Dialect, control: ThinkingControl, efforts: &[Effort]) -> T
 
 #[test]
 fn thinking_is_switched_in_each_hosts_way() {
-    use Effort::{High, Low, Max, Medium};
+    use Effort::{High, Max};
     use ThinkingControl::{Always, ChatTemplate, Effort as ByEffort, SwitchAndEffort};
-    let three = &[Low, Medium, High];
+    let three = &[Effort::Low, Effort::Medium, High];
     for (asked, target, out) in [
-        (
-            json!({ "reasoning_effort": "max" }),
-            thinking(Dialect::Groq, ByEffort, three),
-            json!({ "reasoning_effort": "high" }),
-        ),
+        (json!({ "reasoning_effort": "max" }), thinking(Groq, ByEffort, three), json!({ "reasoning_effort": "high" })),
+        (json!({ "reasoning_effort": "none" }), thinking(Groq, ByEffort, three), json!({ "reasoning_effort": "low" })),
         (
             json!({ "reasoning_effort": "none" }),
-            thinking(Dialect::Groq, ByEffort, three),
-            json!({ "reasoning_effort": "low" }),
-        ),
-        (
-            json!({ "reasoning_effort": "none" }),
-            thinking(Dialect::Mistral, ByEffort, &[Effort::None, High]),
+            thinking(Mistral, ByEffort, &[Effort::None, High]),
             json!({ "reasoning_effort": "none" }),
         ),
         (
             json!({ "thinking": { "type": "enabled", "budget_tokens": 9000 } }),
-            thinking(Dialect::Groq, ByEffort, three),
+            thinking(Groq, ByEffort, three),
             json!({ "reasoning_effort": "medium" }),
         ),
         (
             json!({ "include_reasoning": false }),
-            thinking(Dialect::Groq, ByEffort, three),
+            thinking(Groq, ByEffort, three),
             json!({ "reasoning_format": "hidden" }),
         ),
         (
             json!({ "reasoning_effort": "medium" }),
-            thinking(Dialect::Deepseek, SwitchAndEffort, &[High, Max]),
+            thinking(Deepseek, SwitchAndEffort, &[High, Max]),
             json!({ "thinking": { "type": "enabled" }, "reasoning_effort": "high" }),
         ),
         (
             json!({ "reasoning_effort": "none" }),
-            thinking(Dialect::Deepseek, SwitchAndEffort, &[High, Max]),
+            thinking(Deepseek, SwitchAndEffort, &[High, Max]),
             json!({ "thinking": { "type": "disabled" } }),
         ),
-        (json!({}), thinking(Dialect::Deepseek, SwitchAndEffort, &[High, Max]), json!({})),
         (
             json!({ "reasoning_effort": "low" }),
-            thinking(Dialect::Vllm, ChatTemplate, &[]),
+            thinking(Vllm, ChatTemplate, &[]),
             json!({ "chat_template_kwargs": { "enable_thinking": true } }),
         ),
         (
             json!({ "thinking": { "type": "disabled" } }),
-            thinking(Dialect::Vllm, ChatTemplate, &[]),
+            thinking(Vllm, ChatTemplate, &[]),
             json!({ "chat_template_kwargs": { "enable_thinking": false } }),
         ),
         (
             json!({ "reasoning": { "effort": "low", "exclude": true } }),
-            thinking(Dialect::Openrouter, ByEffort, three),
+            thinking(Openrouter, ByEffort, three),
             json!({ "reasoning": { "effort": "low", "exclude": true } }),
         ),
         (
             json!({ "reasoning": { "max_tokens": 2000 } }),
-            thinking(Dialect::Openrouter, ByEffort, three),
+            thinking(Openrouter, ByEffort, three),
             json!({ "reasoning": { "max_tokens": 2000 } }),
         ),
         (
             json!({ "reasoning_effort": "none" }),
-            thinking(Dialect::Openrouter, ByEffort, three),
+            thinking(Openrouter, ByEffort, three),
             json!({ "reasoning": { "enabled": false } }),
         ),
-        (json!({ "reasoning_effort": "low" }), thinking(Dialect::Xai, Always, &[]), json!({})),
+        (json!({ "reasoning_effort": "low" }), thinking(Xai, Always, &[]), json!({})),
     ] {
         let (mut body, _) = through(&asking(&asked), &target).unwrap();
         let rest = body.as_object_mut().unwrap();
@@ -210,7 +202,7 @@ fn thinking_is_switched_in_each_hosts_way() {
 
 #[test]
 fn effort_with_tools_stays_at_home_where_chat_refuses_it() {
-    let target = target(Dialect::Openai, |model| {
+    let target = target(Openai, |model| {
         model.capabilities.tools_with_reasoning_on_chat = false;
         model.thinking.control = ThinkingControl::Effort;
     });
@@ -224,11 +216,11 @@ fn effort_with_tools_stays_at_home_where_chat_refuses_it() {
 
 #[test]
 fn limits_are_cut_and_set_where_a_host_needs_one() {
-    let (out, _) = through(&asking(&json!({})), &of(Dialect::Cerebras)).unwrap();
+    let (out, _) = through(&asking(&json!({})), &of(Cerebras)).unwrap();
     assert_eq!(out["max_completion_tokens"], 16_384);
-    let small = target(Dialect::Cerebras, |model| model.limits.output_tokens_max = Some(100));
+    let small = target(Cerebras, |model| model.limits.output_tokens_max = Some(100));
     assert_eq!(through(&asking(&json!({})), &small).unwrap().0["max_completion_tokens"], 100);
-    assert!(through(&asking(&json!({})), &of(Dialect::Openai)).unwrap().0.get("max_completion_tokens").is_none());
+    assert!(through(&asking(&json!({})), &of(Openai)).unwrap().0.get("max_completion_tokens").is_none());
 }
 
 #[test]
@@ -238,7 +230,7 @@ fn instructions_and_lists_of_text_are_said_as_the_host_takes_them() {
         { "role": "user", "content": [{ "type": "text", "text": "a" }, { "type": "text", "text": "b" }] },
         { "role": "assistant", "content": [{ "type": "text", "text": "c" }, { "type": "refusal", "refusal": "d" }] },
     ] });
-    let (out, _) = through(&body, &of(Dialect::Deepseek)).unwrap();
+    let (out, _) = through(&body, &of(Deepseek)).unwrap();
     assert_eq!(
         out["messages"],
         json!([
@@ -247,7 +239,7 @@ fn instructions_and_lists_of_text_are_said_as_the_host_takes_them() {
             { "role": "assistant", "content": "cd" },
         ])
     );
-    let (out, _) = through(&body, &of(Dialect::Mistral)).unwrap();
+    let (out, _) = through(&body, &of(Mistral)).unwrap();
     assert_eq!(out["messages"][2]["prefix"], true);
 }
 
@@ -259,8 +251,8 @@ fn marks_for_the_cache_are_the_last_four_and_only_where_they_are_known() {
         (0..4).map(|_| part(short.clone())).chain([part(json!({ "type": "ephemeral", "ttl": "1h" }))]).collect();
     let body = json!({ "model": "x", "messages": [{ "role": "user", "content": parts }] });
     for (dialect, name, long) in [
-        (Dialect::Openai, "prompt_cache_breakpoint", json!({ "mode": "explicit", "ttl": "30m" })),
-        (Dialect::Openrouter, "cache_control", json!({ "type": "ephemeral", "ttl": "1h" })),
+        (Openai, "prompt_cache_breakpoint", json!({ "mode": "explicit", "ttl": "30m" })),
+        (Openrouter, "cache_control", json!({ "type": "ephemeral", "ttl": "1h" })),
     ] {
         let (out, written) = through(&body, &of(dialect)).unwrap();
         let content = out["messages"][0]["content"].as_array().unwrap();
@@ -269,6 +261,6 @@ fn marks_for_the_cache_are_the_last_four_and_only_where_they_are_known() {
         assert_eq!(content[4][name], long);
         assert!(written.ignored.is_empty());
     }
-    let (out, _) = through(&body, &of(Dialect::Deepseek)).unwrap();
+    let (out, _) = through(&body, &of(Deepseek)).unwrap();
     assert_eq!(out["messages"][0]["content"], "a\n\na\n\na\n\na\n\na");
 }

@@ -17,7 +17,9 @@ fn sealed(kind: BlobKind, token: &'static str) -> Event<'static> {
 /// The message that a client gets of these events.
 fn message(events: &[Event<'_>]) -> Json {
     let mut writer = WholeWriter::new(view());
-    events.iter().for_each(|event| writer.event(event).unwrap());
+    for event in events {
+        writer.event(event).unwrap();
+    }
     writer.event(&Event::Finish { reason: Finish::Done, stop: None }).unwrap();
     let mut body: Json = serde_json::from_slice(&writer.close(&Closing::default())).unwrap();
     body["choices"][0]["message"].take()
@@ -38,7 +40,11 @@ fn parts(request: &Request<'_>) -> Vec<String> {
             PartKind::Text(text) => format!("text {}", text.to_plain()),
             PartKind::Thought(text) => format!("thought {}", text.to_plain()),
             PartKind::Call(call) => format!("call {}", call.id.to_plain()),
-            _ => "?".to_owned(),
+            other @ (PartKind::Image(_)
+            | PartKind::File(_)
+            | PartKind::Audio(_)
+            | PartKind::Result(_)
+            | PartKind::Refusal(_)) => format!("{other:?}"),
         };
         what + &blob
     };
