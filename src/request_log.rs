@@ -191,12 +191,11 @@ impl<'a> Line<'a> {
     }
 
     fn optional(&mut self, name: &str, number: Option<u64>) {
-        match number {
-            Some(number) => self.number(name, number),
-            None => {
-                self.name(name);
-                self.0.extend_from_slice(b"null");
-            }
+        if let Some(number) = number {
+            self.number(name, number);
+        } else {
+            self.name(name);
+            self.0.extend_from_slice(b"null");
         }
     }
 
@@ -255,7 +254,7 @@ mod tests {
         };
         let mut line = b"what was there before".to_vec();
         Line::write(&mut line, &outcome);
-        assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
+        assert_eq!(memchr::memchr(b'\n', &line), Some(line.len() - 1));
         let read: serde_json::Value = serde_json::from_slice(&line).unwrap();
         let expected = serde_json::json!({
             "msg": "request", "request_id": RequestId(1).to_string(), "route": "chat_completions", "status": 200,

@@ -164,6 +164,7 @@ pub(crate) fn finish_head(head: &mut ResponseHeader, exchange: &mut Exchange, bo
     }
 }
 
+#[expect(clippy::unnecessary_box_returns, reason = "Pingora's phases return boxed errors")]
 fn internal() -> Box<Error> {
     Error::new_in(ErrorType::InternalError)
 }

@@ -1,3 +1,5 @@
+//! The grammar to the letter, and one mind with another reader.
+
 use proptest::prelude::*;
 use serde::de::IgnoredAny;
 
