@@ -151,9 +151,10 @@ fn path<'a>(outgoing: &Outgoing<'a>) -> Cow<'a, str> {
         Purpose::Answer if *is_stream => &endpoint.stream_path,
         Purpose::Answer => &endpoint.path,
     };
-    let path = match path.contains(MODEL_PLACE) {
-        true => Cow::Owned(path.replace(MODEL_PLACE, &target.model.provider_model_id)),
-        false => Cow::Borrowed(&**path),
+    let path = if path.contains(MODEL_PLACE) {
+        Cow::Owned(path.replace(MODEL_PLACE, &target.model.provider_model_id))
+    } else {
+        Cow::Borrowed(&**path)
     };
     match query.filter(|_| *is_native) {
         Some(query) => Cow::Owned(format!("{path}{}{query}", if path.contains('?') { '&' } else { '?' })),

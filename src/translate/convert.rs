@@ -179,7 +179,7 @@ impl StreamWriter {
 #[derive(Debug)]
 pub enum WholeWriter {
     /// Chat Completions.
-    Chat(openai_chat::WholeWriter),
+    Chat(Box<openai_chat::WholeWriter>),
     /// Responses.
     Responses(Box<openai_responses::WholeWriter>),
     /// Anthropic Messages.
@@ -195,7 +195,7 @@ impl WholeWriter {
             WireFormat::OpenaiChat
             | WireFormat::OpenaiImages
             | WireFormat::GeminiGenerate
-            | WireFormat::BedrockConverse => Self::Chat(openai_chat::WholeWriter::new(view)),
+            | WireFormat::BedrockConverse => Self::Chat(Box::new(openai_chat::WholeWriter::new(view))),
         }
     }
 

@@ -110,12 +110,13 @@ pub fn judge(status: u16, body: &[u8]) -> Verdict {
     if status == 412 || says_any(OF_CREDENTIALS) {
         return Verdict::Fail(Cause::Credentials);
     }
-    if status == 404 {
+    // What else is not there (a file, a stored response) the client has named.
+    if status == 404 && says_any(&["model", "deployment"]) {
         return Verdict::Fail(Cause::UnknownModel);
     }
     let refusal = refusal(status, sentence, &said);
     // Groq answers 413 where a prompt is too large for its quota of a minute.
-    if status == 413 || says_any(OF_LENGTH) {
+    if says_any(OF_LENGTH) || (status == 413 && says_any(&["tokens per minute", "tpm"])) {
         return Verdict::TooLong(Box::new(Refusal { kind: RefusalKind::ContextTooLong, code: None, ..refusal }));
     }
     if says_any(OF_POLICY) {
@@ -227,6 +228,7 @@ mod tests {
         }
         assert!(refused(400, "<html>").message.contains("refused"));
         assert_eq!(refused(422, "{}").status(), 422);
+        assert_eq!(refused(404, r#"{"error":{"message":"file-1 was not found"}}"#).status(), 404);
     }
 
     #[test]

@@ -335,15 +335,17 @@ pub(crate) fn assert_tells_nothing(reply: &Reply) {
 }
 
 #[test]
-fn a_model_of_another_format_is_a_clear_400_for_now() {
-    let openai = Provider::openai();
+fn a_model_of_another_format_answers_in_the_clients_own() {
+    let groq = Provider::groq();
     let anthropic = Provider::anthropic();
-    let flux = Setup::with(&[&openai, &anthropic]).start();
-    let reply = flux.chat(&ask_chat("flux-pinned-claude-haiku-5-5"));
-    assert_chat_error(&reply, 400);
-    let reply = flux.messages(&ask_messages("flux-pinned-gpt-6-luna"));
-    assert_messages_error(&reply, 400, "invalid_request_error");
-    assert_eq!((openai.count(), anthropic.count()), (0, 0));
+    let flux = Setup::with(&[&groq, &anthropic]).start();
+    let reply = flux.chat(&ask_chat("flux-pinned-claude-haiku-5-5")).expect_status(200);
+    assert_eq!(reply.json()["choices"][0]["message"]["content"], "Hello from the provider.");
+    assert_eq!(reply.header("x-flux-provider"), "anthropic");
+    let reply = flux.messages(&ask_messages("flux-pinned-gpt-oss-20b")).expect_status(200);
+    assert_eq!(reply.json()["content"][0]["text"], "Hello from the provider.");
+    assert_eq!(reply.header("x-flux-provider"), "groq");
+    assert_eq!((groq.count(), anthropic.count()), (1, 1));
 }
 
 #[test]
