@@ -183,7 +183,7 @@ pub enum WholeWriter {
     /// Responses.
     Responses(Box<openai_responses::WholeWriter>),
     /// Anthropic Messages.
-    Anthropic(anthropic::WholeWriter),
+    Anthropic(Box<anthropic::WholeWriter>),
 }
 
 impl WholeWriter {
@@ -191,7 +191,7 @@ impl WholeWriter {
     pub fn new(format: WireFormat, view: View) -> Self {
         match format {
             WireFormat::OpenaiResponses => Self::Responses(Box::new(openai_responses::WholeWriter::new(view))),
-            WireFormat::AnthropicMessages => Self::Anthropic(anthropic::WholeWriter::new(view)),
+            WireFormat::AnthropicMessages => Self::Anthropic(Box::new(anthropic::WholeWriter::new(view))),
             WireFormat::OpenaiChat
             | WireFormat::OpenaiImages
             | WireFormat::GeminiGenerate
