@@ -118,11 +118,11 @@ impl AnswerReader {
 #[derive(Debug)]
 pub enum StreamWriter {
     /// Chat Completions.
-    Chat(openai_chat::StreamWriter),
+    Chat(Box<openai_chat::StreamWriter>),
     /// Responses.
     Responses(Box<openai_responses::StreamWriter>),
     /// Anthropic Messages.
-    Anthropic(anthropic::StreamWriter),
+    Anthropic(Box<anthropic::StreamWriter>),
 }
 
 impl StreamWriter {
@@ -130,11 +130,11 @@ impl StreamWriter {
     pub fn new(format: WireFormat, view: View) -> Self {
         match format {
             WireFormat::OpenaiResponses => Self::Responses(Box::new(openai_responses::StreamWriter::new(view))),
-            WireFormat::AnthropicMessages => Self::Anthropic(anthropic::StreamWriter::new(view)),
+            WireFormat::AnthropicMessages => Self::Anthropic(Box::new(anthropic::StreamWriter::new(view))),
             WireFormat::OpenaiChat
             | WireFormat::OpenaiImages
             | WireFormat::GeminiGenerate
-            | WireFormat::BedrockConverse => Self::Chat(openai_chat::StreamWriter::new(view)),
+            | WireFormat::BedrockConverse => Self::Chat(Box::new(openai_chat::StreamWriter::new(view))),
         }
     }
 
