@@ -104,6 +104,8 @@ pub struct Timeouts {
     pub first_byte: Duration,
     /// Between two chunks of a provider.
     pub idle: Duration,
+    /// A client that waits for a stream hears of us so often; zero for never.
+    pub ping: Duration,
     /// A whole request with all its attempts.
     pub total: Duration,
     /// An idle connection to a provider.

@@ -119,6 +119,7 @@ fn read_timeouts(fields: &mut Fields<'_, '_>) -> Timeouts {
         connect: fields.ms("connect_ms", 3_000, 1..=DAY_MS),
         first_byte: fields.ms("first_byte_ms", 120_000, 1..=DAY_MS),
         idle: fields.ms("idle_ms", 90_000, 1..=DAY_MS),
+        ping: fields.ms("ping_ms", 15_000, 0..=DAY_MS),
         total: fields.ms("total_ms", 600_000, 1..=DAY_MS),
         upstream_keepalive: fields.ms("upstream_keepalive_ms", 60_000, 1..=DAY_MS),
         shutdown: fields.ms("shutdown_ms", 30_000, 0..=DAY_MS),

@@ -15,6 +15,7 @@ use super::translation::Translation;
 use crate::base::outcome::{Charge, Ending};
 use crate::base::refusal::Refusal;
 use crate::base::usage::Usage;
+use crate::base::wire_format::WireFormat;
 use crate::meter::{Asked, Piece, Pieces, StreamBounds, StreamMeter};
 use crate::translate;
 use crate::translate::error::{Cause, Verdict};
@@ -164,6 +165,20 @@ impl Exchange {
     /// Whether the whole answer has been handed out.
     pub fn is_complete(&self) -> bool {
         matches!(self.answer, Answer::Complete)
+    }
+
+    /// What shows a client that waits for a stream that we are there: a comment, or Anthropic's own ping once its
+    /// message has begun. `None` where nothing can be put in.
+    pub fn keep_alive(&self) -> Option<Bytes> {
+        const COMMENT: &[u8] = b": keep-alive\n\n";
+        const PING: &[u8] = b"event: ping\ndata: {\"type\": \"ping\"}\n\n";
+        let is_between_events = match &self.answer {
+            Answer::Events { meter, .. } => meter.is_between_frames(),
+            Answer::Awaiting | Answer::Whole { .. } | Answer::Translated { .. } | Answer::Rejected { .. } => true,
+            Answer::Oversize { .. } | Answer::Complete => false,
+        };
+        let has_ping = self.is_open() && self.arrival.format == WireFormat::AnthropicMessages;
+        (self.is_streamed() && is_between_events).then(|| Bytes::from_static(if has_ping { PING } else { COMMENT }))
     }
 
     /// Whether content has gone out.

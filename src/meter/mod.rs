@@ -271,6 +271,11 @@ impl StreamMeter {
         self.seen.is_terminated
     }
 
+    /// Whether the bytes that went on end with a frame, so that something may be put in behind them.
+    pub fn is_between_frames(&self) -> bool {
+        !self.framer.is_within_overlong()
+    }
+
     /// Whether the answer said why it ends.
     pub fn has_finish_reason(&self) -> bool {
         self.seen.has_finish_reason

@@ -25,7 +25,7 @@ use pingora::protocols::l4::socket::SocketAddr;
 use pingora::{Error, ErrorType, Result};
 
 use super::link::Link;
-use super::patience::Patience;
+use super::patience::{Patience, Silence};
 use super::reply;
 use crate::exchange::answer::{Flow, Stop};
 use crate::exchange::retry::Failure;
@@ -40,11 +40,13 @@ pub(crate) struct Held {
     /// The head of the current attempt's answer, kept back.
     head: Option<Box<ResponseHeader>>,
     patience: Patience,
+    /// A head of ours went out before there was an answer, to keep the client waiting.
+    has_early_head: bool,
 }
 
 impl Held {
     pub(crate) fn wrap(real: Box<ServerSession>, link: Arc<Link>) -> ServerSession {
-        let held = Self { real, link, head: None, patience: Patience::default() };
+        let held = Self { real, link, head: None, patience: Patience::default(), has_early_head: false };
         ServerSession::new_custom(Box::new(held))
     }
 
@@ -64,21 +66,39 @@ impl Held {
 
     /// Waits for the client to leave, or the provider to have been silent for too long.
     async fn idle(&mut self) -> Result<Option<Bytes>> {
-        let Self { real, link, patience, .. } = self;
-        let outcome = match &mut **real {
-            ServerSession::H1(session) => patience.bound(link, session.read_body_or_idle(true)).await,
-            other @ (ServerSession::H2(_) | ServerSession::Subrequest(_) | ServerSession::Custom(_)) => {
-                // Boxed for the sake of HTTP/1, which has to make room for all that stands here.
-                patience.bound(link, Box::pin(other.read_body_or_idle(true))).await
+        loop {
+            let Self { real, link, patience, .. } = self;
+            let outcome = match &mut **real {
+                ServerSession::H1(session) => patience.bound(link, session.read_body_or_idle(true)).await,
+                other @ (ServerSession::H2(_) | ServerSession::Subrequest(_) | ServerSession::Custom(_)) => {
+                    // Boxed for the sake of HTTP/1, which has to make room for all that stands here.
+                    patience.bound(link, Box::pin(other.read_body_or_idle(true))).await
+                }
+            };
+            // Boxed, as both are rare and large: every chunk allocates the future that this is part of.
+            match outcome {
+                Ok(idle) => return idle,
+                Err(Silence::Ping) => Box::pin(self.ping()).await?,
+                Err(Silence::TooLong(failure)) => {
+                    Box::pin(self.say_goodbye(failure)).await;
+                    return Err(stop_error(&self.link, Stop::Failed(failure)));
+                }
             }
-        };
-        let failure = match outcome {
-            Ok(idle) => return idle,
-            Err(failure) => failure,
-        };
-        // Boxed, as it is rare and large: every chunk allocates the future that this is part of.
-        Box::pin(self.say_goodbye(failure)).await;
-        Err(stop_error(&self.link, Stop::Failed(failure)))
+        }
+    }
+
+    /// Shows a client that waits that we are there. Pingora drops this future when the provider sends something: a
+    /// ping is then either whole in the connection's buffer, which is empty before and larger, or not there at
+    /// all, since nothing but the flush at its end waits for the socket.
+    async fn ping(&mut self) -> Result<()> {
+        let Some(ping) = self.link.with_exchange(|exchange| exchange.keep_alive()).flatten() else { return Ok(()) };
+        if self.real.response_written().is_none() {
+            let head = self.link.with_exchange(|exchange| reply::early_head(exchange)).transpose()?;
+            let Some(head) = head else { return Ok(()) };
+            self.has_early_head = true;
+            self.real.write_response_header(Box::new(head)).await?;
+        }
+        self.real.write_response_body(ping, false).await
     }
 
     /// Sorts one batch: keeps a head back, lets bodies go with it, and ends the answer where the provider
@@ -110,8 +130,11 @@ impl Held {
 
     fn release_head(&mut self, body_bytes: usize, out: &mut Vec<HttpTask>) -> Result<()> {
         let Some(mut head) = self.head.take() else { return Ok(()) };
-        self.link.with_exchange(|exchange| reply::finish_head(&mut head, exchange, body_bytes)).transpose()?;
         self.link.forget_outgoing();
+        if self.has_early_head {
+            return Ok(());
+        }
+        self.link.with_exchange(|exchange| reply::finish_head(&mut head, exchange, body_bytes)).transpose()?;
         out.push(HttpTask::Header(head, false));
         Ok(())
     }

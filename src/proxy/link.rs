@@ -13,6 +13,7 @@ use pingora::protocols::http::ServerSession;
 
 use crate::base::outcome::Charge;
 use crate::base::time::Clock;
+use crate::config::Timeouts;
 use crate::exchange::Exchange;
 
 /// What the held session and the phases of its request share.
@@ -52,6 +53,8 @@ pub(super) struct Watch {
     /// Until when the answer must be complete.
     pub(super) total: Option<Instant>,
     pub(super) idle: Duration,
+    /// How often a client that waits should hear of us; `None` where it cannot.
+    pub(super) ping: Option<Duration>,
     /// Counts what came in, so that a timer that fires can tell silence from work.
     pub(super) arrivals: u64,
 }
@@ -78,10 +81,18 @@ impl Link {
     }
 
     /// Sets what is replayed to the next target, and until when it must have answered.
-    pub(crate) fn start_attempt(&self, outgoing: Bytes, first_byte: Instant, idle: Duration) {
+    pub(crate) fn start_attempt(&self, outgoing: Bytes, now: Instant, timeouts: &Timeouts) {
         let mut state = self.state();
-        let total = state.exchange.as_ref().map(|exchange| exchange.deadline());
-        state.watch = Watch { first_byte: Some(first_byte), total, idle, arrivals: 0 };
+        let exchange = state.exchange.as_ref();
+        let total = exchange.map(|exchange| exchange.deadline());
+        let can_ping = exchange.is_some_and(|exchange| exchange.is_streamed()) && !timeouts.ping.is_zero();
+        state.watch = Watch {
+            first_byte: now.checked_add(timeouts.first_byte),
+            total,
+            idle: timeouts.idle,
+            ping: can_ping.then_some(timeouts.ping),
+            arrivals: 0,
+        };
         state.outgoing = Some(outgoing);
         self.stage.fetch_add(1, Ordering::Release);
     }
@@ -143,6 +154,11 @@ impl Link {
     /// From here on the timer wakes this task.
     pub(super) fn set_task(&self, task: Waker) {
         *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+    }
+
+    /// Has the timer asked again.
+    pub(super) fn ring(&self) {
+        self.has_rung.store(true, Ordering::Release);
     }
 
     /// What the timer is to wake. To be taken before it is asked, so that it cannot ring unheard in between.

@@ -189,9 +189,8 @@ impl ProxyHttp for Flux {
         });
         let (target, body, snapshot, format, time_left) = next.unwrap_or_else(|| Err(lost_session()))?;
         let timeouts = &snapshot.config.timeouts;
-        let first_byte = now + timeouts.first_byte;
         ctx.body_bytes = body.len();
-        link.start_attempt(body, first_byte, timeouts.idle);
+        link.start_attempt(body, now, timeouts);
         ctx.target = Some(Arc::clone(&target));
         let endpoint = target.provider.endpoint(format).ok_or_else(lost_session)?;
         let peer = upstream::peer(&self.resolver, endpoint, timeouts, time_left).await;
@@ -331,10 +330,19 @@ impl ProxyHttp for Flux {
             *error.esource() == ErrorSource::Downstream && !has_failed && reply::carried(error).is_none();
         let nobody = FailToProxy { error_code: 0, can_reuse_downstream: false };
         let Some(caller) = ctx.caller else { return nobody };
-        if is_client_gone || session.response_written().is_some_and(|head| !head.status.is_informational()) {
+        let has_head = session.response_written().is_some_and(|head| !head.status.is_informational());
+        let is_unanswered = ctx.ask(|exchange| !exchange.is_open() && !exchange.is_complete()).unwrap_or_default();
+        if is_client_gone || (has_head && !is_unanswered) {
             return nobody;
         }
         let routing = ctx.ask(|exchange| exchange.routing());
+        if has_head {
+            // Only comments have gone out so far: what went wrong is told as an event.
+            let refusal = Self::refusal_for(error, ctx);
+            let written = reply::refuse_in_stream(&mut session.downstream_session, &refusal, caller).await;
+            ctx.refused = Some(Box::new(Refused { refusal, routing }));
+            return FailToProxy { error_code: 200, can_reuse_downstream: written.is_ok() };
+        }
         if ctx.ask(|exchange| exchange.purpose()) == Some(Purpose::Count) && reply::carried(error).is_none() {
             let written = self.count_here(&mut session.downstream_session, ctx, caller).await;
             return FailToProxy { error_code: 200, can_reuse_downstream: written.is_ok() };

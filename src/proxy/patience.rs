@@ -15,7 +15,8 @@ use super::link::{Link, Watch};
 use crate::exchange::retry::Failure;
 
 /// How long the provider may be silent. One timer a request, moved only when it fires or a new stage
-/// begins, and asked only when it has woken us: a chunk that comes in costs no clock and no timer.
+/// begins, and asked only when it has woken us: a chunk that comes in costs no clock and no timer. So silence is
+/// only known to the length of a tick, by which it may be taken for shorter than it was.
 #[derive(Default)]
 pub(super) struct Patience {
     timer: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
@@ -23,21 +24,34 @@ pub(super) struct Patience {
     task: Option<Waker>,
     arrivals_seen: u64,
     stage: u64,
+    /// Since when nothing has come, as far as is known.
+    quiet_since: Option<Instant>,
+    /// When the client last got something to show that we are there.
+    pinged: Option<Instant>,
+}
+
+/// What a silence has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Silence {
+    /// The client should hear that we are there. The waiting goes on.
+    Ping,
+    /// It was too long.
+    TooLong(Failure),
 }
 
 impl Patience {
-    /// Runs `work` until the provider has been silent for too long, or the total time is up.
-    pub(super) async fn bound<T>(&mut self, link: &Arc<Link>, work: impl Future<Output = T>) -> Result<T, Failure> {
+    /// Runs `work` until a silence of the provider comes to something.
+    pub(super) async fn bound<T>(&mut self, link: &Arc<Link>, work: impl Future<Output = T>) -> Result<T, Silence> {
         let mut work = pin!(work);
-        poll_fn(|context| match self.poll_exceeded(link, context) {
-            Poll::Ready(failure) => Poll::Ready(Err(failure)),
+        poll_fn(|context| match self.poll_silence(link, context) {
+            Poll::Ready(silence) => Poll::Ready(Err(silence)),
             Poll::Pending => work.as_mut().poll(context).map(Ok),
         })
         .await
     }
 
     #[inline]
-    fn poll_exceeded(&mut self, link: &Arc<Link>, context: &Context<'_>) -> Poll<Failure> {
+    fn poll_silence(&mut self, link: &Arc<Link>, context: &Context<'_>) -> Poll<Silence> {
         let is_quiet = self.stage == link.stage()
             && !link.has_rung()
             && self.task.as_ref().is_some_and(|task| task.will_wake(context.waker()));
@@ -45,7 +59,7 @@ impl Patience {
     }
 
     #[cold]
-    fn poll_timer(&mut self, link: &Arc<Link>, task: &Waker) -> Poll<Failure> {
+    fn poll_timer(&mut self, link: &Arc<Link>, task: &Waker) -> Poll<Silence> {
         if !self.task.as_ref().is_some_and(|known| known.will_wake(task)) {
             self.task = Some(task.clone());
             link.set_task(task.clone());
@@ -53,34 +67,64 @@ impl Patience {
         let alarm = link.alarm();
         let stage = link.stage();
         if self.stage != stage {
-            let watch = link.watch();
+            let (watch, now) = (link.watch(), link.now());
             self.stage = stage;
             self.arrivals_seen = watch.arrivals;
-            self.set(&watch, link.now());
+            self.quiet_since = Some(now);
+            self.set(&watch, now);
         }
         while let Some(timer) = &mut self.timer {
             if timer.as_mut().poll(&mut Context::from_waker(&alarm)).is_pending() {
                 break;
             }
-            let now = link.now();
-            let watch = link.watch();
-            if watch.total.is_some_and(|total| now >= total) {
-                return Poll::Ready(Failure::Deadline);
+            let (watch, now) = (link.watch(), link.now());
+            if let Some(silence) = self.judge(&watch, now) {
+                self.set(&watch, now);
+                // The next timer has not been asked yet.
+                link.ring();
+                return Poll::Ready(silence);
             }
-            match watch.first_byte {
-                Some(first_byte) if now >= first_byte => return Poll::Ready(Failure::FirstByteTimeout),
-                None if watch.arrivals == self.arrivals_seen => return Poll::Ready(Failure::IdleTimeout),
-                _ => {}
-            }
-            self.arrivals_seen = watch.arrivals;
             self.set(&watch, now);
         }
         Poll::Pending
     }
 
+    fn judge(&mut self, watch: &Watch, now: Instant) -> Option<Silence> {
+        if watch.total.is_some_and(|total| now >= total) {
+            return Some(Silence::TooLong(Failure::Deadline));
+        }
+        if watch.arrivals != self.arrivals_seen {
+            self.arrivals_seen = watch.arrivals;
+            self.quiet_since = Some(now);
+            return None;
+        }
+        match watch.first_byte {
+            Some(first_byte) if now >= first_byte => return Some(Silence::TooLong(Failure::FirstByteTimeout)),
+            None if now >= self.idle_end(watch, now) => return Some(Silence::TooLong(Failure::IdleTimeout)),
+            Some(_) | None => {}
+        }
+        (now >= self.ping_due(watch)?).then(|| {
+            self.pinged = Some(now);
+            Silence::Ping
+        })
+    }
+
+    fn idle_end(&self, watch: &Watch, now: Instant) -> Instant {
+        self.quiet_since.and_then(|since| since.checked_add(watch.idle)).unwrap_or(now)
+    }
+
+    /// When the client should next hear of us; `None` where it is not to.
+    fn ping_due(&self, watch: &Watch) -> Option<Instant> {
+        let since = self.quiet_since.max(self.pinged)?;
+        // A whole interval after the last ping; half of one after the last arrival, which may have been a tick
+        // earlier than we know.
+        let wait = if self.pinged >= self.quiet_since { watch.ping? } else { watch.ping? / 2 };
+        since.checked_add(wait)
+    }
+
     fn set(&mut self, watch: &Watch, now: Instant) {
-        let idle_end = now.checked_add(watch.idle).unwrap_or(now);
-        let next = watch.first_byte.unwrap_or(idle_end).min(watch.total.unwrap_or(idle_end));
+        let patience_end = watch.first_byte.unwrap_or_else(|| self.idle_end(watch, now));
+        let next = [watch.total, self.ping_due(watch)].into_iter().flatten().fold(patience_end, Instant::min);
         // Pingora's timers share their ticks between requests; one of tokio's would cost each a lock.
         self.timer = Some(Box::pin(fast_sleep(next.saturating_duration_since(now))));
     }

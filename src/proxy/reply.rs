@@ -101,6 +101,18 @@ pub(crate) fn answer_head(provider: &ResponseHeader, exchange: &Exchange) -> Res
     Ok(ResponseHeader::from(head))
 }
 
+/// The head of a stream that has nothing to say yet: no model has answered.
+pub(crate) fn early_head(exchange: &Exchange) -> Result<ResponseHeader> {
+    let mut head = ResponseHeader::build_no_case(200, Some(12))?;
+    head.insert_header(CONTENT_TYPE, EVENT_STREAM)?;
+    head.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-cache"))?;
+    head.insert_header(TRANSFER_ENCODING, HeaderValue::from_static("chunked"))?;
+    put_ids(&mut head, exchange.arrival().id, exchange.arrival().format)?;
+    let (model, provider) = (Arc::from(""), Arc::from(""));
+    put_routing(&mut head, &Routing { model, provider, ..exchange.routing() })?;
+    Ok(head)
+}
+
 /// What is the same in all answers of one target, whole or streamed.
 struct ReadyHeaders {
     /// The name of the chain that the target belongs to.
@@ -227,6 +239,13 @@ pub(crate) async fn refuse(
         head.insert_header(ALLOW, HeaderValue::from_static(allowed))?;
     }
     write(session, head, body).await
+}
+
+/// Writes a refusal as the last event of a stream whose head has gone out.
+pub(crate) async fn refuse_in_stream(session: &mut ServerSession, refusal: &Refusal, caller: Caller) -> Result<()> {
+    let event = wire::refusal::stream_event(refusal, caller.format, caller.id);
+    session.write_response_body(event, true).await?;
+    session.finish_body().await
 }
 
 /// Writes a refusal to a client whose head could not be read, and ends the connection.

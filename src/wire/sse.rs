@@ -158,6 +158,11 @@ impl Framer {
         self.kept.split().freeze()
     }
 
+    /// Whether the bytes given back so far end within a frame that is too long to be kept.
+    pub fn is_within_overlong(&self) -> bool {
+        self.is_overlong
+    }
+
     /// How many frames were too long to be looked at.
     pub fn overlong_frames(&self) -> u64 {
         self.overlong_frames

@@ -36,6 +36,7 @@ mod leaving;
 mod limits;
 #[cfg(test)]
 mod passthrough;
+mod pings;
 #[cfg(test)]
 mod private;
 #[cfg(test)]
