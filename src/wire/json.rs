@@ -8,12 +8,59 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::Write as _;
 
-use super::leap::{self, Items, Malformed};
+use super::jumps::{Jump, Jumps};
+use super::leap::{self, Malformed, skip_space};
 use super::strict;
 
+/// A JSON text that was checked, and where its containers end.
+#[derive(Clone, Debug)]
+pub struct Document<'a> {
+    text: &'a str,
+    jumps: Jumps,
+}
+
+impl<'a> Document<'a> {
+    /// The document that `text` holds: one value with nothing but white space around it.
+    ///
+    /// # Errors
+    /// When the text is not one whole JSON value, or nested deeper than [`leap::DEPTH_MAX`].
+    pub fn parse(text: &'a [u8]) -> Result<Self, Malformed> {
+        let (text, jumps) = strict::with_jumps(text)?;
+        Ok(Self { text: trim(text), jumps })
+    }
+
+    /// Its value. To go through what is nested in it costs no more than what is looked at.
+    pub fn root(&self) -> Value<'_> {
+        Value { text: self.text, jumps: self.jumps.all() }
+    }
+}
+
+fn trim(text: &str) -> &str {
+    text.trim_matches([' ', '\n', '\r', '\t'])
+}
+
 /// A JSON value as it is spelt, inside text that was checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Value<'a>(&'a str);
+#[derive(Clone, Copy)]
+pub struct Value<'a> {
+    text: &'a str,
+    /// Of a container, itself and all containers inside of it. Empty where they are not known.
+    jumps: &'a [Jump],
+}
+
+/// Values are the same if they are spelt the same.
+impl PartialEq for Value<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Value<'_> {}
+
+impl std::fmt::Debug for Value<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Value").field(&self.text).finish()
+    }
+}
 
 /// What a value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,24 +80,23 @@ pub enum Kind {
 }
 
 impl<'a> Value<'a> {
-    /// The value that `text` holds, with nothing but white space around it.
+    /// The value that `text` holds, with nothing but white space around it: for texts that are short or not gone
+    /// through, since nothing is kept that would help with it. See [`Document`].
     ///
     /// # Errors
     /// When the text is not one whole JSON value, or nested deeper than [`leap::DEPTH_MAX`].
     pub fn parse(text: &'a [u8]) -> Result<Self, Malformed> {
-        strict::check(text)?;
-        let text = std::str::from_utf8(text).map_err(|error| Malformed::At(error.valid_up_to()))?;
-        Ok(Self(text.trim_matches([' ', '\n', '\r', '\t'])))
+        Ok(Self { text: trim(strict::text(text)?), jumps: &[] })
     }
 
     /// The value as it is spelt.
     pub fn spelt(self) -> &'a str {
-        self.0
+        self.text
     }
 
     /// What it is.
     pub fn kind(self) -> Kind {
-        match self.0.as_bytes().first() {
+        match self.text.as_bytes().first() {
             Some(b'"') => Kind::Text,
             Some(b'{') => Kind::Object,
             Some(b'[') => Kind::Array,
@@ -67,12 +113,12 @@ impl<'a> Value<'a> {
 
     /// The text of a string.
     pub fn as_text(self) -> Option<Text<'a>> {
-        self.0.strip_prefix('"')?.strip_suffix('"').map(|spelt| Text(Cow::Borrowed(spelt)))
+        self.text.strip_prefix('"')?.strip_suffix('"').map(|spelt| Text(Cow::Borrowed(spelt)))
     }
 
     /// `true` or `false`.
     pub fn as_bool(self) -> Option<bool> {
-        match self.0 {
+        match self.text {
             "true" => Some(true),
             "false" => Some(false),
             _ => None,
@@ -81,24 +127,22 @@ impl<'a> Value<'a> {
 
     /// A whole number that is not negative.
     pub fn as_u64(self) -> Option<u64> {
-        self.0.parse().ok()
+        self.text.parse().ok()
     }
 
     /// Any number. For comparisons only: what goes on stays as it is spelt.
     pub fn as_f64(self) -> Option<f64> {
-        if self.kind() == Kind::Number { self.0.parse().ok() } else { None }
+        if self.kind() == Kind::Number { self.text.parse().ok() } else { None }
     }
 
     /// The members of an object, in their order; none for anything else.
     pub fn members(self) -> Members<'a> {
-        let items = if self.kind() == Kind::Object { Items::open(self.0.as_bytes(), 0) } else { None };
-        Members { text: self.0, items }
+        Members(Walk::over(self, Kind::Object))
     }
 
     /// The elements of an array, in their order; none for anything else.
     pub fn elements(self) -> Elements<'a> {
-        let items = if self.kind() == Kind::Array { Items::open(self.0.as_bytes(), 0) } else { None };
-        Elements { text: self.0, items }
+        Elements(Walk::over(self, Kind::Array))
     }
 
     /// The member of this name; the last one where it is repeated. For one look-up: to read an object, go
@@ -110,34 +154,91 @@ impl<'a> Value<'a> {
 
 /// The members of an object. See [`Value::members`].
 #[derive(Clone, Debug)]
-pub struct Members<'a> {
-    text: &'a str,
-    items: Option<Items<'a>>,
-}
+pub struct Members<'a>(Walk<'a>);
 
 impl<'a> Iterator for Members<'a> {
     type Item = (Cow<'a, str>, Value<'a>);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let member = self.items.as_mut()?.next_member().ok()??;
-        let name = Text(Cow::Borrowed(self.text.get(member.name)?));
-        Some((name.into_plain(), Value(self.text.get(member.value)?)))
+        let name = self.0.next_name()?;
+        Some((Text(Cow::Borrowed(name)).into_plain(), self.0.next_value()?))
     }
 }
 
 /// The elements of an array. See [`Value::elements`].
 #[derive(Clone, Debug)]
-pub struct Elements<'a> {
-    text: &'a str,
-    items: Option<Items<'a>>,
-}
+pub struct Elements<'a>(Walk<'a>);
 
 impl<'a> Iterator for Elements<'a> {
     type Item = Value<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let element = self.items.as_mut()?.next_element().ok()??;
-        self.text.get(element).map(Value)
+        self.0.start_item()?;
+        self.0.next_value()
+    }
+}
+
+/// Goes through a container. What is malformed cannot come here, so that all that has to be told apart is what
+/// comes next.
+#[derive(Clone, Debug)]
+struct Walk<'a> {
+    text: &'a str,
+    at: usize,
+    /// The containers that are still to come, where they are known.
+    jumps: &'a [Jump],
+}
+
+impl<'a> Walk<'a> {
+    /// Through a value of this kind; through nothing if it is of another.
+    fn over(value: Value<'a>, kind: Kind) -> Self {
+        let Value { text, jumps } = value;
+        let text = if value.kind() == kind { text } else { "" };
+        // The first is the container itself.
+        Self { text, at: 1, jumps: jumps.get(1..).unwrap_or_default() }
+    }
+
+    /// Goes to the next name or element, if there is one.
+    #[inline]
+    fn start_item(&mut self) -> Option<()> {
+        let text = self.text.as_bytes();
+        let at = skip_space(text, self.at);
+        self.at = match text.get(at)? {
+            b'}' | b']' => return None,
+            b',' => skip_space(text, at + 1),
+            _ => at,
+        };
+        Some(())
+    }
+
+    /// The next name as it is spelt. Goes to its value.
+    #[inline]
+    fn next_name(&mut self) -> Option<&'a str> {
+        self.start_item()?;
+        let text = self.text.as_bytes();
+        let end = leap::string_end(text, self.at)?;
+        let name = self.text.get(self.at + 1..end - 1)?;
+        let colon = skip_space(text, end);
+        self.at = skip_space(text, colon + 1);
+        Some(name)
+    }
+
+    /// The value that begins here.
+    #[inline]
+    fn next_value(&mut self) -> Option<Value<'a>> {
+        let start = self.at;
+        let is_container = matches!(self.text.as_bytes().get(start), Some(b'{' | b'['));
+        let (end, jumps) = match self.jumps.first().filter(|_| is_container) {
+            Some(jump) => {
+                let (inside, rest) = self.jumps.split_at_checked(jump.nested() + 1)?;
+                self.jumps = rest;
+                (start + jump.bytes(), inside)
+            }
+            None => (leap::value_end(self.text.as_bytes(), start).ok()?, &[][..]),
+        };
+        self.at = end;
+        Some(Value { text: self.text.get(start..end)?, jumps })
     }
 }
 
