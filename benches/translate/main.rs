@@ -4,7 +4,7 @@
 //! Microseconds of one call, for each client's format and each provider's: a request of three sizes, parsed, read and
 //! written; a chunk of a stream, from its frame to the client's frames. Beside each figure stands how many times the
 //! cost of the same format it is: there the head is scanned and the model's name put in, and chunks are metered. The
-//! best of several runs counts, so that other work on the machine disturbs little. `--quick` for a smoke; the names of
+//! best of many short runs counts, so that other work on the machine disturbs little. `--quick` for a smoke; the names of
 //! a client's and a provider's format, and `request` or `stream`, for that alone, a thousand times: for a profiler.
 
 #![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "a bench prints, and reads the clock")]
@@ -70,7 +70,7 @@ fn main() {
     let effort = if is_quick || !is_bench {
         Pace { run: Duration::from_millis(1), runs: 2 }
     } else {
-        Pace { run: Duration::from_millis(20), runs: 10 }
+        Pace { run: Duration::from_millis(2), runs: 100 }
     };
     if let [client, provider, what, ..] = arguments.as_slice()
         && let (Some(client), Some(provider)) = (named(client), named(provider))

@@ -6,11 +6,13 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::io::Write as _;
 
 use super::jumps::{Jump, Jumps};
 use super::leap::{self, Malformed, skip_space};
 use super::strict;
+
+/// The digits of the largest number that is written.
+const DIGITS_MAX: usize = 20;
 
 /// A JSON text that was checked, and where its containers end.
 #[derive(Clone, Debug)]
@@ -162,7 +164,10 @@ impl<'a> Iterator for Members<'a> {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let name = self.0.next_name()?;
-        Some((Text(Cow::Borrowed(name)).into_plain(), self.0.next_value()?))
+        // Names are short: a search by vectors would only begin.
+        let has_escapes = name.bytes().any(|byte| byte == b'\\');
+        let name = if has_escapes { Text(Cow::Borrowed(name)).into_plain() } else { Cow::Borrowed(name) };
+        Some((name, self.0.next_value()?))
     }
 }
 
@@ -251,7 +256,7 @@ impl<'a> Text<'a> {
     /// Plain text, escaped where it must be.
     pub fn plain(text: impl Into<Cow<'a, str>>) -> Self {
         let text = text.into();
-        if text.bytes().any(|b| b < 0x20 || b == b'"' || b == b'\\') {
+        if text.bytes().any(must_be_escaped) {
             let mut spelt = String::with_capacity(text.len() + text.len() / 8 + 8);
             escape_into(&text, &mut spelt);
             return Self(Cow::Owned(spelt));
@@ -313,23 +318,30 @@ impl<'a> Text<'a> {
     }
 }
 
+fn must_be_escaped(byte: u8) -> bool {
+    byte < b' ' || byte == b'"' || byte == b'\\'
+}
+
 fn escape_into(plain: &str, spelt: &mut String) {
-    for c in plain.chars() {
-        match c {
-            '"' => spelt.push_str("\\\""),
-            '\\' => spelt.push_str("\\\\"),
-            '\n' => spelt.push_str("\\n"),
-            '\r' => spelt.push_str("\\r"),
-            '\t' => spelt.push_str("\\t"),
-            '\u{8}' => spelt.push_str("\\b"),
-            '\u{c}' => spelt.push_str("\\f"),
-            c if c < ' ' => {
+    let mut copied = 0;
+    for (at, byte) in plain.bytes().enumerate().filter(|(_, byte)| must_be_escaped(*byte)) {
+        spelt.push_str(plain.get(copied..at).unwrap_or_default());
+        copied = at + 1;
+        match byte {
+            b'"' => spelt.push_str("\\\""),
+            b'\\' => spelt.push_str("\\\\"),
+            b'\n' => spelt.push_str("\\n"),
+            b'\r' => spelt.push_str("\\r"),
+            b'\t' => spelt.push_str("\\t"),
+            0x8 => spelt.push_str("\\b"),
+            0xc => spelt.push_str("\\f"),
+            _ => {
                 // Writing to a string cannot fail.
-                let _ = write!(spelt, "\\u{:04x}", u32::from(c));
+                let _ = write!(spelt, "\\u{byte:04x}");
             }
-            c => spelt.push(c),
         }
     }
+    spelt.push_str(plain.get(copied..).unwrap_or_default());
 }
 
 /// Writes JSON from the front to the back. Commas are its business; brackets close with the function that
@@ -408,8 +420,19 @@ impl Writer {
     /// A whole number.
     pub fn number(&mut self, number: u64) {
         self.comma();
-        // Writing to memory cannot fail.
-        let _ = write!(self.out, "{number}");
+        let mut digits = [0; DIGITS_MAX];
+        let mut rest = number;
+        let mut used = 0;
+        for place in digits.iter_mut().rev() {
+            // The remainder is one digit.
+            *place = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+            rest /= 10;
+            used += 1;
+            if rest == 0 {
+                break;
+            }
+        }
+        self.out.extend_from_slice(digits.get(DIGITS_MAX - used..).unwrap_or_default());
         self.needs_comma = true;
     }
 
@@ -439,7 +462,56 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
+    use super::super::strict::tests::json;
     use super::*;
+
+    /// All that can be seen of a value, with the names that lead there.
+    fn seen(value: Value<'_>, path: &str, all: &mut Vec<(String, String)>) {
+        all.push((path.to_owned(), value.spelt().to_owned()));
+        for (name, value) in value.members() {
+            seen(value, &format!("{path}.{name}"), all);
+        }
+        for (at, element) in value.elements().enumerate() {
+            seen(element, &format!("{path}[{at}]"), all);
+        }
+    }
+
+    /// Every container of a document knows how far it and those inside of it reach.
+    fn knows_all(value: Value<'_>) -> bool {
+        let inside = || value.members().map(|(_, value)| value).chain(value.elements());
+        let is_container = matches!(value.kind(), Kind::Array | Kind::Object);
+        let knows = match value.jumps {
+            [own, inside @ ..] => is_container && own.bytes() == value.spelt().len() && own.nested() == inside.len(),
+            [] => !is_container,
+        };
+        knows && inside().all(knows_all)
+    }
+
+    proptest! {
+        #[test]
+        fn a_walk_by_jumps_is_a_walk_by_leaps(text in json(), space in "[ \n]{0,2}") {
+            let text = format!("{space}{text}{space}");
+            let document = Document::parse(text.as_bytes()).unwrap();
+            let (mut jumped, mut leapt) = (Vec::new(), Vec::new());
+            seen(document.root(), "", &mut jumped);
+            seen(Value::parse(text.as_bytes()).unwrap(), "", &mut leapt);
+            prop_assert_eq!(jumped, leapt);
+            prop_assert!(knows_all(document.root()));
+        }
+    }
+
+    #[test]
+    fn more_containers_than_are_noted_are_leapt_over() {
+        for count in [(1 << 16) - 1, 1 << 16] {
+            let text = format!("[{}0]", "[1],".repeat(count));
+            let document = Document::parse(text.as_bytes()).unwrap();
+            assert_eq!(document.root().jumps.len(), if count < 1 << 16 { count + 1 } else { 0 });
+            assert_eq!(document.root().elements().count(), count + 1);
+            assert!(document.root().elements().take(count).all(|element| element.spelt() == "[1]"));
+        }
+    }
 
     #[test]
     fn values_are_seen_as_they_are() {
@@ -475,6 +547,7 @@ mod tests {
         let mut writer = Writer::default();
         writer.object(|w| {
             w.name("a").number(1);
+            w.name("n").array(|w| [0, 10, 909, u64::MAX].into_iter().for_each(|number| w.number(number)));
             w.name("b").array(|w| {
                 w.plain("x\"y");
                 w.object(|_| {});
@@ -484,6 +557,6 @@ mod tests {
             w.name("c").value(Value::parse(b"[1, 2]").unwrap());
         });
         let text = String::from_utf8(writer.into_bytes()).unwrap();
-        assert_eq!(text, r#"{"a":1,"b":["x\"y",{},true,null],"c":[1, 2]}"#);
+        assert_eq!(text, r#"{"a":1,"n":[0,10,909,18446744073709551615],"b":["x\"y",{},true,null],"c":[1, 2]}"#);
     }
 }

@@ -297,19 +297,23 @@ fn unescaped_name<'a>(spelt: &'a [u8], room: &'a mut [u8; NAME_BYTES_MAX]) -> Re
 
 /// What the escape whose backslash stands at `at` means, and the index after it.
 pub fn escape(text: &[u8], at: usize) -> Option<(char, usize)> {
-    let meant = match text.get(at + 1)? {
-        b'"' => '"',
-        b'\\' => '\\',
-        b'/' => '/',
-        b'b' => '\u{8}',
-        b'f' => '\u{c}',
-        b'n' => '\n',
-        b'r' => '\r',
-        b't' => '\t',
-        b'u' => return unicode_escape(text, at + 2),
+    match *text.get(at + 1)? {
+        b'u' => unicode_escape(text, at + 2),
+        letter => Some((char::from(short_escape(letter)?), at + 2)),
+    }
+}
+
+/// What a letter after a backslash stands for.
+fn short_escape(letter: u8) -> Option<u8> {
+    Some(match letter {
+        b'"' | b'\\' | b'/' => letter,
+        b'b' => 0x8,
+        b'f' => 0xc,
+        b'n' => b'\n',
+        b'r' => b'\r',
+        b't' => b'\t',
         _ => return None,
-    };
-    Some((meant, at + 2))
+    })
 }
 
 fn unicode_escape(text: &[u8], at: usize) -> Option<(char, usize)> {
@@ -356,6 +360,11 @@ pub fn unescape_lossy(spelt: &[u8]) -> String {
     let mut at = 0;
     while let Some(i) = spelt.get(at..).and_then(|rest| memchr(b'\\', rest)) {
         plain.extend_from_slice(spelt.get(at..at + i).unwrap_or_default());
+        if let Some(meant) = spelt.get(at + i + 1).and_then(|letter| short_escape(*letter)) {
+            plain.push(meant);
+            at += i + 2;
+            continue;
+        }
         let (meant, next) = escape(spelt, at + i).unwrap_or_else(|| {
             let width = if hex4(spelt, at + i + 2).is_some() { 6 } else { 2 };
             (char::REPLACEMENT_CHARACTER, at + i + width)

@@ -5,7 +5,7 @@
 //! has them: models that are cut off in the middle of a character send them.
 
 #[cfg(test)]
-mod tests;
+pub(in crate::wire) mod tests;
 
 use super::jumps::Jumps;
 use super::leap::{DEPTH_MAX, Malformed, find, skip_space, string_end};
@@ -19,38 +19,23 @@ const QUOTES: u64 = ONES * b'"' as u64;
 const BACKSLASHES: u64 = ONES * b'\\' as u64;
 const SPACES: u64 = ONES * b' ' as u64;
 
-/// Checks that a text is one JSON value, with nothing but white space around it.
+/// Checks that a text is one JSON value, with nothing but white space around it, and returns it as text.
 ///
 /// # Errors
 /// When it is not, or is nested deeper than [`DEPTH_MAX`].
-pub fn check(text: &[u8]) -> Result<(), Malformed> {
-    let mut scanner = Scanner::new(text);
-    scanner.skip_space();
-    scanner.value()?;
-    scanner.finish()
-}
-
-/// Checks the same, and returns the text as such.
-///
-/// # Errors
-/// When it is not one JSON value, or is nested deeper than [`DEPTH_MAX`].
 pub fn text(text: &[u8]) -> Result<&str, Malformed> {
     let mut scanner = Scanner::new(text);
-    scanner.skip_space();
-    scanner.value()?;
-    scanner.end()?;
+    scanner.document()?;
     scanner.text()
 }
 
-/// Checks the same, and returns the text as such, with its containers, those that [`Jumps`] can hold.
+/// The same, with the text's containers.
 ///
 /// # Errors
 /// When it is not one JSON value, or is nested deeper than [`DEPTH_MAX`].
 pub fn with_jumps(text: &[u8]) -> Result<(&str, Jumps), Malformed> {
     let mut scanner = Scanner { jumps: Jumps::with_room_for(text.len()), ..Scanner::new(text) };
-    scanner.skip_space();
-    scanner.value()?;
-    scanner.end()?;
+    scanner.document()?;
     Ok((scanner.text()?, scanner.jumps))
 }
 
@@ -157,6 +142,12 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
+    /// The one value of a text, and what stands before it.
+    fn document(&mut self) -> Result<(), Malformed> {
+        self.skip_space();
+        self.value()
+    }
+
     /// Nothing may follow.
     fn end(&mut self) -> Result<(), Malformed> {
         self.skip_space();
@@ -169,10 +160,16 @@ impl<'a> Scanner<'a> {
         if self.seen.is_ascii() {
             return Ok(());
         }
-        self.text().map(|_| ())
+        self.utf8().map(|_| ())
     }
 
-    fn text(&self) -> Result<&'a str, Malformed> {
+    /// The same; the text is needed as such.
+    fn text(&mut self) -> Result<&'a str, Malformed> {
+        self.end()?;
+        self.utf8()
+    }
+
+    fn utf8(&self) -> Result<&'a str, Malformed> {
         std::str::from_utf8(self.text).map_err(|error| Malformed::At(error.valid_up_to()))
     }
 
@@ -262,6 +259,11 @@ impl<'a> Scanner<'a> {
     }
 
     fn word(&mut self, word: &[u8]) -> Result<(), Malformed> {
+        if self.text.get(self.at..).is_some_and(|rest| rest.starts_with(word)) {
+            self.at += word.len();
+            return Ok(());
+        }
+        // Where it differs.
         word.iter().try_for_each(|byte| self.expect(*byte))
     }
 
