@@ -108,11 +108,12 @@ fn repeat(client: WireFormat, provider: WireFormat, is_stream: bool) {
 }
 
 fn print_row(name: &str, cells: &[(f64, Option<f64>)]) {
-    let cells: Vec<_> = cells
-        .iter()
-        .map(|(us, ratio)| ratio.map_or_else(|| format!("{us:.2}       "), |ratio| format!("{us:.2} ({ratio:4.1})")))
-        .collect();
-    println!("{name:<24}{}", cells.iter().map(|cell| format!("{cell:>18}")).collect::<String>());
+    print!("{name:<24}");
+    for (us, ratio) in cells {
+        let ratio = ratio.map_or_else(String::new, |ratio| format!("({ratio:4.1})"));
+        print!("{us:>11.2} {ratio:>6}");
+    }
+    println!();
 }
 
 /// The three sizes, and the chunk.
