@@ -28,9 +28,10 @@ check: ## the quick half of `make test`: format and lints
 fmt: ## format the sources
 	cargo fmt
 
-bench: ## Flux beside a bare Pingora proxy and nginx (ARGS=--quick for a smoke)
+bench: ## Flux beside a bare Pingora proxy and nginx, and what translation costs (ARGS=--quick for a smoke)
 	@scripts/bootstrap.sh build
 	cargo bench --locked --bench gateway -- compare $(ARGS)
+	cargo bench --locked --bench translate -- $(ARGS)
 
 bench-instructions: ## instructions per request; fails on a rise of 5 % (ARGS=--record rewrites the record)
 	@scripts/bootstrap.sh instructions

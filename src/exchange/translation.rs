@@ -10,7 +10,7 @@ use crate::translate::convert::{AnswerReader, StreamWriter, WholeWriter};
 use crate::translate::emulate::Undoing;
 use crate::translate::ir::{Event, Fault, FaultKind};
 use crate::translate::{Closing, Overflow, Sink};
-use crate::wire::json::Value;
+use crate::wire::json::Document;
 use crate::wire::leap::Malformed;
 use crate::wire::sse::{self, Framer, Start};
 
@@ -124,9 +124,9 @@ impl Translation {
     /// # Errors
     /// When it reports a failure, or is none of its format.
     pub(super) fn take_whole(&mut self, answer: &[u8]) -> Result<(), Failure> {
-        let answer = Value::parse(answer).map_err(|_: Malformed| Failure::BadAnswer)?;
+        let answer = Document::parse(answer).map_err(|_: Malformed| Failure::BadAnswer)?;
         let mut sink = self.undoing.on(&mut self.through);
-        self.reader.whole(answer, &mut sink);
+        self.reader.whole(answer.root(), &mut sink);
         self.verdict()
     }
 

@@ -8,7 +8,7 @@ use super::{Closing, Invalid, Overflow, Sink, View, Written, anthropic, gemini, 
 use crate::base::wire_format::WireFormat;
 use crate::catalog::Target;
 use crate::catalog::provider::Dialect;
-use crate::wire::json::Value;
+use crate::wire::json::{Document, Value};
 use crate::wire::usage::UsageQuirks;
 
 /// A client's request in the format of a target.
@@ -23,7 +23,8 @@ pub fn request(
     format: WireFormat,
 ) -> Result<Written, Invalid> {
     let body =
-        Value::parse(body).map_err(|error| Invalid::request("", format!("the body is not valid JSON: {error}")))?;
+        Document::parse(body).map_err(|error| Invalid::request("", format!("the body is not valid JSON: {error}")))?;
+    let body = body.root();
     let request = match client {
         WireFormat::OpenaiChat => openai_chat::read_request(body, envelope),
         WireFormat::OpenaiResponses => openai_responses::read_request(body, envelope),

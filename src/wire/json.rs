@@ -6,14 +6,63 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::io::Write as _;
 
-use super::leap::{self, Items, Malformed};
+use super::jumps::{Jump, Jumps};
+use super::leap::{self, Malformed, skip_space};
 use super::strict;
 
+/// The digits of the largest number that is written.
+const DIGITS_MAX: usize = 20;
+
+/// A JSON text that was checked, and where its containers end.
+#[derive(Clone, Debug)]
+pub struct Document<'a> {
+    text: &'a str,
+    jumps: Jumps,
+}
+
+impl<'a> Document<'a> {
+    /// The document that `text` holds: one value with nothing but white space around it.
+    ///
+    /// # Errors
+    /// When the text is not one whole JSON value, or nested deeper than [`leap::DEPTH_MAX`].
+    pub fn parse(text: &'a [u8]) -> Result<Self, Malformed> {
+        let (text, jumps) = strict::with_jumps(text)?;
+        Ok(Self { text: trim(text), jumps })
+    }
+
+    /// Its value. To go through what is nested in it costs no more than what is looked at.
+    pub fn root(&self) -> Value<'_> {
+        Value { text: self.text, jumps: self.jumps.all() }
+    }
+}
+
+fn trim(text: &str) -> &str {
+    text.trim_matches([' ', '\n', '\r', '\t'])
+}
+
 /// A JSON value as it is spelt, inside text that was checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Value<'a>(&'a str);
+#[derive(Clone, Copy)]
+pub struct Value<'a> {
+    text: &'a str,
+    /// Of a container, itself and all containers inside of it. Empty where they are not known.
+    jumps: &'a [Jump],
+}
+
+/// Values are the same if they are spelt the same.
+impl PartialEq for Value<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Value<'_> {}
+
+impl std::fmt::Debug for Value<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Value").field(&self.text).finish()
+    }
+}
 
 /// What a value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,24 +82,23 @@ pub enum Kind {
 }
 
 impl<'a> Value<'a> {
-    /// The value that `text` holds, with nothing but white space around it.
+    /// The value that `text` holds, with nothing but white space around it: for texts that are short or not gone
+    /// through, since nothing is kept that would help with it. See [`Document`].
     ///
     /// # Errors
     /// When the text is not one whole JSON value, or nested deeper than [`leap::DEPTH_MAX`].
     pub fn parse(text: &'a [u8]) -> Result<Self, Malformed> {
-        strict::check(text)?;
-        let text = std::str::from_utf8(text).map_err(|error| Malformed::At(error.valid_up_to()))?;
-        Ok(Self(text.trim_matches([' ', '\n', '\r', '\t'])))
+        Ok(Self { text: trim(strict::text(text)?), jumps: &[] })
     }
 
     /// The value as it is spelt.
     pub fn spelt(self) -> &'a str {
-        self.0
+        self.text
     }
 
     /// What it is.
     pub fn kind(self) -> Kind {
-        match self.0.as_bytes().first() {
+        match self.text.as_bytes().first() {
             Some(b'"') => Kind::Text,
             Some(b'{') => Kind::Object,
             Some(b'[') => Kind::Array,
@@ -67,12 +115,12 @@ impl<'a> Value<'a> {
 
     /// The text of a string.
     pub fn as_text(self) -> Option<Text<'a>> {
-        self.0.strip_prefix('"')?.strip_suffix('"').map(|spelt| Text(Cow::Borrowed(spelt)))
+        self.text.strip_prefix('"')?.strip_suffix('"').map(|spelt| Text(Cow::Borrowed(spelt)))
     }
 
     /// `true` or `false`.
     pub fn as_bool(self) -> Option<bool> {
-        match self.0 {
+        match self.text {
             "true" => Some(true),
             "false" => Some(false),
             _ => None,
@@ -81,24 +129,22 @@ impl<'a> Value<'a> {
 
     /// A whole number that is not negative.
     pub fn as_u64(self) -> Option<u64> {
-        self.0.parse().ok()
+        self.text.parse().ok()
     }
 
     /// Any number. For comparisons only: what goes on stays as it is spelt.
     pub fn as_f64(self) -> Option<f64> {
-        if self.kind() == Kind::Number { self.0.parse().ok() } else { None }
+        if self.kind() == Kind::Number { self.text.parse().ok() } else { None }
     }
 
     /// The members of an object, in their order; none for anything else.
     pub fn members(self) -> Members<'a> {
-        let items = if self.kind() == Kind::Object { Items::open(self.0.as_bytes(), 0) } else { None };
-        Members { text: self.0, items }
+        Members(Walk::over(self, Kind::Object))
     }
 
     /// The elements of an array, in their order; none for anything else.
     pub fn elements(self) -> Elements<'a> {
-        let items = if self.kind() == Kind::Array { Items::open(self.0.as_bytes(), 0) } else { None };
-        Elements { text: self.0, items }
+        Elements(Walk::over(self, Kind::Array))
     }
 
     /// The member of this name; the last one where it is repeated. For one look-up: to read an object, go
@@ -110,34 +156,94 @@ impl<'a> Value<'a> {
 
 /// The members of an object. See [`Value::members`].
 #[derive(Clone, Debug)]
-pub struct Members<'a> {
-    text: &'a str,
-    items: Option<Items<'a>>,
-}
+pub struct Members<'a>(Walk<'a>);
 
 impl<'a> Iterator for Members<'a> {
     type Item = (Cow<'a, str>, Value<'a>);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let member = self.items.as_mut()?.next_member().ok()??;
-        let name = Text(Cow::Borrowed(self.text.get(member.name)?));
-        Some((name.into_plain(), Value(self.text.get(member.value)?)))
+        let name = self.0.next_name()?;
+        // Names are short: a search by vectors would only begin.
+        let has_escapes = name.bytes().any(|byte| byte == b'\\');
+        let name = if has_escapes { Text(Cow::Borrowed(name)).into_plain() } else { Cow::Borrowed(name) };
+        Some((name, self.0.next_value()?))
     }
 }
 
 /// The elements of an array. See [`Value::elements`].
 #[derive(Clone, Debug)]
-pub struct Elements<'a> {
-    text: &'a str,
-    items: Option<Items<'a>>,
-}
+pub struct Elements<'a>(Walk<'a>);
 
 impl<'a> Iterator for Elements<'a> {
     type Item = Value<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let element = self.items.as_mut()?.next_element().ok()??;
-        self.text.get(element).map(Value)
+        self.0.start_item()?;
+        self.0.next_value()
+    }
+}
+
+/// Goes through a container. What is malformed cannot come here, so that all that has to be told apart is what
+/// comes next.
+#[derive(Clone, Debug)]
+struct Walk<'a> {
+    text: &'a str,
+    at: usize,
+    /// The containers that are still to come, where they are known.
+    jumps: &'a [Jump],
+}
+
+impl<'a> Walk<'a> {
+    /// Through a value of this kind; through nothing if it is of another.
+    fn over(value: Value<'a>, kind: Kind) -> Self {
+        let Value { text, jumps } = value;
+        let text = if value.kind() == kind { text } else { "" };
+        // The first is the container itself.
+        Self { text, at: 1, jumps: jumps.get(1..).unwrap_or_default() }
+    }
+
+    /// Goes to the next name or element, if there is one.
+    #[inline]
+    fn start_item(&mut self) -> Option<()> {
+        let text = self.text.as_bytes();
+        let at = skip_space(text, self.at);
+        self.at = match text.get(at)? {
+            b'}' | b']' => return None,
+            b',' => skip_space(text, at + 1),
+            _ => at,
+        };
+        Some(())
+    }
+
+    /// The next name as it is spelt. Goes to its value.
+    #[inline]
+    fn next_name(&mut self) -> Option<&'a str> {
+        self.start_item()?;
+        let text = self.text.as_bytes();
+        let end = leap::string_end(text, self.at)?;
+        let name = self.text.get(self.at + 1..end - 1)?;
+        let colon = skip_space(text, end);
+        self.at = skip_space(text, colon + 1);
+        Some(name)
+    }
+
+    /// The value that begins here.
+    #[inline]
+    fn next_value(&mut self) -> Option<Value<'a>> {
+        let start = self.at;
+        let is_container = matches!(self.text.as_bytes().get(start), Some(b'{' | b'['));
+        let (end, jumps) = match self.jumps.first().filter(|_| is_container) {
+            Some(jump) => {
+                let (inside, rest) = self.jumps.split_at_checked(jump.nested() + 1)?;
+                self.jumps = rest;
+                (start + jump.bytes(), inside)
+            }
+            None => (leap::value_end(self.text.as_bytes(), start).ok()?, &[][..]),
+        };
+        self.at = end;
+        Some(Value { text: self.text.get(start..end)?, jumps })
     }
 }
 
@@ -150,7 +256,7 @@ impl<'a> Text<'a> {
     /// Plain text, escaped where it must be.
     pub fn plain(text: impl Into<Cow<'a, str>>) -> Self {
         let text = text.into();
-        if text.bytes().any(|b| b < 0x20 || b == b'"' || b == b'\\') {
+        if text.bytes().any(must_be_escaped) {
             let mut spelt = String::with_capacity(text.len() + text.len() / 8 + 8);
             escape_into(&text, &mut spelt);
             return Self(Cow::Owned(spelt));
@@ -212,23 +318,30 @@ impl<'a> Text<'a> {
     }
 }
 
+fn must_be_escaped(byte: u8) -> bool {
+    byte < b' ' || byte == b'"' || byte == b'\\'
+}
+
 fn escape_into(plain: &str, spelt: &mut String) {
-    for c in plain.chars() {
-        match c {
-            '"' => spelt.push_str("\\\""),
-            '\\' => spelt.push_str("\\\\"),
-            '\n' => spelt.push_str("\\n"),
-            '\r' => spelt.push_str("\\r"),
-            '\t' => spelt.push_str("\\t"),
-            '\u{8}' => spelt.push_str("\\b"),
-            '\u{c}' => spelt.push_str("\\f"),
-            c if c < ' ' => {
+    let mut copied = 0;
+    for (at, byte) in plain.bytes().enumerate().filter(|(_, byte)| must_be_escaped(*byte)) {
+        spelt.push_str(plain.get(copied..at).unwrap_or_default());
+        copied = at + 1;
+        match byte {
+            b'"' => spelt.push_str("\\\""),
+            b'\\' => spelt.push_str("\\\\"),
+            b'\n' => spelt.push_str("\\n"),
+            b'\r' => spelt.push_str("\\r"),
+            b'\t' => spelt.push_str("\\t"),
+            0x8 => spelt.push_str("\\b"),
+            0xc => spelt.push_str("\\f"),
+            _ => {
                 // Writing to a string cannot fail.
-                let _ = write!(spelt, "\\u{:04x}", u32::from(c));
+                let _ = write!(spelt, "\\u{byte:04x}");
             }
-            c => spelt.push(c),
         }
     }
+    spelt.push_str(plain.get(copied..).unwrap_or_default());
 }
 
 /// Writes JSON from the front to the back. Commas are its business; brackets close with the function that
@@ -307,8 +420,19 @@ impl Writer {
     /// A whole number.
     pub fn number(&mut self, number: u64) {
         self.comma();
-        // Writing to memory cannot fail.
-        let _ = write!(self.out, "{number}");
+        let mut digits = [0; DIGITS_MAX];
+        let mut rest = number;
+        let mut used = 0;
+        for place in digits.iter_mut().rev() {
+            // The remainder is one digit.
+            *place = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+            rest /= 10;
+            used += 1;
+            if rest == 0 {
+                break;
+            }
+        }
+        self.out.extend_from_slice(digits.get(DIGITS_MAX - used..).unwrap_or_default());
         self.needs_comma = true;
     }
 
@@ -338,7 +462,56 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
+    use super::super::strict::tests::json;
     use super::*;
+
+    /// All that can be seen of a value, with the names that lead there.
+    fn seen(value: Value<'_>, path: &str, all: &mut Vec<(String, String)>) {
+        all.push((path.to_owned(), value.spelt().to_owned()));
+        for (name, value) in value.members() {
+            seen(value, &format!("{path}.{name}"), all);
+        }
+        for (at, element) in value.elements().enumerate() {
+            seen(element, &format!("{path}[{at}]"), all);
+        }
+    }
+
+    /// Every container of a document knows how far it and those inside of it reach.
+    fn knows_all(value: Value<'_>) -> bool {
+        let inside = || value.members().map(|(_, value)| value).chain(value.elements());
+        let is_container = matches!(value.kind(), Kind::Array | Kind::Object);
+        let knows = match value.jumps {
+            [own, inside @ ..] => is_container && own.bytes() == value.spelt().len() && own.nested() == inside.len(),
+            [] => !is_container,
+        };
+        knows && inside().all(knows_all)
+    }
+
+    proptest! {
+        #[test]
+        fn a_walk_by_jumps_is_a_walk_by_leaps(text in json(), space in "[ \n]{0,2}") {
+            let text = format!("{space}{text}{space}");
+            let document = Document::parse(text.as_bytes()).unwrap();
+            let (mut jumped, mut leapt) = (Vec::new(), Vec::new());
+            seen(document.root(), "", &mut jumped);
+            seen(Value::parse(text.as_bytes()).unwrap(), "", &mut leapt);
+            prop_assert_eq!(jumped, leapt);
+            prop_assert!(knows_all(document.root()));
+        }
+    }
+
+    #[test]
+    fn more_containers_than_are_noted_are_leapt_over() {
+        for count in [(1 << 16) - 1, 1 << 16] {
+            let text = format!("[{}0]", "[1],".repeat(count));
+            let document = Document::parse(text.as_bytes()).unwrap();
+            assert_eq!(document.root().jumps.len(), if count < 1 << 16 { count + 1 } else { 0 });
+            assert_eq!(document.root().elements().count(), count + 1);
+            assert!(document.root().elements().take(count).all(|element| element.spelt() == "[1]"));
+        }
+    }
 
     #[test]
     fn values_are_seen_as_they_are() {
@@ -374,6 +547,7 @@ mod tests {
         let mut writer = Writer::default();
         writer.object(|w| {
             w.name("a").number(1);
+            w.name("n").array(|w| [0, 10, 909, u64::MAX].into_iter().for_each(|number| w.number(number)));
             w.name("b").array(|w| {
                 w.plain("x\"y");
                 w.object(|_| {});
@@ -383,6 +557,6 @@ mod tests {
             w.name("c").value(Value::parse(b"[1, 2]").unwrap());
         });
         let text = String::from_utf8(writer.into_bytes()).unwrap();
-        assert_eq!(text, r#"{"a":1,"b":["x\"y",{},true,null],"c":[1, 2]}"#);
+        assert_eq!(text, r#"{"a":1,"n":[0,10,909,18446744073709551615],"b":["x\"y",{},true,null],"c":[1, 2]}"#);
     }
 }

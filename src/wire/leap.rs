@@ -48,6 +48,7 @@ pub struct Member {
 }
 
 /// The index of the first byte at or after `at` that is no white space.
+#[inline]
 pub fn skip_space(text: &[u8], mut at: usize) -> usize {
     while let Some(b' ' | b'\n' | b'\r' | b'\t') = text.get(at) {
         at += 1;
@@ -60,7 +61,7 @@ pub fn skip_space(text: &[u8], mut at: usize) -> usize {
 pub fn string_end(text: &[u8], open: usize) -> Option<usize> {
     let mut at = open + 1;
     loop {
-        let quote = find_quote(text, at)?;
+        let quote = find::<b'"'>(text, at)?;
         // A quote after an odd run of backslashes is escaped. Looking back from the quotes is cheaper than
         // stopping at every backslash: prompts are full of `\n`.
         if text.get(quote - 1) != Some(&b'\\') || !is_escaped(text, quote) {
@@ -79,13 +80,13 @@ fn is_escaped(text: &[u8], quote: usize) -> bool {
     (quote - at) % 2 == 1
 }
 
-/// The index of the first quote at or after `at`.
+/// The index of the first `BYTE` at or after `at`.
 #[inline]
-fn find_quote(text: &[u8], at: usize) -> Option<usize> {
+pub(super) fn find<const BYTE: u8>(text: &[u8], at: usize) -> Option<usize> {
     let mut rest = text.get(at..)?;
     for _ in 0..NEAR_WORDS {
         let Some((word, after)) = rest.split_first_chunk::<8>() else { break };
-        if let Some(index) = quote_in(u64::from_le_bytes(*word)) {
+        if let Some(index) = find_in_word::<BYTE>(u64::from_le_bytes(*word)) {
             return Some(text.len() - rest.len() + index);
         }
         rest = after;
@@ -93,20 +94,20 @@ fn find_quote(text: &[u8], at: usize) -> Option<usize> {
     for _ in 0..NEAR_BLOCKS {
         let Some((block, after)) = rest.split_first_chunk::<BLOCK_BYTES>() else { break };
         // Compiled to two vector comparisons.
-        if block.iter().fold(0, |hits, byte| hits | u8::from(*byte == b'"')) != 0 {
-            return Some(text.len() - rest.len() + first_quote(block));
+        if block.iter().fold(0, |hits, byte| hits | u8::from(*byte == BYTE)) != 0 {
+            return Some(text.len() - rest.len() + find_in_block::<BYTE>(block));
         }
         rest = after;
     }
-    memchr(b'"', rest).map(|i| text.len() - rest.len() + i)
+    memchr(BYTE, rest).map(|i| text.len() - rest.len() + i)
 }
 
-/// Where the first quote of a block stands that has one.
+/// Where the first `BYTE` of a block stands that has one.
 #[inline]
-fn first_quote(block: &[u8; BLOCK_BYTES]) -> usize {
+fn find_in_block<const BYTE: u8>(block: &[u8; BLOCK_BYTES]) -> usize {
     let mut at = 0;
     for word in block.as_chunks::<8>().0 {
-        if let Some(index) = quote_in(u64::from_le_bytes(*word)) {
+        if let Some(index) = find_in_word::<BYTE>(u64::from_le_bytes(*word)) {
             return at + index;
         }
         at += 8;
@@ -114,14 +115,13 @@ fn first_quote(block: &[u8; BLOCK_BYTES]) -> usize {
     at
 }
 
-/// Where the first quote of eight bytes stands, the first byte lowest.
+/// Where the first `BYTE` of eight bytes stands, the first byte lowest.
 #[inline]
-fn quote_in(word: u64) -> Option<usize> {
+fn find_in_word<const BYTE: u8>(word: u64) -> Option<usize> {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
-    const QUOTES: u64 = ONES * b'"' as u64;
-    let word = word ^ QUOTES;
-    // The lowest set bit marks the first byte that is zero, that is, a quote.
+    let word = word ^ (ONES * u64::from(BYTE));
+    // The lowest set bit marks the first byte that is zero, that is, the one that is looked for.
     let hits = word.wrapping_sub(ONES) & !word & HIGH;
     (hits != 0).then(|| hits.trailing_zeros() as usize / 8)
 }
@@ -297,19 +297,23 @@ fn unescaped_name<'a>(spelt: &'a [u8], room: &'a mut [u8; NAME_BYTES_MAX]) -> Re
 
 /// What the escape whose backslash stands at `at` means, and the index after it.
 pub fn escape(text: &[u8], at: usize) -> Option<(char, usize)> {
-    let meant = match text.get(at + 1)? {
-        b'"' => '"',
-        b'\\' => '\\',
-        b'/' => '/',
-        b'b' => '\u{8}',
-        b'f' => '\u{c}',
-        b'n' => '\n',
-        b'r' => '\r',
-        b't' => '\t',
-        b'u' => return unicode_escape(text, at + 2),
+    match *text.get(at + 1)? {
+        b'u' => unicode_escape(text, at + 2),
+        letter => Some((char::from(short_escape(letter)?), at + 2)),
+    }
+}
+
+/// What a letter after a backslash stands for.
+fn short_escape(letter: u8) -> Option<u8> {
+    Some(match letter {
+        b'"' | b'\\' | b'/' => letter,
+        b'b' => 0x8,
+        b'f' => 0xc,
+        b'n' => b'\n',
+        b'r' => b'\r',
+        b't' => b'\t',
         _ => return None,
-    };
-    Some((meant, at + 2))
+    })
 }
 
 fn unicode_escape(text: &[u8], at: usize) -> Option<(char, usize)> {
@@ -356,6 +360,11 @@ pub fn unescape_lossy(spelt: &[u8]) -> String {
     let mut at = 0;
     while let Some(i) = spelt.get(at..).and_then(|rest| memchr(b'\\', rest)) {
         plain.extend_from_slice(spelt.get(at..at + i).unwrap_or_default());
+        if let Some(meant) = spelt.get(at + i + 1).and_then(|letter| short_escape(*letter)) {
+            plain.push(meant);
+            at += i + 2;
+            continue;
+        }
         let (meant, next) = escape(spelt, at + i).unwrap_or_else(|| {
             let width = if hex4(spelt, at + i + 2).is_some() { 6 } else { 2 };
             (char::REPLACEMENT_CHARACTER, at + i + width)

@@ -5,6 +5,7 @@
 pub mod count;
 pub mod head;
 pub mod json;
+pub mod jumps;
 pub mod leap;
 pub mod refusal;
 pub mod splice;

@@ -7,7 +7,7 @@ use super::stop;
 use crate::catalog::provider::Dialect;
 use crate::translate::Sink;
 use crate::translate::ir::{Blob, BlobKind, CallKind, Citation, Event, Fault, FaultKind, Finish, Text, Value};
-use crate::wire::json::Kind;
+use crate::wire::json::{Document, Kind};
 use crate::wire::usage::{AnthropicFigures, UsageQuirks};
 
 /// The longest name of a tier that is kept.
@@ -74,9 +74,9 @@ impl AnswerReader {
         if data.is_empty() || data == b"[DONE]" {
             return;
         }
-        let Ok(value) = Value::parse(data) else { return garbled(sink) };
+        let Ok(document) = Document::parse(data) else { return garbled(sink) };
         let mut frame = Frame::default();
-        for (name, value) in value.members() {
+        for (name, value) in document.root().members() {
             match &*name {
                 "type" => frame.kind = value.as_text(),
                 "message" => frame.message = Some(value),

@@ -9,7 +9,7 @@ use crate::base::usage::Usage;
 use crate::catalog::provider::Dialect;
 use crate::translate::Sink;
 use crate::translate::ir::{Blob, BlobKind, CallKind, Event, Fault, FaultKind, Finish, Text, Value};
-use crate::wire::json::Kind;
+use crate::wire::json::{Document, Kind};
 use crate::wire::usage::UsageQuirks;
 
 /// Reads one answer, whole or in frames.
@@ -96,8 +96,8 @@ impl AnswerReader {
         if data.is_empty() || data == b"[DONE]" {
             return;
         }
-        match Value::parse(data) {
-            Ok(value) => self.any(value, sink),
+        match Document::parse(data) {
+            Ok(document) => self.any(document.root(), sink),
             Err(_) => garbled("a frame is not JSON", sink),
         }
     }

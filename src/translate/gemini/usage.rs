@@ -59,8 +59,15 @@ impl Shares {
     fn read(details: Value<'_>) -> Self {
         let mut shares = Self::default();
         for detail in details.elements() {
-            let tokens = detail.get("tokenCount").and_then(count).unwrap_or(0);
-            match detail.get("modality").map(Value::spelt) {
+            let (mut tokens, mut modality) = (0, None);
+            for (name, value) in detail.members() {
+                match &*name {
+                    "tokenCount" => tokens = count(value).unwrap_or(0),
+                    "modality" => modality = Some(value.spelt()),
+                    _ => {}
+                }
+            }
+            match modality {
                 // A page of a document is counted as what it is: text and pictures at the price of text.
                 Some("\"IMAGE\"") => shares.image += tokens,
                 Some("\"AUDIO\"") => shares.audio += tokens,

@@ -11,7 +11,7 @@ use super::spelling::source_of;
 use crate::catalog::provider::Dialect;
 use crate::translate::Sink;
 use crate::translate::ir::{Blob, BlobKind, Citation, Event, Fault, FaultKind, Finish, Media, Source, Text, Value};
-use crate::wire::json::Kind;
+use crate::wire::json::{Document, Kind};
 use crate::wire::usage::{self, UsageQuirks};
 
 /// Reads an answer. One answer, one reader.
@@ -75,9 +75,9 @@ impl AnswerReader {
         if data == b"[DONE]" {
             return self.done(sink);
         }
-        match Value::parse(data) {
-            Ok(chunk) if name == b"error" => sink.take(Event::Fault(faults_read::named(chunk))),
-            Ok(chunk) => self.envelope(chunk, sink),
+        match Document::parse(data) {
+            Ok(chunk) if name == b"error" => sink.take(Event::Fault(faults_read::named(chunk.root()))),
+            Ok(chunk) => self.envelope(chunk.root(), sink),
             Err(_) => sink.take(garbled("a chunk that is no JSON")),
         }
     }

@@ -7,6 +7,7 @@
 use crate::catalog::provider::Dialect;
 use crate::translate::Sink;
 use crate::translate::ir::{Blob, BlobKind, Event, Fault, FaultKind, Finish, Text, Value};
+use crate::wire::json::Document;
 use crate::wire::usage::{self, UsageQuirks};
 
 use super::items::IMAGE_FORMATS;
@@ -78,10 +79,11 @@ impl AnswerReader {
         if data.is_empty() || data == b"[DONE]" {
             return;
         }
-        let Ok(value) = Value::parse(data) else {
+        let Ok(document) = Document::parse(data) else {
             let message = Text::spelt_as("an event of the stream is not JSON");
             return sink.take(Event::Fault(Fault { kind: FaultKind::Garbled, message }));
         };
+        let value = document.root();
         let frame = Frame::read(value);
         let kind = match &frame.kind {
             Some(kind) => kind.spelt(),

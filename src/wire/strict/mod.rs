@@ -5,13 +5,12 @@
 //! has them: models that are cut off in the middle of a character send them.
 
 #[cfg(test)]
-mod tests;
+pub(in crate::wire) mod tests;
 
-use super::leap::{DEPTH_MAX, Malformed, skip_space};
+use super::jumps::Jumps;
+use super::leap::{DEPTH_MAX, Malformed, find, skip_space, string_end};
 
-/// Bytes looked at together where a string is long: two vectors of any x86-64 or ARM64.
-const BLOCK_BYTES: usize = 32;
-/// Words looked at one by one before that: most strings are names.
+/// Words looked at one by one where a string begins: most strings are names.
 const NEAR_WORDS: usize = 2;
 
 const ONES: u64 = 0x0101_0101_0101_0101;
@@ -20,15 +19,24 @@ const QUOTES: u64 = ONES * b'"' as u64;
 const BACKSLASHES: u64 = ONES * b'\\' as u64;
 const SPACES: u64 = ONES * b' ' as u64;
 
-/// Checks that a text is one JSON value, with nothing but white space around it.
+/// Checks that a text is one JSON value, with nothing but white space around it, and returns it as text.
 ///
 /// # Errors
 /// When it is not, or is nested deeper than [`DEPTH_MAX`].
-pub fn check(text: &[u8]) -> Result<(), Malformed> {
+pub fn text(text: &[u8]) -> Result<&str, Malformed> {
     let mut scanner = Scanner::new(text);
-    scanner.skip_space();
-    scanner.value()?;
-    scanner.finish()
+    scanner.document()?;
+    scanner.text()
+}
+
+/// The same, with the text's containers.
+///
+/// # Errors
+/// When it is not one JSON value, or is nested deeper than [`DEPTH_MAX`].
+pub fn with_jumps(text: &[u8]) -> Result<(&str, Jumps), Malformed> {
+    let mut scanner = Scanner { jumps: Jumps::with_room_for(text.len()), ..Scanner::new(text) };
+    scanner.document()?;
+    Ok((scanner.text()?, scanner.jumps))
 }
 
 /// Checks that a text is one JSON object, with nothing but white space around it, and calls `visit` with each of
@@ -72,6 +80,8 @@ struct Scanner<'a> {
     at: usize,
     /// All bytes of strings so far, or-ed: tells whether there is UTF-8 to be checked.
     seen: u8,
+    /// The containers, where they are wanted.
+    jumps: Jumps,
 }
 
 /// Which brackets are open: one bit a level, the innermost lowest, set for an object.
@@ -103,7 +113,7 @@ impl Brackets {
 
 impl<'a> Scanner<'a> {
     fn new(text: &'a [u8]) -> Self {
-        Self { text, at: 0, seen: 0 }
+        Self { text, at: 0, seen: 0, jumps: Jumps::none() }
     }
 
     #[inline]
@@ -132,16 +142,35 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
+    /// The one value of a text, and what stands before it.
+    fn document(&mut self) -> Result<(), Malformed> {
+        self.skip_space();
+        self.value()
+    }
+
+    /// Nothing may follow.
+    fn end(&mut self) -> Result<(), Malformed> {
+        self.skip_space();
+        if self.at < self.text.len() { Err(Malformed::At(self.at)) } else { Ok(()) }
+    }
+
     /// Nothing may follow, and what was in strings must be UTF-8. Outside of strings all bytes were compared.
     fn finish(mut self) -> Result<(), Malformed> {
-        self.skip_space();
-        if self.at < self.text.len() {
-            return Err(Malformed::At(self.at));
-        }
+        self.end()?;
         if self.seen.is_ascii() {
             return Ok(());
         }
-        std::str::from_utf8(self.text).map(|_| ()).map_err(|error| Malformed::At(error.valid_up_to()))
+        self.utf8().map(|_| ())
+    }
+
+    /// The same; the text is needed as such.
+    fn text(&mut self) -> Result<&'a str, Malformed> {
+        self.end()?;
+        self.utf8()
+    }
+
+    fn utf8(&self) -> Result<&'a str, Malformed> {
+        std::str::from_utf8(self.text).map_err(|error| Malformed::At(error.valid_up_to()))
     }
 
     #[inline]
@@ -155,6 +184,7 @@ impl<'a> Scanner<'a> {
             // Here a value begins.
             if let Some(bracket @ (b'{' | b'[')) = self.peek() {
                 brackets.open(bracket == b'{')?;
+                self.jumps.open(self.at);
                 self.at += 1;
                 self.skip_space();
                 if !matches!(self.peek(), Some(b'}' | b']')) {
@@ -184,6 +214,7 @@ impl<'a> Scanner<'a> {
                 }
                 (Some(b'}'), true) | (Some(b']'), false) => {
                     self.at += 1;
+                    self.jumps.close(self.at);
                     brackets.close();
                     if brackets.depth == 0 {
                         return Ok(false);
@@ -228,6 +259,11 @@ impl<'a> Scanner<'a> {
     }
 
     fn word(&mut self, word: &[u8]) -> Result<(), Malformed> {
+        if self.text.get(self.at..).is_some_and(|rest| rest.starts_with(word)) {
+            self.at += word.len();
+            return Ok(());
+        }
+        // Where it differs.
         word.iter().try_for_each(|byte| self.expect(*byte))
     }
 
@@ -267,95 +303,66 @@ impl<'a> Scanner<'a> {
     /// Goes over the rest of a string whose opening quote has been passed.
     #[inline]
     fn string(&mut self) -> Result<(), Malformed> {
-        loop {
-            self.leap_to_special();
-            match self.peek() {
-                Some(b'"') => {
-                    self.at += 1;
-                    return Ok(());
-                }
-                Some(b'\\') => self.escape()?,
-                _ => return Err(self.unexpected()),
-            }
-        }
-    }
-
-    fn escape(&mut self) -> Result<(), Malformed> {
-        self.at += 1;
-        match self.peek() {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 1,
-            Some(b'u') => {
-                self.at += 1;
-                for _ in 0..4 {
-                    if !self.peek().is_some_and(|byte| byte.is_ascii_hexdigit()) {
-                        return Err(self.unexpected());
-                    }
-                    self.at += 1;
-                }
-            }
-            _ => return Err(self.unexpected()),
-        }
-        Ok(())
-    }
-
-    /// Moves to the first quote, backslash or control byte from here on, or to the end of the text.
-    #[inline]
-    fn leap_to_special(&mut self) {
-        let mut rest = self.text.get(self.at..).unwrap_or_default();
+        let start = self.at;
+        let mut rest = self.text.get(start..).unwrap_or_default();
         let mut seen = 0_u64;
         for _ in 0..NEAR_WORDS {
             let Some((word, after)) = rest.split_first_chunk::<8>() else { break };
             let word = u64::from_le_bytes(*word);
             let hits = specials(word);
             if hits != 0 {
-                return self.stop_in_word(rest.len(), word, hits, seen);
+                let index = hits.trailing_zeros() as usize / 8;
+                self.at = self.text.len() - rest.len() + index;
+                if self.peek() != Some(b'"') {
+                    break;
+                }
+                self.at += 1;
+                let before = (1_u64 << (index * 8)) - 1;
+                if (seen | (word & before)) & HIGH != 0 {
+                    self.seen |= 0x80;
+                }
+                return Ok(());
             }
             seen |= word;
             rest = after;
         }
-        let mut folded = 0_u8;
-        while let Some((block, after)) = rest.split_first_chunk::<BLOCK_BYTES>() {
-            // Compiled to vector comparisons.
-            let (hits, all) = block.iter().fold((0, 0), |(hits, all), byte| {
-                let is_special = [*byte == b'"', *byte == b'\\', *byte < b' '].map(u8::from);
-                (is_special.into_iter().fold(hits, |hits, hit| hits | hit), all | byte)
-            });
-            if hits != 0 {
-                break;
-            }
-            folded |= all;
-            rest = after;
-        }
-        self.seen |= folded;
-        while let Some((word, after)) = rest.split_first_chunk::<8>() {
-            let word = u64::from_le_bytes(*word);
-            let hits = specials(word);
-            if hits != 0 {
-                return self.stop_in_word(rest.len(), word, hits, seen);
-            }
-            seen |= word;
-            rest = after;
-        }
-        let tail = rest.iter().take_while(|byte| !matches!(byte, b'"' | b'\\' | 0..b' '));
-        let (passed, all) = tail.fold((0, 0), |(passed, all), byte| (passed + 1, all | byte));
-        self.at = self.text.len() - rest.len() + passed;
-        self.note(seen | u64::from(all));
+        self.long_string(start)
     }
 
-    /// Stops at the lowest of `hits` in the word that begins `rest_bytes` before the text's end.
-    #[inline]
-    fn stop_in_word(&mut self, rest_bytes: usize, word: u64, hits: u64, seen: u64) {
-        let index = hits.trailing_zeros() as usize / 8;
-        self.at = self.text.len() - rest_bytes + index;
-        let before = (1_u64 << (index * 8)) - 1;
-        self.note(seen | (word & before));
-    }
-
-    #[inline]
-    fn note(&mut self, seen: u64) {
-        if seen & HIGH != 0 {
-            self.seen |= 0x80;
+    /// The same for one whose end is not near. First the end is searched, then what is inside is gone over.
+    fn long_string(&mut self, start: usize) -> Result<(), Malformed> {
+        let end = string_end(self.text, start - 1).ok_or(Malformed::Truncated)?;
+        let inside = self.text.get(start..end - 1).unwrap_or_default();
+        // Compiled to vector comparisons.
+        let (mut all, mut below_space) = (0_u8, 0_u8);
+        for byte in inside {
+            all |= byte;
+            below_space |= u8::from(*byte < b' ');
         }
+        if below_space != 0 {
+            return Err(Malformed::At(start + inside.iter().take_while(|byte| **byte >= b' ').count()));
+        }
+        self.seen |= all;
+        let mut at = 0;
+        while let Some(backslash) = find::<b'\\'>(inside, at) {
+            at = escape_end(inside, backslash).map_err(|at| Malformed::At(start + at))?;
+        }
+        self.at = end;
+        Ok(())
+    }
+}
+
+/// The index after the escape whose backslash stands at `at`, or the index where it is none.
+#[inline]
+fn escape_end(text: &[u8], at: usize) -> Result<usize, usize> {
+    match text.get(at + 1) {
+        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(at + 2),
+        Some(b'u') => {
+            let digits = text.get(at + 2..).unwrap_or_default().iter().take(4);
+            let count = digits.take_while(|digit| digit.is_ascii_hexdigit()).count();
+            if count == 4 { Ok(at + 6) } else { Err(at + 2 + count) }
+        }
+        _ => Err(at + 1),
     }
 }
 

@@ -10,6 +10,10 @@ fn is_json(text: &[u8]) -> bool {
     std::str::from_utf8(text).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok())
 }
 
+fn check(bytes: &[u8]) -> Result<(), Malformed> {
+    with_jumps(bytes).map(|(jumped, _)| assert_eq!(text(bytes), Ok(jumped)))
+}
+
 fn members(text: &str) -> Result<Vec<(&str, &str)>, Malformed> {
     let mut found = Vec::new();
     object(text.as_bytes(), |name, value| {
@@ -77,6 +81,30 @@ fn the_grammar_is_kept_to_the_letter() {
 }
 
 #[test]
+fn long_strings_are_looked_at_to_their_end() {
+    for (inside, is_valid) in [
+        (r"\\", true),
+        (r#"\""#, true),
+        (r#"\\\""#, true),
+        (r"\u00e9", true),
+        (r"\u00e", false),
+        (r"\u00eg", false),
+        (r"\", false),
+        (r"\\\", false),
+        (r"\x", false),
+        ("\\\u{e9}", false),
+        ("\u{1f}", false),
+        ("\u{e9}", true),
+    ] {
+        for before in 0..80 {
+            let text = format!("[\"{}{inside}\", 1]", "x".repeat(before));
+            assert_eq!(check(text.as_bytes()).is_ok(), is_valid, "{text}");
+            assert_eq!(is_json(text.as_bytes()), is_valid, "{text}");
+        }
+    }
+}
+
+#[test]
 fn nesting_has_a_bound() {
     let deep = |n: usize| "[".repeat(n) + &"]".repeat(n);
     assert_eq!(check(deep(128).as_bytes()), Ok(()));
@@ -96,7 +124,7 @@ fn members_are_those_of_the_top() {
 }
 
 /// JSON of all kinds, written with and without white space.
-fn json() -> impl Strategy<Value = String> {
+pub(in crate::wire) fn json() -> impl Strategy<Value = String> {
     let text = "([ -~]|é|😀|\\PC|\u{7f}){0,70}".prop_map(|text| serde_json::Value::from(text).to_string());
     let spelt =
         r#"([a-z]|\\n|\\"|\\\\|\\u00[0-9a-fA-F]{2}|\\ud8[0-9]{2}){0,12}"#.prop_map(|text| format!("\"{text}\""));
