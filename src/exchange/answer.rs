@@ -15,6 +15,7 @@ use super::translation::Translation;
 use crate::base::outcome::{Charge, Ending};
 use crate::base::refusal::Refusal;
 use crate::base::usage::Usage;
+use crate::base::wire_format::WireFormat;
 use crate::meter::{Asked, Piece, Pieces, StreamBounds, StreamMeter};
 use crate::translate;
 use crate::translate::error::{Cause, Verdict};
@@ -258,10 +259,11 @@ impl Exchange {
         if self.arrival.purpose == Purpose::Count {
             return self.finish_count(whole);
         }
-        if self.is_translated() {
+        let format = self.arrival.format;
+        // A stream of responses repeats so much that only the format's writer can make one of a whole answer.
+        if self.is_translated() || (as_stream && format == WireFormat::OpenaiResponses) {
             return self.finish_whole_translated(&whole, as_stream, now, keep);
         }
-        let format = self.arrival.format;
         let read = wire::usage::read_answer(format, &whole, self.usage_quirks());
         let answer = read.map_err(|_| Stop::Failed(Failure::BadAnswer))?;
         if answer.is_error {
