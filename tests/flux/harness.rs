@@ -49,7 +49,7 @@ pub(crate) struct Setup {
     env: Vec<(String, String)>,
     config: PathBuf,
     /// A configuration that lives as long as Flux does.
-    held: Option<TempDir>,
+    _held: Option<TempDir>,
     data: Arc<TempDir>,
 }
 
@@ -57,7 +57,7 @@ impl Setup {
     /// With the given providers and no others.
     pub(crate) fn with(providers: &[&Provider]) -> Self {
         let data = Arc::new(tempfile::tempdir().expect("a data folder"));
-        let setup = Self { env: Vec::new(), config: conf_dir(), held: None, data };
+        let setup = Self { env: Vec::new(), config: conf_dir(), _held: None, data };
         providers.iter().fold(setup, |setup, provider| setup.provider(provider.name(), &provider.base_url()))
     }
 
@@ -83,7 +83,7 @@ impl Setup {
     /// Another configuration folder, kept for as long as Flux runs.
     pub(crate) fn holding(self, dir: TempDir) -> Self {
         let setup = self.config(dir.path());
-        Self { held: Some(dir), ..setup }
+        Self { _held: Some(dir), ..setup }
     }
 
     /// The data folder of an earlier run.
