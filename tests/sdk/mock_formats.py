@@ -31,8 +31,8 @@ def call_of(tools, request):
         word, path = task.groups()
         known = schema.get("properties", {})
         command = f"printf {word} > {path}"
-        if name == "Write":
-            return name, {"file_path": path, "content": word}
+        if name in ("Write", "write"):
+            return name, {"file_path" if "file_path" in known else "filePath": path, "content": word}
         if name in ("exec_command", "shell", "shell_command", "local_shell"):
             field = "cmd" if "cmd" in known else "command"
             is_list = known[field].get("type") == "array"

@@ -1,4 +1,4 @@
-"""Claude Code and Codex, as their users run them, each before a provider of another format: a task with one file written.
+"""Claude Code, Codex and opencode, as their users run them, each before a provider of another format: a task with one file written.
 
 They run in a home and a folder of their own, with nothing of the machine's but the path to their programs.
 """
@@ -86,6 +86,27 @@ def test_codex(place, model):
     (place / "home" / ".codex" / "config.toml").write_text(CODEX_CONFIG.format(url=URL, model=model))
     prompt = f"Write the word bonjour into the file {file}"
     done = run(place, ["codex", "exec", "--skip-git-repo-check", "--json", prompt], FLUX_KEY=KEY)
+    assert done.returncode == 0
+    assert file.read_text().strip() == "bonjour"
+    assert "Hello from the provider" in done.stdout
+
+
+@pytest.mark.parametrize("model", ["claude-haiku-5-5", "flux-pinned-gemini-3-5-flash-lite"])
+def test_opencode(place, model):
+    file = place / "work" / "hello.txt"
+    options = {"baseURL": URL + "/v1", "apiKey": "{env:FLUX_KEY}"}
+    provider = {"npm": "@ai-sdk/openai-compatible", "name": "Flux", "options": options, "models": {model: {"name": model}}}
+    config = {
+        "$schema": "https://opencode.ai/config.json",
+        "provider": {"flux": provider},
+        "model": f"flux/{model}",
+        "small_model": f"flux/{model}",
+        "autoupdate": False,
+        "share": "disabled",
+    }
+    (place / "work" / "opencode.json").write_text(json.dumps(config))
+    done = run(place, ["opencode", "run", f"Write the word bonjour into the file {file}"], FLUX_KEY=KEY,
+               OPENCODE_DISABLE_AUTOUPDATE="1", OPENCODE_DISABLE_MODELS_FETCH="1", OPENCODE_DISABLE_LSP_DOWNLOAD="1")
     assert done.returncode == 0
     assert file.read_text().strip() == "bonjour"
     assert "Hello from the provider" in done.stdout
