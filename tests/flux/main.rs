@@ -27,6 +27,8 @@ mod voices;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod contents;
+#[cfg(test)]
 mod counting;
 #[cfg(test)]
 mod crossing;

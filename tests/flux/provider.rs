@@ -397,7 +397,9 @@ fn faults_of(request: &Recorded, provider: &Shared) -> Vec<String> {
         Auth::XGoogApiKey => ("x-goog-api-key", provider.key.as_str()),
     };
     if provider.auth == Auth::XGoogApiKey {
-        gemini::faults_of(request, &provider.key).into_iter().for_each(|fault| check(false, fault));
+        for fault in gemini::faults_of(request, &provider.key) {
+            check(false, fault);
+        }
     } else {
         let is_known = [provider.path, provider.count_path].iter().any(|known| path == format!("POST {known}"));
         let is_query_known = query.is_empty() || (provider.auth == Auth::ApiKey && query == "beta=true");

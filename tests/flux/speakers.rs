@@ -226,7 +226,7 @@ fn hear_response(whole: &Value) -> Heard {
                 .iter()
                 .for_each(|part| heard.thought += &text(&part["text"])),
             "function_call" => {
-                heard.calls.push((text(&item["call_id"]), text(&item["name"]), arguments(&item["arguments"])))
+                heard.calls.push((text(&item["call_id"]), text(&item["name"]), arguments(&item["arguments"])));
             }
             other => panic!("an item of type {other}"),
         }
@@ -438,7 +438,7 @@ fn response_of(events: &[sse::Event]) -> Value {
             }
             _ => match name.rsplit_once('.') {
                 Some((kind, "delta")) => {
-                    *said.entry(key(kind)).or_default() += body["delta"].as_str().expect("a delta")
+                    *said.entry(key(kind)).or_default() += body["delta"].as_str().expect("a delta");
                 }
                 Some((kind, "done")) => {
                     let whole =

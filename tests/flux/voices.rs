@@ -378,7 +378,7 @@ fn responses_stream(said: &Said) -> Vec<String> {
                 &item["summary"][0],
             ),
             "content" => {
-                said_part(&mut out, &of_item, &["content_part", "output_text"], "content_index", &item["content"][0])
+                said_part(&mut out, &of_item, &["content_part", "output_text"], "content_index", &item["content"][0]);
             }
             _ => {
                 let arguments = item["arguments"].as_str().unwrap_or_default();

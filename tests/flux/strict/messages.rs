@@ -110,7 +110,7 @@ pub(crate) fn faults(body: &Value) -> Vec<String> {
             match open.iter().position(|call| *call == id) {
                 Some(place) => drop(open.swap_remove(place)),
                 None => {
-                    faults.push(format!("messages.{i}: unexpected `tool_use_id` found in `tool_result` blocks: {id}"))
+                    faults.push(format!("messages.{i}: unexpected `tool_use_id` found in `tool_result` blocks: {id}"));
                 }
             }
         }

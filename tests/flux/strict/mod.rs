@@ -68,7 +68,10 @@ fn check(value: &Value, is: Is, path: &str, faults: &mut Vec<String>) {
         Is::Either(one, other) => {
             let mut of_one = Vec::new();
             check(value, *one, path, &mut of_one);
-            return if of_one.is_empty() { () } else { check(value, *other, path, faults) };
+            if !of_one.is_empty() {
+                check(value, *other, path, faults);
+            }
+            return;
         }
     };
     if !is_right {
@@ -96,7 +99,7 @@ fn shortened(value: &Value) -> String {
 }
 
 /// The objects of a list, as they can be asked for their fields.
-fn list<'a>(value: &'a Value) -> impl Iterator<Item = &'a Value> {
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 

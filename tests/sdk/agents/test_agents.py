@@ -95,7 +95,7 @@ def test_codex(place, model):
 def test_opencode(place, model):
     file = place / "work" / "hello.txt"
     options = {"baseURL": URL + "/v1", "apiKey": "{env:FLUX_KEY}"}
-    provider = {"npm": "@ai-sdk/openai-compatible", "name": "Flux", "options": options, "models": {model: {"name": model}}}
+    provider = {"npm": "@ai-sdk/openai-compatible", "name": "Flux", "options": options, "models": {model: {}}}
     config = {
         "$schema": "https://opencode.ai/config.json",
         "provider": {"flux": provider},
