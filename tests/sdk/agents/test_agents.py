@@ -58,15 +58,23 @@ def run(place, command, **environment):
     return done
 
 
-@pytest.mark.parametrize("model", ["flux-pinned-gemini-3-5-flash-lite", "flux-pinned-gpt-oss-20b", "flux-pinned-gpt-6-luna"])
-def test_claude_code(place, model):
+# A provider of Gemini's format, of Chat Completions, of Responses; the key in either place.
+@pytest.mark.parametrize(
+    ("model", "key"),
+    [
+        ("flux-pinned-gemini-3-5-flash-lite", "ANTHROPIC_AUTH_TOKEN"),
+        ("flux-pinned-gpt-oss-20b", "ANTHROPIC_AUTH_TOKEN"),
+        ("flux-pinned-gpt-6-luna", "ANTHROPIC_API_KEY"),
+    ],
+)
+def test_claude_code(place, model, key):
     file = place / "work" / "hello.txt"
     prompt = f"Write the word bonjour into the file {file}"
     done = run(
         place,
         ["claude", "-p", prompt, "--output-format", "json", "--permission-mode", "acceptEdits", "--allowedTools", "Write"],
+        **{key: KEY},
         ANTHROPIC_BASE_URL=URL + "/anthropic",
-        ANTHROPIC_AUTH_TOKEN=KEY,
         ANTHROPIC_MODEL=model,
         ANTHROPIC_DEFAULT_HAIKU_MODEL=model,
         CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC="1",

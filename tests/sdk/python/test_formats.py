@@ -242,6 +242,9 @@ class TestLangchain:
             result = ToolMessage(weather.invoke(call["args"]), tool_call_id=call["id"])
             assert model.invoke([*messages, answer, result]).text == HELLO
 
+    def test_structured_output(self, langchain):
+        assert langchain.with_structured_output(Weather).invoke("Weather?") == Weather(city="Paris", degrees=21)
+
     def test_pictures(self, langchain):
         name = getattr(langchain, "model_name", None) or langchain.model
         if name == OSS:
