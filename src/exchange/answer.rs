@@ -273,10 +273,11 @@ impl Exchange {
         if self.arrival.purpose == Purpose::Count {
             return self.finish_count(whole);
         }
-        if self.is_translated() {
+        let format = self.arrival.format;
+        // A stream of responses repeats so much that only the format's writer can make one of a whole answer.
+        if self.is_translated() || (as_stream && format == WireFormat::OpenaiResponses) {
             return self.finish_whole_translated(&whole, as_stream, now, keep);
         }
-        let format = self.arrival.format;
         let read = wire::usage::read_answer(format, &whole, self.usage_quirks());
         let answer = read.map_err(|_| Stop::Failed(Failure::BadAnswer))?;
         if answer.is_error {

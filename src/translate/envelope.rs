@@ -18,6 +18,9 @@ use crate::base::ids::AccountId;
 
 /// What every envelope begins with. No provider's token does.
 pub const MARK: &str = "flux1.";
+/// Stands where a client's format wants a token and the maker gave none. It opens as [`Opened::Foreign`], and holds
+/// the mark: a thought without a token must not reach a provider that would look for its own.
+pub const NOTHING: &str = MARK;
 /// Half of SHA-256: no guess hits 128 bits, and every turn of a conversation repeats these bytes.
 const TAG_BYTES: usize = 16;
 /// Between the fields. None of them holds it: ids are printable, tokens are spelt as in JSON.

@@ -80,6 +80,40 @@ pub(crate) fn with_second_anthropic() -> TempDir {
     dir
 }
 
+/// The repository's configuration with one text replaced.
+pub(crate) fn edited(file: &str, from: &str, to: &str) -> TempDir {
+    let dir = copy_of_conf();
+    edit(dir.path(), file, from, to);
+    dir
+}
+
+/// A configuration whose luna speaks Responses only, as newer models do.
+pub(crate) fn with_luna_of_responses() -> TempDir {
+    let dir = copy_of_conf();
+    let path = dir.path().join("models.toml");
+    let text = std::fs::read_to_string(&path).expect("a file");
+    let of_responses = |model: &str| {
+        let is_luna = model.starts_with("[\"openai/gpt-6-luna\"]");
+        let (from, to) = ("[\"openai-responses\", \"openai-chat\"]", "[\"openai-responses\"]");
+        if is_luna { model.replace(from, to) } else { model.to_owned() }
+    };
+    let models: Vec<String> = text.split("\n\n").map(of_responses).collect();
+    std::fs::write(&path, models.join("\n\n")).expect("written");
+    dir
+}
+
+/// A configuration with a lane of three formats and no price of its own.
+pub(crate) fn with_lane_of_formats(fallbacks: &str) -> TempDir {
+    let dir = with_luna_of_responses();
+    edit(
+        dir.path(),
+        "lanes.toml",
+        "default = \"openai/gpt-6-luna\"\nfallbacks = [\"anthropic/claude-haiku-5-5\", \"cerebras/gpt-oss-120b\", \"groq/gpt-oss-120b\", \"google/gemini-3.5-flash-lite\"]\nprice = { input = \"1\", output = \"4\" }\n",
+        &format!("default = \"anthropic/claude-haiku-5-5\"\nfallbacks = [{fallbacks}]\n"),
+    );
+    dir
+}
+
 /// A configuration whose failover pair takes prompts of any length, so that 5 MB of text fit.
 pub(crate) fn with_wide_windows() -> TempDir {
     let dir = copy_of_conf();

@@ -48,6 +48,8 @@ pub(crate) fn conf_dir() -> PathBuf {
 pub(crate) struct Setup {
     env: Vec<(String, String)>,
     config: PathBuf,
+    /// A configuration that lives as long as Flux does.
+    _held: Option<TempDir>,
     data: Arc<TempDir>,
 }
 
@@ -55,7 +57,7 @@ impl Setup {
     /// With the given providers and no others.
     pub(crate) fn with(providers: &[&Provider]) -> Self {
         let data = Arc::new(tempfile::tempdir().expect("a data folder"));
-        let setup = Self { env: Vec::new(), config: conf_dir(), data };
+        let setup = Self { env: Vec::new(), config: conf_dir(), _held: None, data };
         providers.iter().fold(setup, |setup, provider| setup.provider(provider.name(), &provider.base_url()))
     }
 
@@ -76,6 +78,12 @@ impl Setup {
     pub(crate) fn config(mut self, dir: &Path) -> Self {
         dir.clone_into(&mut self.config);
         self
+    }
+
+    /// Another configuration folder, kept for as long as Flux runs.
+    pub(crate) fn holding(self, dir: TempDir) -> Self {
+        let setup = self.config(dir.path());
+        Self { _held: Some(dir), ..setup }
     }
 
     /// The data folder of an earlier run.

@@ -16,10 +16,22 @@ mod ledger;
 #[cfg(test)]
 mod provider;
 #[cfg(test)]
+mod speakers;
+#[cfg(test)]
 mod sse;
+#[cfg(test)]
+mod strict;
+#[cfg(test)]
+mod voices;
 
 #[cfg(test)]
 mod config;
+#[cfg(test)]
+mod contents;
+#[cfg(test)]
+mod counting;
+#[cfg(test)]
+mod crossing;
 #[cfg(test)]
 mod durability;
 #[cfg(test)]
@@ -45,3 +57,7 @@ mod streams;
 mod tidy;
 #[cfg(test)]
 mod tls;
+#[cfg(test)]
+mod translate;
+#[cfg(test)]
+mod turns;

@@ -13,6 +13,7 @@ use serde_json::Value;
 use socket2::{Domain, SockRef, Socket, Type};
 
 use super::answers::{self, Answer, Step};
+use super::gemini;
 use super::harness::{WAIT_MAX, spawn, wait_for};
 use super::http::Headers;
 
@@ -23,6 +24,8 @@ pub(crate) enum Auth {
     Bearer,
     /// `x-api-key`, Anthropic's.
     ApiKey,
+    /// `x-goog-api-key`, Gemini's.
+    XGoogApiKey,
 }
 
 /// A request as it came in.
@@ -61,8 +64,10 @@ struct Shared {
     name: &'static str,
     key: String,
     auth: Auth,
-    /// The path that a request must have.
+    /// The path that a request must have; Gemini's is checked by its own rules.
     path: &'static str,
+    /// The path of a request that wants to know how long a prompt is.
+    count_path: &'static str,
     addr: SocketAddr,
     // Guards the record and the script: touched once a request by few threads.
     state: Mutex<State>,
@@ -75,35 +80,45 @@ pub(crate) struct Provider(Arc<Shared>);
 impl Provider {
     /// OpenAI itself.
     pub(crate) fn openai() -> Self {
-        Self::start("openai", Auth::Bearer, "/v1")
+        Self::start("openai", Auth::Bearer, "/v1/chat/completions")
+    }
+
+    /// OpenAI itself, asked for responses.
+    pub(crate) fn openai_responses() -> Self {
+        Self::start("openai", Auth::Bearer, "/v1/responses")
+    }
+
+    /// Google's Gemini API.
+    pub(crate) fn google() -> Self {
+        Self::start("google", Auth::XGoogApiKey, "/v1beta")
     }
 
     /// Anthropic.
     pub(crate) fn anthropic() -> Self {
-        Self::start("anthropic", Auth::ApiKey, "/v1")
+        Self::start("anthropic", Auth::ApiKey, "/v1/messages")
     }
 
     /// Another provider of Anthropic's format, for a catalogue of the test's own.
     pub(crate) fn second_anthropic() -> Self {
-        Self::start("anthropic-two", Auth::ApiKey, "/v1")
+        Self::start("anthropic-two", Auth::ApiKey, "/v1/messages")
     }
 
     /// The first of the pair that serves gpt-oss-120b.
     pub(crate) fn cerebras() -> Self {
-        Self::start("cerebras", Auth::Bearer, "/v1")
+        Self::start("cerebras", Auth::Bearer, "/v1/chat/completions")
     }
 
     /// The second of the pair.
     pub(crate) fn groq() -> Self {
-        Self::start("groq", Auth::Bearer, "/openai/v1")
+        Self::start("groq", Auth::Bearer, "/openai/v1/chat/completions")
     }
 
     /// Any other provider of OpenAI's wire format.
     pub(crate) fn bearer(name: &'static str) -> Self {
-        Self::start(name, Auth::Bearer, "/v1")
+        Self::start(name, Auth::Bearer, "/v1/chat/completions")
     }
 
-    fn start(name: &'static str, auth: Auth, base: &'static str) -> Self {
+    fn start(name: &'static str, auth: Auth, path: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let addr = listener.local_addr().expect("an address");
         let script: Arc<Script> = match auth {
@@ -112,17 +127,28 @@ impl Provider {
                 let input = serde_json::json!({"input_tokens": 1000, "output_tokens": 1});
                 Arc::new(answers::messages("Hello from the provider.", input, 500))
             }
+            Auth::XGoogApiKey => {
+                Arc::new(gemini::answering(gemini::words("Hello from the provider."), gemini::usage(1000, 500, 0)))
+            }
         };
         let state =
             State { queue: VecDeque::new(), script, requests: Vec::new(), faults: Vec::new(), left: 0, connections: 0 };
-        let path = match (auth, base) {
-            (Auth::ApiKey, _) => "/v1/messages",
-            (Auth::Bearer, "/v1") => "/v1/chat/completions",
-            (Auth::Bearer, _) => "/openai/v1/chat/completions",
+        let count_path = match path {
+            "/v1/messages" => "/v1/messages/count_tokens",
+            "/v1/responses" => "/v1/responses/input_tokens",
+            other => other,
         };
         let key = format!("sk-upstream-{name}-secret");
-        let shared =
-            Arc::new(Shared { name, key, auth, path, addr, state: Mutex::new(state), changed: Condvar::new() });
+        let shared = Arc::new(Shared {
+            name,
+            key,
+            auth,
+            path,
+            count_path,
+            addr,
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        });
         let served = Arc::clone(&shared);
         spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -143,7 +169,8 @@ impl Provider {
 
     /// The base URL to configure.
     pub(crate) fn base_url(&self) -> String {
-        let base = self.0.path.trim_end_matches("/chat/completions").trim_end_matches("/messages");
+        let ends = ["/chat/completions", "/messages", "/responses"];
+        let base = ends.iter().find_map(|end| self.0.path.strip_suffix(end)).unwrap_or(self.0.path);
         format!("http://{}{base}", self.0.addr)
     }
 
@@ -340,30 +367,17 @@ impl Connection {
     }
 }
 
-/// Header names that are a client's or a connection's own business.
-const FOREIGN_HEADERS: [&str; 22] = [
-    "cookie",
-    "keep-alive",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "expect",
-    "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-real-ip",
-    "referer",
-    "origin",
-    "api-key",
-    "x-goog-api-key",
-    "openai-organization",
-    "openai-project",
-    "http2-settings",
-    "via",
+/// What any provider may get besides its credential and the headers of its format.
+const ALLOWED_HEADERS: [&str; 9] = [
+    "host",
+    "content-type",
+    "content-length",
+    "accept",
+    "accept-encoding",
+    "user-agent",
+    "connection",
+    "traceparent",
+    "tracestate",
 ];
 
 /// What is wrong with a request.
@@ -375,22 +389,37 @@ fn faults_of(request: &Recorded, provider: &Shared) -> Vec<String> {
         }
     };
     let headers = &request.headers;
-    let path = request.target.split(['?']).next().unwrap_or_default();
-    check(path == format!("POST {}", provider.path), format!("the wrong target {}", request.target));
-
+    let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
     let bearer = format!("Bearer {}", provider.key);
-    let (own, expected, other) = match provider.auth {
-        Auth::Bearer => ("authorization", bearer.as_str(), "x-api-key"),
-        Auth::ApiKey => ("x-api-key", provider.key.as_str(), "authorization"),
+    let (own, expected) = match provider.auth {
+        Auth::Bearer => ("authorization", bearer.as_str()),
+        Auth::ApiKey => ("x-api-key", provider.key.as_str()),
+        Auth::XGoogApiKey => ("x-goog-api-key", provider.key.as_str()),
     };
+    if provider.auth == Auth::XGoogApiKey {
+        for fault in gemini::faults_of(request, &provider.key) {
+            check(false, fault);
+        }
+    } else {
+        let is_known = [provider.path, provider.count_path].iter().any(|known| path == format!("POST {known}"));
+        let is_query_known = query.is_empty() || (provider.auth == Auth::ApiKey && query == "beta=true");
+        check(is_known && is_query_known, format!("the wrong target {}", request.target));
+        let body: Value = request.json();
+        let model = body["model"].as_str().unwrap_or_default();
+        check(!model.is_empty() && !model.starts_with("flux-"), format!("the model name {model:?}"));
+    }
     check(headers.get(own) == Some(expected), format!("{own}: {:?}", headers.get(own)));
-    check(headers.get(other).is_none(), format!("a second credential {other}: {:?}", headers.get(other)));
+    let of_format: &[&str] = match provider.auth {
+        Auth::Bearer => &["openai-beta"],
+        Auth::ApiKey => &["anthropic-version", "anthropic-beta"],
+        Auth::XGoogApiKey => &[],
+    };
     if provider.auth == Auth::ApiKey {
         check(headers.get("anthropic-version").is_some(), "no anthropic-version".to_owned());
     }
     for (name, value) in &headers.0 {
-        check(!FOREIGN_HEADERS.contains(&name.as_str()), format!("{name}: {value}"));
-        check(!name.starts_with("x-flux"), format!("{name}: {value}"));
+        let is_allowed = name == own || ALLOWED_HEADERS.contains(&name.as_str()) || of_format.contains(&name.as_str());
+        check(is_allowed, format!("{name}: {value}"));
         check(!value.contains("sk-flux") && !value.contains("cf_test"), format!("a client's key in {name}: {value}"));
         check(headers.count(name) == 1, format!("{name} twice"));
     }
@@ -404,10 +433,6 @@ fn faults_of(request: &Recorded, provider: &Shared) -> Vec<String> {
     check(headers.get("content-length").is_some(), "no content-length".to_owned());
     let media_type = headers.get("content-type").unwrap_or_default();
     check(media_type.starts_with("application/json"), format!("content-type {media_type}"));
-
-    let body: Value = request.json();
-    let model = body["model"].as_str().unwrap_or_default();
-    check(!model.is_empty() && !model.starts_with("flux-"), format!("the model name {model:?}"));
     faults
 }
 

@@ -1,4 +1,4 @@
-"""A strict mock of OpenAI's and Anthropic's APIs for the SDK tests.
+"""A strict mock of OpenAI's and Anthropic's APIs for the SDK tests; Responses and Gemini stand in `mock_formats`.
 
 What it does is told by the last words of the user: `fail:429` fails with that status, `stall` streams a few words and
 then nothing until the client leaves; anything else is answered. Offered tools are called, pictures are counted. It
@@ -9,9 +9,12 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import mock_formats
+
 OPENAI_KEY = "sk-upstream-openai-secret"
 ANTHROPIC_KEY = "sk-upstream-anthropic-secret"
-WORDS = ["Hello ", "from ", "the ", "provider ", "\U0001f600."]
+GOOGLE_KEY = "upstream-google-secret"
+WORDS = mock_formats.WORDS
 FOREIGN = {"cookie", "x-forwarded-for", "te", "trailer", "transfer-encoding", "upgrade", "expect", "openai-organization"}
 
 
@@ -20,7 +23,7 @@ class Provider:
 
     def __init__(self):
         self.faults = []
-        self.left = {OpenAi.NAME: 0, Anthropic.NAME: 0}
+        self.left = {dialect.NAME: 0 for dialect in (OpenAi, Anthropic, mock_formats.Responses, mock_formats.Gemini)}
         self.lock = threading.Lock()
         self.server = Server(("127.0.0.1", 0), Handler)
         self.server.provider = self
@@ -55,8 +58,12 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["content-length"] or 0))
         path = self.path.split("?")[0]
-        if path == "/openai/v1/chat/completions":
+        if path in ("/openai/v1/chat/completions", "/groq/v1/chat/completions", "/mistral/v1/chat/completions"):
             dialect = OpenAi(self)
+        elif path == "/openai/v1/responses":
+            dialect = mock_formats.Responses(self, OPENAI_KEY)
+        elif path.startswith("/google/v1beta/models/"):
+            dialect = mock_formats.Gemini(self, GOOGLE_KEY)
         elif path == "/anthropic/v1/messages":
             dialect = Anthropic(self)
         else:
@@ -67,7 +74,7 @@ class Handler(BaseHTTPRequestHandler):
         command = dialect.last_words(request)
         if command.startswith("fail:"):
             return self.answer(int(command[5:8]), dialect.error("the provider says no"))
-        if not request.get("stream"):
+        if not dialect.is_stream(request):
             return self.answer(200, dialect.unary(request))
         self.stream(dialect, request, stalls=command == "stall")
 
@@ -79,8 +86,11 @@ class Handler(BaseHTTPRequestHandler):
                 self.fault(f"header {name}: {value}")
         if self.headers["accept-encoding"] != "identity":
             self.fault(f"accept-encoding {self.headers['accept-encoding']}")
-        if request.get("model") not in dialect.MODELS:
-            self.fault(f"model {request.get('model')}")
+        if dialect.model(request) not in dialect.MODELS:
+            self.fault(f"model {dialect.model(request)}")
+        for foreign in dialect.FOREIGN:
+            if self.headers[foreign] is not None:
+                self.fault(f"{dialect.NAME} got {foreign}")
 
     def fault(self, text):
         with self.server.provider.lock:
@@ -121,10 +131,24 @@ def words_of(content):
     return "".join(part.get("text", "") for part in content if isinstance(part, dict))
 
 
-class OpenAi:
+class Dialect:
+    """What the formats have in common."""
+
+    FOREIGN = ("x-api-key", "anthropic-version", "anthropic-beta")
+
+    @staticmethod
+    def is_stream(request):
+        return bool(request.get("stream"))
+
+    @staticmethod
+    def model(request):
+        return request.get("model")
+
+
+class OpenAi(Dialect):
     NAME = "openai"
     KEY = f"Bearer {OPENAI_KEY}"
-    MODELS = {"gpt-6-luna"}
+    MODELS = {"gpt-6-luna", "openai/gpt-oss-20b", "mistral-small-2603"}
 
     def __init__(self, handler):
         self.handler = handler
@@ -151,16 +175,19 @@ class OpenAi:
         return [part["image_url"]["url"] for part in parts if part.get("type") == "image_url"]
 
     def text(self, request):
+        if (request.get("response_format") or {}).get("type") == "json_schema":
+            return mock_formats.STRUCTURED
         pictures = self.pictures(request)
         return f"{len(pictures)} picture of {len(pictures[0])} characters" if pictures else "".join(WORDS)
 
     @staticmethod
     def tool_call(request):
-        tool = request["tools"][0]["function"]["name"]
-        return {"id": "call_1", "type": "function", "function": {"name": tool, "arguments": '{"city": "Paris"}'}}
+        tools = [(tool["function"]["name"], tool["function"].get("parameters", {})) for tool in request["tools"]]
+        name, arguments = mock_formats.call_of(tools, request)
+        return {"id": "call_1", "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}}
 
     def is_tool_turn(self, request):
-        return bool(request.get("tools")) and request["messages"][-1]["role"] == "user"
+        return bool(request.get("tools")) and all(message["role"] != "tool" for message in request["messages"])
 
     def unary(self, request):
         message = {"role": "assistant", "content": self.text(request)}
@@ -185,7 +212,7 @@ class OpenAi:
                 yield chunk({"tool_calls": [{"index": 0, "function": {"arguments": part}}]})
             yield chunk({}, "tool_calls")
         else:
-            for word in WORDS:
+            for word in mock_formats.pieces(self.text(request)):
                 yield chunk({"content": word})
             yield chunk({}, "stop")
         if (request.get("stream_options") or {}).get("include_usage"):
@@ -198,7 +225,8 @@ class OpenAi:
         return f"data: {json.dumps(chunk)}\n\n"
 
 
-class Anthropic:
+class Anthropic(Dialect):
+    FOREIGN = ("openai-organization", "openai-beta", "x-goog-api-key")
     NAME = "anthropic"
     KEY = ANTHROPIC_KEY
     MODELS = {"claude-haiku-5-5"}
@@ -224,7 +252,10 @@ class Anthropic:
 
     def blocks(self, request):
         if self.is_tool_turn(request):
-            return [{"type": "tool_use", "id": "toolu_1", "name": request["tools"][0]["name"], "input": {"city": "Paris"}}], "tool_use"
+            name, arguments = mock_formats.call_of([(tool["name"], tool["input_schema"]) for tool in request["tools"]], request)
+            return [{"type": "tool_use", "id": "toolu_1", "name": name, "input": arguments}], "tool_use"
+        if (request.get("output_config") or {}).get("format"):
+            return [{"type": "text", "text": mock_formats.STRUCTURED}], "end_turn"
         parts = [part for message in request["messages"] if isinstance(message["content"], list) for part in message["content"]]
         pictures = [part["source"]["data"] for part in parts if part.get("type") == "image"]
         text = f"{len(pictures)} picture of {len(pictures[0])} characters" if pictures else "".join(WORDS)
@@ -252,11 +283,12 @@ class Anthropic:
     def block(self, number, block):
         if block["type"] == "tool_use":
             yield self.event({"type": "content_block_start", "index": number, "content_block": {**block, "input": {}}})
-            for part in ('{"city": ', '"Paris"}'):
+            arguments = json.dumps(block["input"])
+            for part in (arguments[:9], arguments[9:]):
                 yield self.event({"type": "content_block_delta", "index": number, "delta": {"type": "input_json_delta", "partial_json": part}})
         else:
             yield self.event({"type": "content_block_start", "index": number, "content_block": {"type": "text", "text": ""}})
-            for word in WORDS:
+            for word in mock_formats.pieces(block["text"]):
                 yield self.event({"type": "content_block_delta", "index": number, "delta": {"type": "text_delta", "text": word}})
         yield self.event({"type": "content_block_stop", "index": number})
 

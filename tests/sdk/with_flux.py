@@ -27,6 +27,12 @@ def start_flux(binary, conf, data, provider_url):
         "FLUX_SERVER__DATA_DIR": data,
         "FLUX_PROVIDERS__OPENAI__BASE_URL": provider_url + "/openai/v1",
         "FLUX_PROVIDERS__OPENAI__API_KEY": mock_provider.OPENAI_KEY,
+        "FLUX_PROVIDERS__GROQ__BASE_URL": provider_url + "/groq/v1",
+        "FLUX_PROVIDERS__GROQ__API_KEY": mock_provider.OPENAI_KEY,
+        "FLUX_PROVIDERS__MISTRAL__BASE_URL": provider_url + "/mistral/v1",
+        "FLUX_PROVIDERS__MISTRAL__API_KEY": mock_provider.OPENAI_KEY,
+        "FLUX_PROVIDERS__GOOGLE__BASE_URL": provider_url + "/google/v1beta",
+        "FLUX_PROVIDERS__GOOGLE__API_KEY": mock_provider.GOOGLE_KEY,
         "FLUX_PROVIDERS__ANTHROPIC__BASE_URL": provider_url + "/anthropic/v1",
         "FLUX_PROVIDERS__ANTHROPIC__API_KEY": mock_provider.ANTHROPIC_KEY,
     }

@@ -9,7 +9,7 @@ use super::blocks::{self, Block, BlockKind, Blocks};
 use super::stop::{self, End, Scope};
 use crate::base::usage::Usage;
 use crate::translate::ir::{Blob, BlobKind, Citation, Event, Text, Value};
-use crate::translate::{Closing, Overflow, View};
+use crate::translate::{Closing, Overflow, View, envelope};
 use crate::wire::json::Writer;
 
 /// The piece that holds a thought's token, and its member.
@@ -222,6 +222,9 @@ impl StreamWriter {
 
     fn stop(&mut self, out: &mut Vec<u8>) {
         let Some(open) = self.open.take() else { return };
+        if open.kind == OpenKind::Thought && !open.is_signed {
+            delta(self.at, SIGNATURE, envelope::NOTHING, out);
+        }
         end_block(self.at, out);
         self.at += 1;
         if let Some(seal) = open.seal {

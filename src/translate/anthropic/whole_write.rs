@@ -7,7 +7,7 @@ use super::blocks_write::write_input;
 use super::stop::{End, Scope};
 use super::stream_write::write_head;
 use crate::translate::ir::{BlobKind, Event, Text};
-use crate::translate::{Closing, Overflow, View};
+use crate::translate::{Closing, Overflow, View, envelope};
 use crate::wire::json::Writer;
 
 /// Gathers one answer.
@@ -95,7 +95,7 @@ fn write_block(block: Block, w: &mut Writer) {
         BlockKind::Thought => {
             w.name("type").text(&Text::spelt_as("thinking"));
             w.name("thinking").text(&content);
-            w.name("signature").text(&seal.take().unwrap_or_default());
+            w.name("signature").text(&seal.take().unwrap_or_else(|| Text::spelt_as(envelope::NOTHING)));
         }
         BlockKind::Sealed => write_sealed(&content, w),
         BlockKind::Call { index: _, id, name } => {

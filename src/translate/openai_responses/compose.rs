@@ -43,6 +43,8 @@ struct OpenCall {
     index: usize,
     /// Among the items.
     at: usize,
+    /// It is whole, but a call before it is not: items are told to be done in their order.
+    is_ended: bool,
 }
 
 /// Puts an answer together.
@@ -293,6 +295,8 @@ impl Composer {
             reasoning.sealed = Some(sealed);
             return Ok(());
         }
+        // Clients keep items as they are done: a seal behind the call that it stands on, whose arguments have come.
+        self.end_calls(out)?;
         self.end_open(Status::Completed, out);
         let at = self.push(Item::Reasoning(Reasoning::default()), out)?;
         if let Some(Slot { item: Item::Reasoning(reasoning), .. }) = self.slots.get_mut(at) {
@@ -306,7 +310,7 @@ impl Composer {
         self.end_open(Status::Completed, out);
         self.keep(call.answers_to.spelt().len() + call.name.spelt().len())?;
         let at = self.push(Item::Call(call), out)?;
-        self.calls.push(OpenCall { index, at });
+        self.calls.push(OpenCall { index, at, is_ended: false });
         Ok(())
     }
 
@@ -333,8 +337,11 @@ impl Composer {
     }
 
     fn end_call(&mut self, open: OpenCall, status: Status, out: &mut Vec<u8>) -> Result<(), Overflow> {
-        let OpenCall { index, at } = open;
-        let Some(Slot { item: Item::Call(call), .. }) = self.slots.get(at) else { return Ok(()) };
+        let OpenCall { index, at, is_ended: _ } = open;
+        let Some(Slot { item: Item::Call(call), .. }) = self.slots.get(at) else {
+            self.calls.retain(|call| call.at != at);
+            return Ok(());
+        };
         if call.kind == CallKind::Function && call.arguments.is_empty() && status == Status::Completed {
             self.arguments(index, &Text::spelt_as("{}"), out)?;
         }
@@ -367,10 +374,21 @@ impl Composer {
                 return Ok(());
             }
         }
-        match self.calls.last().copied() {
-            Some(call) => self.end_call(call, Status::Completed, out),
-            None => Ok(()),
+        if let Some(call) = self.calls.iter_mut().rev().find(|call| !call.is_ended) {
+            call.is_ended = true;
         }
+        while let Some(call) = self.calls.first().copied().filter(|call| call.is_ended) {
+            self.end_call(call, Status::Completed, out)?;
+        }
+        Ok(())
+    }
+
+    /// Ends all calls, in the order of the items.
+    fn end_calls(&mut self, out: &mut Vec<u8>) -> Result<(), Overflow> {
+        while let Some(call) = self.calls.first().copied() {
+            self.end_call(call, Status::Completed, out)?;
+        }
+        Ok(())
     }
 
     /// Ends the message or thought that is open.

@@ -2,6 +2,7 @@
 //!
 //! Must not know events or frames.
 
+use crate::translate::envelope;
 use crate::translate::ir::{CallKind, Citation, Text};
 use crate::wire::json::Writer;
 
@@ -142,7 +143,8 @@ impl Reasoning {
         });
         match &self.sealed {
             Some(sealed) => w.name("encrypted_content").text(sealed),
-            None => w.name("encrypted_content").null(),
+            None if self.summary.is_empty() => w.name("encrypted_content").null(),
+            None => w.name("encrypted_content").plain(envelope::NOTHING),
         }
     }
 }

@@ -30,6 +30,11 @@ pub(crate) fn faults_of(request: &Recorded, key: &str) -> Vec<String> {
     faults
 }
 
+/// The model that a request names.
+pub(crate) fn model_of(target: &str) -> Option<&str> {
+    method_of(target).map(|(model, _)| model)
+}
+
 /// `POST /v1beta/models/{model}:{method}` → model and method.
 fn method_of(target: &str) -> Option<(&str, &str)> {
     target.strip_prefix("POST /v1beta/models/")?.split_once(':')

@@ -170,11 +170,6 @@ def test_lanes(chat, model):
     assert raw.parse().choices
 
 
-def test_another_format_is_a_clear_error(live_chat):
-    with pytest.raises(openai.BadRequestError):
-        live_chat.chat.completions.create(model="flux-pinned-claude-haiku-5-5", messages=say("hi"))
-
-
 @pytest.mark.anyio
 async def test_many_at_once(behind):
     import asyncio

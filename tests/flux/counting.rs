@@ -1,0 +1,106 @@
+//! Counting a prompt's tokens: the provider's own count where it speaks the client's format, a guess that says so else.
+//!
+//! Must not know a tokenizer.
+
+use serde_json::json;
+
+use super::answers::Answer;
+use super::harness::Flux;
+use super::http::Reply;
+use super::passthrough::assert_messages_error;
+use super::speakers::Speaker;
+use super::translate::before;
+use super::voices::{Said, Voice};
+
+const COUNTERS: [(Speaker, &[&str]); 2] = [
+    (Speaker::Messages, &["/anthropic/v1/messages/count_tokens", "/v1/messages/count_tokens"]),
+    (Speaker::Responses, &["/v1/responses/input_tokens"]),
+];
+
+fn count(flux: &Flux, speaker: Speaker, path: &str, model: &str) -> Reply {
+    let mut body = speaker.question(model, &"word ".repeat(400), false);
+    for field in ["max_tokens", "max_output_tokens", "store"] {
+        body.as_object_mut().expect("an object").remove(field);
+    }
+    flux.ask(&speaker.bytes(flux, path, &body))
+}
+
+#[test]
+fn the_providers_own_count_is_told() {
+    for (voice, speaker, paths) in
+        [(Voice::Messages, COUNTERS[0].0, COUNTERS[0].1), (Voice::Responses, COUNTERS[1].0, COUNTERS[1].1)]
+    {
+        let (provider, flux) = before(voice);
+        for path in paths {
+            provider.forget();
+            provider.next(Answer::json(200, &json!({"object": "response.input_tokens", "input_tokens": 4242})));
+            let reply = count(&flux, speaker, path, voice.model()).expect_status(200);
+            assert_eq!(reply.json()["input_tokens"], 4242);
+            assert_eq!(reply.headers.get("x-flux-estimated"), None);
+            assert_eq!(reply.headers.get("x-flux-cost-usd").unwrap_or("0"), "0");
+            let asked = provider.only();
+            assert!(asked.target.contains("count_tokens") || asked.target.contains("input_tokens"), "{}", asked.target);
+        }
+        assert_eq!(flux.ledger().len(), 0, "a count costs nothing");
+    }
+}
+
+#[test]
+fn for_every_other_model_it_is_estimated_and_nobody_is_asked() {
+    for voice in Voice::ALL {
+        let (provider, flux) = before(voice);
+        for (speaker, paths) in COUNTERS {
+            if (voice, speaker) == (Voice::Messages, Speaker::Messages)
+                || (voice, speaker) == (Voice::Responses, Speaker::Responses)
+            {
+                continue;
+            }
+            for path in paths {
+                let reply = count(&flux, speaker, path, voice.model()).expect_status(200);
+                let told = reply.json()["input_tokens"].as_u64().expect("a count");
+                assert!((350..1100).contains(&told), "{voice:?}: {told} tokens for 400 words");
+                assert_eq!(reply.header("x-flux-estimated"), "1");
+            }
+        }
+        assert_eq!((provider.count(), flux.ledger().len()), (0, 0));
+    }
+}
+
+#[test]
+fn a_count_is_refused_as_a_request_is() {
+    let (_provider, flux) = before(Voice::Chat);
+    let reply = count(&flux, Speaker::Messages, "/v1/messages/count_tokens", "no-such-model");
+    assert_messages_error(&reply, 404, "not_found_error");
+    let reply =
+        flux.ask(&super::http::request("POST", "/v1/messages/count_tokens", &[("x-api-key", "sk-flux-x")], b"{}"));
+    assert_messages_error(&reply, 401, "authentication_error");
+}
+
+#[test]
+fn a_provider_that_cannot_count_is_made_up_for() {
+    let (provider, flux) = before(Voice::Messages);
+    provider.next(Answer::failure(500));
+    let reply = count(&flux, Speaker::Messages, "/v1/messages/count_tokens", Voice::Messages.model());
+    assert!(reply.status == 503 || reply.header("x-flux-estimated") == "1", "{}", reply.text());
+    assert_eq!(flux.ledger().len(), 0);
+}
+
+#[test]
+fn a_prompt_with_sealed_thoughts_is_counted_here() {
+    // A thought of Gemini's, then the conversation goes on with Claude.
+    let (google, claude) = (Voice::Gemini.provider(), Voice::Messages.provider());
+    let flux = super::harness::Setup::with(&[&google, &claude]).start();
+    let said = Said { thought: "Hm.", text: "", calls: vec![("weather", json!({"city": "Paris"}))] };
+    google.always(Voice::Gemini.saying(said, Said::text("Fine.")));
+    let question = Speaker::Messages.question_with_tools(Voice::Gemini.model(), false);
+    let heard = Speaker::Messages.ask(&flux, &question);
+    let mut body = Speaker::Messages.with_results(question, &heard);
+    assert!(body.to_string().contains("flux1."), "{body}");
+    body["model"] = Voice::Messages.model().into();
+    let sent = body.as_object_mut().expect("an object");
+    sent.remove("max_tokens");
+    // What is sealed here must not go out, and a prompt alone cannot be written anew: it is counted here.
+    let reply = flux.ask(&Speaker::Messages.bytes(&flux, "/v1/messages/count_tokens", &body)).expect_status(200);
+    assert_eq!((reply.header("x-flux-estimated"), claude.count()), ("1", 0));
+    assert!(reply.json()["input_tokens"].as_u64().is_some_and(|tokens| tokens > 0), "{}", reply.text());
+}
