@@ -34,6 +34,23 @@ pub enum ModelKind {
     Chat,
     /// Pictures.
     Image,
+    /// Vectors for texts.
+    Embedding,
+    /// What is said in a recording.
+    Transcription,
+    /// Texts read aloud.
+    Speech,
+}
+
+impl ModelKind {
+    /// All with the names used in configuration.
+    pub const NAMES: [(&'static str, Self); 5] = [
+        ("chat", Self::Chat),
+        ("image", Self::Image),
+        ("embedding", Self::Embedding),
+        ("transcription", Self::Transcription),
+        ("speech", Self::Speech),
+    ];
 }
 
 /// What a model can take. `false` means that it is known not to; the unknown is left to the provider.

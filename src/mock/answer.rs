@@ -46,7 +46,11 @@ pub fn reply(format: WireFormat, body: &[u8], options: &MockOptions) -> Reply {
         WireFormat::OpenaiResponses
         | WireFormat::OpenaiImages
         | WireFormat::GeminiGenerate
-        | WireFormat::BedrockConverse => Err(Invalid::new(404, "the mock does not speak this wire format")),
+        | WireFormat::BedrockConverse
+        | WireFormat::OpenaiEmbeddings
+        | WireFormat::OpenaiImageEdits
+        | WireFormat::OpenaiTranscriptions
+        | WireFormat::OpenaiSpeech => Err(Invalid::new(404, "the mock does not speak this wire format")),
     };
     let vendor = Vendor::of(format);
     match exchange {

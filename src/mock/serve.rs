@@ -208,7 +208,11 @@ fn models(format: WireFormat) -> Reply {
         | WireFormat::OpenaiResponses
         | WireFormat::OpenaiImages
         | WireFormat::GeminiGenerate
-        | WireFormat::BedrockConverse => {
+        | WireFormat::BedrockConverse
+        | WireFormat::OpenaiEmbeddings
+        | WireFormat::OpenaiImageEdits
+        | WireFormat::OpenaiTranscriptions
+        | WireFormat::OpenaiSpeech => {
             json!({"object": "list", "data": [{"id": "mock", "object": "model", "created": 0, "owned_by": "flux"}]})
         }
     };

@@ -23,6 +23,8 @@ mod config;
 #[cfg(test)]
 mod durability;
 #[cfg(test)]
+mod endpoints;
+#[cfg(test)]
 mod failover;
 #[cfg(test)]
 mod framing;

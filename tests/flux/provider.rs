@@ -13,6 +13,7 @@ use serde_json::Value;
 use socket2::{Domain, SockRef, Socket, Type};
 
 use super::answers::{self, Answer, Step};
+use super::gemini;
 use super::harness::{WAIT_MAX, spawn, wait_for};
 use super::http::Headers;
 
@@ -23,7 +24,13 @@ pub(crate) enum Auth {
     Bearer,
     /// `x-api-key`, Anthropic's.
     ApiKey,
+    /// `x-goog-api-key`, Gemini's.
+    GoogKey,
 }
+
+/// What hosts of OpenAI's formats serve beside chat.
+const OTHER_ENDPOINTS: [&str; 5] =
+    ["/embeddings", "/images/generations", "/images/edits", "/audio/transcriptions", "/audio/speech"];
 
 /// A request as it came in.
 #[derive(Clone, Debug)]
@@ -98,6 +105,11 @@ impl Provider {
         Self::start("groq", Auth::Bearer, "/openai/v1")
     }
 
+    /// Google, of Gemini's format.
+    pub(crate) fn google() -> Self {
+        Self::start("google", Auth::GoogKey, "/v1beta")
+    }
+
     /// Any other provider of OpenAI's wire format.
     pub(crate) fn bearer(name: &'static str) -> Self {
         Self::start(name, Auth::Bearer, "/v1")
@@ -108,6 +120,7 @@ impl Provider {
         let addr = listener.local_addr().expect("an address");
         let script: Arc<Script> = match auth {
             Auth::Bearer => Arc::new(answers::chat("Hello from the provider.", answers::chat_usage(1000, 500))),
+            Auth::GoogKey => Arc::new(gemini::answering(gemini::words("Hello."), gemini::usage(1000, 500, 0))),
             Auth::ApiKey => {
                 let input = serde_json::json!({"input_tokens": 1000, "output_tokens": 1});
                 Arc::new(answers::messages("Hello from the provider.", input, 500))
@@ -116,6 +129,7 @@ impl Provider {
         let state =
             State { queue: VecDeque::new(), script, requests: Vec::new(), faults: Vec::new(), left: 0, connections: 0 };
         let path = match (auth, base) {
+            (Auth::GoogKey, _) => "/v1beta",
             (Auth::ApiKey, _) => "/v1/messages",
             (Auth::Bearer, "/v1") => "/v1/chat/completions",
             (Auth::Bearer, _) => "/openai/v1/chat/completions",
@@ -376,12 +390,18 @@ fn faults_of(request: &Recorded, provider: &Shared) -> Vec<String> {
     };
     let headers = &request.headers;
     let path = request.target.split(['?']).next().unwrap_or_default();
-    check(path == format!("POST {}", provider.path), format!("the wrong target {}", request.target));
+    let base = provider.path.trim_end_matches("/chat/completions");
+    let other = path.strip_prefix("POST ").and_then(|path| path.strip_prefix(base));
+    let is_other = provider.auth == Auth::Bearer && other.is_some_and(|path| OTHER_ENDPOINTS.contains(&path));
+    let is_gemini = provider.auth == Auth::GoogKey;
+    let is_right = is_gemini || is_other || path == format!("POST {}", provider.path);
+    check(is_right, format!("the wrong target {}", request.target));
 
     let bearer = format!("Bearer {}", provider.key);
     let (own, expected, other) = match provider.auth {
         Auth::Bearer => ("authorization", bearer.as_str(), "x-api-key"),
         Auth::ApiKey => ("x-api-key", provider.key.as_str(), "authorization"),
+        Auth::GoogKey => ("x-goog-api-key", provider.key.as_str(), "authorization"),
     };
     check(headers.get(own) == Some(expected), format!("{own}: {:?}", headers.get(own)));
     check(headers.get(other).is_none(), format!("a second credential {other}: {:?}", headers.get(other)));
@@ -389,7 +409,8 @@ fn faults_of(request: &Recorded, provider: &Shared) -> Vec<String> {
         check(headers.get("anthropic-version").is_some(), "no anthropic-version".to_owned());
     }
     for (name, value) in &headers.0 {
-        check(!FOREIGN_HEADERS.contains(&name.as_str()), format!("{name}: {value}"));
+        let is_own = name == own;
+        check(is_own || !FOREIGN_HEADERS.contains(&name.as_str()), format!("{name}: {value}"));
         check(!name.starts_with("x-flux"), format!("{name}: {value}"));
         check(!value.contains("sk-flux") && !value.contains("cf_test"), format!("a client's key in {name}: {value}"));
         check(headers.count(name) == 1, format!("{name} twice"));
@@ -403,11 +424,19 @@ fn faults_of(request: &Recorded, provider: &Shared) -> Vec<String> {
     check(headers.get("host") == Some(&provider.addr.to_string()), format!("host {:?}", headers.get("host")));
     check(headers.get("content-length").is_some(), "no content-length".to_owned());
     let media_type = headers.get("content-type").unwrap_or_default();
-    check(media_type.starts_with("application/json"), format!("content-type {media_type}"));
+    let is_form = ["/images/edits", "/audio/transcriptions"].iter().any(|form| path.ends_with(form));
+    let expected = if is_form { "multipart/form-data; boundary=" } else { "application/json" };
+    check(media_type.starts_with(expected), format!("content-type {media_type}"));
 
-    let body: Value = request.json();
-    let model = body["model"].as_str().unwrap_or_default();
-    check(!model.is_empty() && !model.starts_with("flux-"), format!("the model name {model:?}"));
+    if is_gemini {
+        faults.extend(gemini::faults_of(request, &provider.key));
+    } else if is_form {
+        check(!request.text().contains("flux-"), "a name of ours in a form".to_owned());
+    } else {
+        let body: Value = request.json();
+        let model = body["model"].as_str().unwrap_or_default();
+        check(!model.is_empty() && !model.starts_with("flux-"), format!("the model name {model:?}"));
+    }
     faults
 }
 
