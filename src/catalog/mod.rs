@@ -424,8 +424,17 @@ fn mock(at: SocketAddr, key: &Secret) -> Provider {
         ready: Kept::default(),
     };
     let mut endpoints = Endpoints::default();
-    endpoints.insert(WireFormat::OpenaiChat, endpoint("/v1/chat/completions", AuthKind::Bearer));
-    endpoints.insert(WireFormat::AnthropicMessages, endpoint("/v1/messages", AuthKind::Bearer));
+    for (format, path) in [
+        (WireFormat::OpenaiChat, "/v1/chat/completions"),
+        (WireFormat::AnthropicMessages, "/v1/messages"),
+        (WireFormat::OpenaiEmbeddings, "/v1/embeddings"),
+        (WireFormat::OpenaiImages, "/v1/images/generations"),
+        (WireFormat::OpenaiImageEdits, "/v1/images/edits"),
+        (WireFormat::OpenaiTranscriptions, "/v1/audio/transcriptions"),
+        (WireFormat::OpenaiSpeech, "/v1/audio/speech"),
+    ] {
+        endpoints.insert(format, endpoint(path, AuthKind::Bearer));
+    }
     Provider {
         id: MOCK_ID.into(),
         name: "built-in mock".into(),

@@ -182,6 +182,11 @@ fn route_of(path: &str) -> Route {
     match path {
         "/v1/chat/completions" => Route::Answer(WireFormat::OpenaiChat),
         "/v1/messages" => Route::Answer(WireFormat::AnthropicMessages),
+        "/v1/embeddings" => Route::Answer(WireFormat::OpenaiEmbeddings),
+        "/v1/images/generations" => Route::Answer(WireFormat::OpenaiImages),
+        "/v1/images/edits" => Route::Answer(WireFormat::OpenaiImageEdits),
+        "/v1/audio/transcriptions" => Route::Answer(WireFormat::OpenaiTranscriptions),
+        "/v1/audio/speech" => Route::Answer(WireFormat::OpenaiSpeech),
         "/v1/models" => Route::Models,
         _ => Route::Unknown,
     }

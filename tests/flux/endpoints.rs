@@ -469,3 +469,28 @@ fn an_answer_too_large_to_be_held_is_still_paid() {
     post_json(&flux, "/v1/images/generations", &body).expect_status(200);
     assert_eq!(flux.wait_for_rows(2)[1].amount_nano(), FLARE_NANO);
 }
+
+#[test]
+fn a_test_key_gets_a_mock_answer_from_each_endpoint() {
+    let openai = Provider::openai();
+    let flux = Setup::with(&[&openai]).start();
+    let bearer = format!("Bearer {}", flux.test_key);
+    let media_type = format!("multipart/form-data; boundary={BOUNDARY}");
+    let ask = |path: &str, media_type: &str, body: &[u8]| {
+        flux.ask(&request("POST", path, &[("authorization", &bearer), ("content-type", media_type)], body))
+    };
+    for (path, body) in [
+        ("/v1/embeddings", json!({"model": "mistral-embed", "input": ["a", "b"]})),
+        ("/v1/images/generations", json!({"model": "flux-image", "prompt": "a fox", "n": 2})),
+        ("/v1/audio/speech", json!({"model": "tts-1", "input": "hi", "voice": "alloy"})),
+    ] {
+        let reply = ask(path, "application/json", body.to_string().as_bytes()).expect_status(200);
+        assert_eq!(reply.header("x-flux-provider"), "mock", "{path}");
+        assert_eq!(reply.cost_nano(), 0, "{path}");
+    }
+    for (path, model) in [("/v1/images/edits", "flux-image"), ("/v1/audio/transcriptions", "whisper-1")] {
+        let reply = ask(path, &media_type, &form(("file", b"x"), &[("model", model)])).expect_status(200);
+        assert_eq!(reply.header("x-flux-provider"), "mock", "{path}");
+    }
+    assert_eq!((openai.count(), flux.ledger().len()), (0, 0));
+}
