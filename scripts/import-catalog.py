@@ -59,9 +59,31 @@ PATH_KEY = {
 STREAM_PATH_KEY = {"gemini-generate": "stream", "bedrock-converse": "converse_stream"}
 # What the catalogue tells in prose: second formats and odd paths.
 MORE_PATHS = {
-    "openai": {},
+    "openai": {
+        "openai-image-edits": {"path": "/images/edits"},
+        "openai-embeddings": {"path": "/embeddings"},
+        "openai-transcriptions": {"path": "/audio/transcriptions"},
+        "openai-speech": {"path": "/audio/speech"},
+    },
+    "groq": {
+        "openai-transcriptions": {"path": "/audio/transcriptions"},
+        "openai-speech": {"path": "/audio/speech"},
+    },
+    "mistral": {
+        "openai-embeddings": {"path": "/embeddings"},
+        "openai-transcriptions": {"path": "/audio/transcriptions"},
+    },
+    "together": {"openai-embeddings": {"path": "/embeddings"}},
+    "fireworks": {"openai-embeddings": {"path": "/embeddings"}},
+    "vllm": {
+        "openai-embeddings": {"path": "/embeddings"},
+        "openai-transcriptions": {"path": "/audio/transcriptions"},
+    },
     "anthropic": {"openai-chat": {"path": "/chat/completions", "auth": "bearer"}},
-    "google": {"openai-chat": {"path": "/openai/chat/completions", "auth": "bearer"}},
+    "google": {
+        "openai-chat": {"path": "/openai/chat/completions", "auth": "bearer"},
+        "openai-embeddings": {"path": "/openai/embeddings", "auth": "bearer"},
+    },
     "vertex": {
         "anthropic-messages": {
             "path": "/projects/{project}/locations/{location}/publishers/anthropic/models/{model}:rawPredict",
@@ -81,10 +103,33 @@ MORE_PATHS = {
         "openai-responses": {"path": "/responses"},
     },
     "xai": {"anthropic-messages": {"path": "/messages"}},
-    "azure-openai": {"openai-images": {"path": "/images/generations"}},
-    "ollama": {},
+    "azure-openai": {
+        "openai-images": {"path": "/images/generations"},
+        "openai-image-edits": {"path": "/images/edits"},
+        "openai-embeddings": {"path": "/embeddings"},
+    },
+    "ollama": {"openai-embeddings": {"path": "/embeddings"}},
 }
 KNOWN_FORMATS = set(PATH_KEY)
+# Whose image models also take edits as a form; xAI's edits are JSON of its own.
+EDITS = ("openai", "azure-openai")
+# Prices of images by what a request says alone: what it leaves out is the provider's default.
+MORE_IMAGE_PRICES = {"xai/grok-imagine-image-2.0": {"low": "low@1k", "2k": "medium@2k"}}
+# What follows this line in models.toml was written by hand and is kept.
+BY_HAND = "# ---- Written by hand: scripts/import-catalog.py keeps what follows. ----"
+# Pins of those models. Each is also known by the model's own name.
+MORE_PINS = {
+    "flux-pinned-text-embedding-3-small": ["openai/text-embedding-3-small"],
+    "flux-pinned-text-embedding-3-large": ["openai/text-embedding-3-large"],
+    "flux-pinned-mistral-embed": ["mistral/mistral-embed"],
+    "flux-pinned-whisper-1": ["openai/whisper-1"],
+    "flux-pinned-gpt-4o-transcribe": ["openai/gpt-4o-transcribe"],
+    "flux-pinned-gpt-4o-mini-transcribe": ["openai/gpt-4o-mini-transcribe"],
+    "flux-pinned-whisper-large-v3": ["groq/whisper-large-v3"],
+    "flux-pinned-whisper-large-v3-turbo": ["groq/whisper-large-v3-turbo"],
+    "flux-pinned-tts-1": ["openai/tts-1"],
+    "flux-pinned-tts-1-hd": ["openai/tts-1-hd"],
+}
 
 LANE_PRICES = {
     "flux-fast": {"input": "1", "output": "4"},
@@ -195,7 +240,10 @@ def model(o, lines):
         lines.append(f"released = {text(o['released'])}")
     if o["retirement"] and o["retirement"]["date"]:
         lines.append(f"retires = {text(o['retirement']['date'])}")
-    lines.append(f"formats = {inline([f for f in o['api_formats'] if f in KNOWN_FORMATS])}")
+    formats = [f for f in o["api_formats"] if f in KNOWN_FORMATS]
+    if "openai-images" in formats and o["provider"] in EDITS:
+        formats.append("openai-image-edits")
+    lines.append(f"formats = {inline(formats)}")
     second = [f for f in o["secondary_formats"] if f in KNOWN_FORMATS]
     if second:
         lines.append(f"secondary_formats = {inline(second)}")
@@ -230,6 +278,7 @@ def price(o, lines):
     p = o["pricing"]
     head = text(o["id"])
     image = {k: v for k, v in p.get("per_image", {}).items() if k not in ("note", "default_output")}
+    image |= {name: image[listed] for name, listed in MORE_IMAGE_PRICES.get(o["id"], {}).items()}
     known = {r: v for r, v in p["rates"].items() if v}
     if known and all(v == "0" for v in known.values()):
         lines.append("free = true")
@@ -272,6 +321,7 @@ def lanes(aliases, offerings, lines):
     extra = [a for a in aliases["pinned"] if a["wave"] != "launch"]
     lines += ["", "# A pin never changes its model: all its targets serve the same one.", "[pins]"]
     lines += [f"{a['alias']} = {inline(a['targets'])}" for a in launch]
+    lines += [f"{name} = {inline(targets)}" for name, targets in MORE_PINS.items()]
     lines += ["# Ready when wanted:"]
     lines += [f"# {a['alias']} = {inline(a['targets'])}" for a in extra]
     names = dict(aliases["suggested_client_name_map"])
@@ -279,6 +329,8 @@ def lanes(aliases, offerings, lines):
     for a in launch:
         for name in [a["canonical_model"]] + [offerings[t]["provider_model_id"] for t in a["targets"]]:
             names.setdefault(name, a["alias"])
+    for alias, targets in MORE_PINS.items():
+        names.setdefault(targets[0].split("/")[1], alias)
     lines += ["", "# Names that clients send on their own. The first ones stand for models that have ended or will soon.",
               "[client_names]"]
     for at, (name, alias) in enumerate(names.items()):
@@ -316,13 +368,20 @@ def main():
     lines = head("The models of each provider, with limits, abilities and prices.", read["models"]["generated"])
     lines += [
         "#",
-        "# Prices are decimal strings in USD per 1,000,000 tokens, per image in `per_image`. A model without a price is",
-        "# refused unless it says free = true. An ability that is not stated is unknown, and left to the provider.",
+        "# kind: chat, image, embedding, transcription, speech.",
+        "# Prices are decimal strings in USD per 1,000,000 tokens; per image in `per_image`, by \"quality@size\" as requests",
+        "# say them, by one of the two alone, and \"default\"; of sound `per_minute` or `per_hour`; of texts read aloud",
+        "# `per_1m_characters`. A model without the price of its kind is refused unless it says free = true.",
+        "# An ability that is not stated is unknown, and left to the provider.",
         "# tokenizer_factor: tokens on this model for one token of o200k, cautious.",
     ]
     for o in offerings.values():
         model(o, lines)
-    (conf / "models.toml").write_text("\n".join(lines) + "\n")
+    models = conf / "models.toml"
+    by_hand = models.read_text().partition(BY_HAND)[2] if models.exists() else ""
+    if by_hand:
+        lines += ["", BY_HAND + by_hand.rstrip("\n")]
+    models.write_text("\n".join(lines) + "\n")
 
     lines = head("Lanes, pinned aliases, and the names that clients use.", read["aliases"]["generated"])
     lines += [

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use crate::base::time::UnixMs;
 use crate::base::wire_format::WireFormat;
-use crate::catalog::{Capabilities, Chain, Model, Target};
+use crate::catalog::{Capabilities, Chain, Model, ModelKind, Target};
 
 /// Attempts that fit into a plan without allocation.
 const ATTEMPTS_INLINE: usize = 6;
@@ -159,7 +159,8 @@ fn attempt(target: &Arc<Target>, needs: &Needs, terms: &Terms) -> Option<Attempt
 fn format_for(target: &Target, needs: &Needs, client: WireFormat) -> Option<WireFormat> {
     if target.is_on_mock() {
         let is_spoken = target.provider.endpoint(client).is_some();
-        return Some(if is_spoken { client } else { WireFormat::OpenaiChat });
+        let is_talk = client.is_conversation();
+        return if is_spoken { Some(client) } else { is_talk.then_some(WireFormat::OpenaiChat) };
     }
     let is_native = target.model.formats.contains(&client) && target.takes_bytes_of(client);
     // Some models refuse tools beside an effort on Chat, and take both on Responses.
@@ -170,7 +171,13 @@ fn format_for(target: &Target, needs: &Needs, client: WireFormat) -> Option<Wire
     if is_native && !(is_refused && target.takes_written(WireFormat::OpenaiResponses)) {
         return Some(client);
     }
-    let written = || WireFormat::WRITTEN.into_iter().filter(|format| target.takes_written(*format));
+    // Words for a picture are no talk: only a model that makes pictures is asked for them.
+    let makes_images = target.model.kind == ModelKind::Image;
+    let is_asked_well = |format: &WireFormat| makes_images || (client.is_conversation() && format.is_conversation());
+    let written = || {
+        let formats = client.written_as().iter().copied();
+        formats.filter(|format| target.takes_written(*format)).filter(is_asked_well)
+    };
     let sayable = written().find(|format| !needs.stop || *format != WireFormat::OpenaiResponses);
     sayable.or_else(|| written().next()).or_else(|| target.takes_bytes_of(client).then_some(client))
 }

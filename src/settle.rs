@@ -27,7 +27,9 @@ pub fn amounts(
     circumstances: &Circumstances<'_>,
 ) -> Amounts {
     let provider_cost = card.cost(usage, circumstances).round_up();
-    let amount = lane.map_or(provider_cost, |rates| lane_cost(rates, usage).round_up());
+    // A lane has rates for tokens only: what is counted otherwise costs what the model asks for it.
+    let pieces = card.pieces(circumstances);
+    let amount = lane.map_or(provider_cost, |rates| lane_cost(rates, usage).plus(pieces).round_up());
     Amounts { amount, provider_cost }
 }
 

@@ -58,7 +58,8 @@ fn entry<'a>(name: &'a str, chain: &'a Chain, at: UnixMs) -> Option<Entry<'a>> {
 
 /// Whether a client of any served format reaches it, its own way or translated.
 fn is_reachable(target: &Target) -> bool {
-    target.is_on_mock() || WireFormat::WRITTEN.iter().any(|format| target.takes_written(*format))
+    let takes = |format: &WireFormat| target.takes_written(*format) && *format != WireFormat::BedrockConverse;
+    target.is_on_mock() || WireFormat::ALL.iter().any(takes)
 }
 
 fn auto_entry(catalog: &Catalog, at: UnixMs) -> Option<Entry<'_>> {
@@ -124,6 +125,9 @@ impl Entry<'_> {
     /// USD per million tokens, as decimal strings. The router's own price is that of the lane it chooses.
     fn pricing(&self) -> Value {
         let Some(chain) = self.chain else { return json!({ "currency": "USD", "unit": "1M tokens", "by": "lane" }) };
+        if let (None, Some((unit, price))) = (&chain.rates, self.model.price.piece()) {
+            return json!({ "currency": "USD", "unit": unit, "price": usd(price) });
+        }
         let (input, output, cache_read) = if let Some(rates) = &chain.rates {
             (rates.input, rates.output, rates.cache_read)
         } else {
@@ -148,6 +152,12 @@ fn per_million(price: PicoUsd) -> String {
         return whole.to_string();
     }
     format!("{whole}.{}", format!("{fraction:06}").trim_end_matches('0'))
+}
+
+/// Pico-USD as USD.
+fn usd(price: PicoUsd) -> String {
+    const PICO_PER_MICRO: u128 = 1_000_000;
+    per_million(PicoUsd(price.0.div_ceil(PICO_PER_MICRO)))
 }
 
 fn openai_list(entries: &[Entry<'_>]) -> Value {

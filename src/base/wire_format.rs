@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A request and answer grammar. Clients speak the first three, providers any of them.
+/// A request and answer grammar. Charges are kept by the place in this list: new ones go to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WireFormat {
@@ -22,12 +22,74 @@ pub enum WireFormat {
     GeminiGenerate,
     /// `POST /model/{id}/converse`.
     BedrockConverse,
+    /// `POST /v1/embeddings`.
+    OpenaiEmbeddings,
+    /// `POST /v1/images/edits`, a form.
+    OpenaiImageEdits,
+    /// `POST /v1/audio/transcriptions`, a form.
+    OpenaiTranscriptions,
+    /// `POST /v1/audio/speech`, whose answer is sound.
+    OpenaiSpeech,
 }
 
 impl WireFormat {
-    /// Those that requests can be translated into, richest first.
-    pub const WRITTEN: [Self; 4] =
-        [Self::AnthropicMessages, Self::GeminiGenerate, Self::OpenaiResponses, Self::OpenaiChat];
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::OpenaiChat,
+        Self::OpenaiResponses,
+        Self::AnthropicMessages,
+        Self::OpenaiImages,
+        Self::GeminiGenerate,
+        Self::BedrockConverse,
+        Self::OpenaiEmbeddings,
+        Self::OpenaiImageEdits,
+        Self::OpenaiTranscriptions,
+        Self::OpenaiSpeech,
+    ];
+
+    /// Those that requests of this format can be translated into, richest first.
+    pub fn written_as(self) -> &'static [Self] {
+        match self {
+            Self::OpenaiChat | Self::OpenaiResponses => &[
+                Self::AnthropicMessages,
+                Self::GeminiGenerate,
+                Self::OpenaiResponses,
+                Self::OpenaiChat,
+                Self::OpenaiImages,
+            ],
+            Self::AnthropicMessages => {
+                &[Self::AnthropicMessages, Self::GeminiGenerate, Self::OpenaiResponses, Self::OpenaiChat]
+            }
+            Self::OpenaiImages => &[Self::GeminiGenerate],
+            Self::GeminiGenerate
+            | Self::BedrockConverse
+            | Self::OpenaiEmbeddings
+            | Self::OpenaiImageEdits
+            | Self::OpenaiTranscriptions
+            | Self::OpenaiSpeech => &[],
+        }
+    }
+
+    /// Whether requests are talks, and answers are what a model says to them.
+    pub fn is_conversation(self) -> bool {
+        match self {
+            Self::OpenaiChat
+            | Self::OpenaiResponses
+            | Self::AnthropicMessages
+            | Self::GeminiGenerate
+            | Self::BedrockConverse => true,
+            Self::OpenaiImages
+            | Self::OpenaiEmbeddings
+            | Self::OpenaiImageEdits
+            | Self::OpenaiTranscriptions
+            | Self::OpenaiSpeech => false,
+        }
+    }
+
+    /// Whether requests are forms (`multipart/form-data`) and not JSON.
+    pub fn is_form(self) -> bool {
+        matches!(self, Self::OpenaiImageEdits | Self::OpenaiTranscriptions)
+    }
 
     /// The name used in configuration, logs and messages.
     pub fn name(self) -> &'static str {
@@ -38,6 +100,10 @@ impl WireFormat {
             Self::OpenaiImages => "openai-images",
             Self::GeminiGenerate => "gemini-generate",
             Self::BedrockConverse => "bedrock-converse",
+            Self::OpenaiEmbeddings => "openai-embeddings",
+            Self::OpenaiImageEdits => "openai-image-edits",
+            Self::OpenaiTranscriptions => "openai-transcriptions",
+            Self::OpenaiSpeech => "openai-speech",
         }
     }
 }

@@ -34,6 +34,23 @@ pub enum ModelKind {
     Chat,
     /// Pictures.
     Image,
+    /// Vectors for texts.
+    Embedding,
+    /// What is said in a recording.
+    Transcription,
+    /// Texts read aloud.
+    Speech,
+}
+
+impl ModelKind {
+    /// All with the names used in configuration.
+    pub const NAMES: [(&'static str, Self); 5] = [
+        ("chat", Self::Chat),
+        ("image", Self::Image),
+        ("embedding", Self::Embedding),
+        ("transcription", Self::Transcription),
+        ("speech", Self::Speech),
+    ];
 }
 
 /// What a model can take. `false` means that it is known not to; the unknown is left to the provider.
@@ -407,8 +424,17 @@ fn mock(at: SocketAddr, key: &Secret) -> Provider {
         ready: Kept::default(),
     };
     let mut endpoints = Endpoints::default();
-    endpoints.insert(WireFormat::OpenaiChat, endpoint("/v1/chat/completions", AuthKind::Bearer));
-    endpoints.insert(WireFormat::AnthropicMessages, endpoint("/v1/messages", AuthKind::Bearer));
+    for (format, path) in [
+        (WireFormat::OpenaiChat, "/v1/chat/completions"),
+        (WireFormat::AnthropicMessages, "/v1/messages"),
+        (WireFormat::OpenaiEmbeddings, "/v1/embeddings"),
+        (WireFormat::OpenaiImages, "/v1/images/generations"),
+        (WireFormat::OpenaiImageEdits, "/v1/images/edits"),
+        (WireFormat::OpenaiTranscriptions, "/v1/audio/transcriptions"),
+        (WireFormat::OpenaiSpeech, "/v1/audio/speech"),
+    ] {
+        endpoints.insert(format, endpoint(path, AuthKind::Bearer));
+    }
     Provider {
         id: MOCK_ID.into(),
         name: "built-in mock".into(),

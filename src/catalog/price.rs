@@ -15,6 +15,7 @@ pub const UPLIFT_NONE_MILLI: u32 = 1_000;
 const MINUTES_PER_DAY: u64 = 24 * 60;
 const MS_PER_MINUTE: u64 = 60_000;
 const SEARCHES_PER_PRICE: u128 = 1_000;
+const MS_PER_HOUR: u128 = 3_600_000;
 
 /// Rates as they are listed: pico-USD per token, `None` where the list says nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -214,6 +215,10 @@ pub struct PriceList {
     pub per_image: Vec<(String, PicoUsd)>,
     /// Price of a thousand calls of the built-in web search.
     pub web_search_per_1k: Option<PicoUsd>,
+    /// Price of an hour of sound that is listened to.
+    pub per_audio_hour: Option<PicoUsd>,
+    /// Price of one character that is read aloud.
+    pub per_character: Option<PicoUsd>,
 }
 
 /// What decides the price besides the tokens.
@@ -229,6 +234,10 @@ pub struct Circumstances<'a> {
     pub images: &'a [(&'a str, u64)],
     /// Calls of the provider's built-in web search.
     pub web_searches: u64,
+    /// Sound that was listened to, in milliseconds.
+    pub audio_ms: u64,
+    /// Characters that were read aloud.
+    pub characters: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -268,6 +277,9 @@ pub struct PriceCard {
     per_image: Vec<(Box<str>, PicoUsd)>,
     per_image_default: PicoUsd,
     web_search_per_1k: PicoUsd,
+    /// Zero where sound is paid by token.
+    per_audio_hour: PicoUsd,
+    per_character: PicoUsd,
 }
 
 impl PriceCard {
@@ -299,6 +311,33 @@ impl PriceCard {
             per_image: boxed(per_image),
             per_image_default: stated.or(dearest).unwrap_or_default(),
             web_search_per_1k: list.web_search_per_1k.unwrap_or_default(),
+            per_audio_hour: list.per_audio_hour.unwrap_or_default(),
+            per_character: list.per_character.unwrap_or_default(),
+        }
+    }
+
+    /// Whether images are paid by the piece and not by token.
+    pub fn has_image_pieces(&self) -> bool {
+        !self.per_image.is_empty()
+    }
+
+    /// Whether sound is paid by its length and not by token.
+    pub fn has_audio_time(&self) -> bool {
+        self.per_audio_hour > PicoUsd::ZERO
+    }
+
+    /// What a piece is asked for where it is not paid by token: of an image the default, of sound an hour, of
+    /// texts read aloud a million characters. `None` where tokens are paid.
+    pub fn piece(&self) -> Option<(&'static str, PicoUsd)> {
+        const CHARACTERS: u64 = 1_000_000;
+        if self.has_image_pieces() {
+            Some(("image", self.per_image_default))
+        } else if self.has_audio_time() {
+            Some(("hour", self.per_audio_hour))
+        } else if self.per_character > PicoUsd::ZERO {
+            Some(("1M characters", self.per_character.times(CHARACTERS)))
+        } else {
+            None
         }
     }
 
@@ -309,11 +348,18 @@ impl PriceCard {
 
     /// What a request costs, not yet rounded.
     pub fn cost(&self, usage: &Usage, circumstances: &Circumstances<'_>) -> PicoUsd {
-        let Circumstances { at, service_tier, region, images, web_searches } = *circumstances;
+        let Circumstances { at, service_tier, region, web_searches, .. } = *circumstances;
         let tokens = self.rates(usage.prompt_total(), at, service_tier).cost(usage);
-        let pieces = images.iter().fold(PicoUsd::ZERO, |sum, (name, count)| sum.plus(self.image(name).times(*count)));
         let searches = PicoUsd(self.web_search_per_1k.times(web_searches).0.div_ceil(SEARCHES_PER_PRICE));
-        self.uplifted(tokens, region).plus(pieces).plus(searches)
+        self.uplifted(tokens, region).plus(self.pieces(circumstances)).plus(searches)
+    }
+
+    /// The part of [`Self::cost`] that is not counted in tokens: images, sound, characters.
+    pub fn pieces(&self, circumstances: &Circumstances<'_>) -> PicoUsd {
+        let Circumstances { images, audio_ms, characters, .. } = *circumstances;
+        let images = images.iter().fold(PicoUsd::ZERO, |sum, (name, count)| sum.plus(self.image(name).times(*count)));
+        let sound = PicoUsd(self.per_audio_hour.times(audio_ms).0.div_ceil(MS_PER_HOUR));
+        images.plus(sound).plus(self.per_character.times(characters))
     }
 
     /// The rates that hold for a prompt of this length, at this time, on this service tier.
@@ -333,9 +379,16 @@ impl PriceCard {
         }
     }
 
+    /// By `quality@size`, else by the one that is said, or listed, alone.
     fn image(&self, name: &str) -> PicoUsd {
-        let listed = self.per_image.iter().find(|(known, _)| **known == *name);
-        listed.map_or(self.per_image_default, |(_, price)| *price)
+        if self.per_image.is_empty() {
+            return PicoUsd::ZERO;
+        }
+        let (quality, size) = name.split_once('@').unwrap_or((name, ""));
+        let listed = [name, quality, size]
+            .into_iter()
+            .find_map(|wanted| self.per_image.iter().find(|(known, _)| **known == *wanted).map(|(_, price)| *price));
+        listed.unwrap_or(self.per_image_default)
     }
 
     fn uplifted(&self, tokens: PicoUsd, region: &str) -> PicoUsd {

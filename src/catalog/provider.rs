@@ -9,7 +9,7 @@ use crate::base::secret::Secret;
 use crate::base::wire_format::WireFormat;
 
 /// Wire formats that exist; the size of the table of endpoints.
-const FORMATS: usize = 6;
+const FORMATS: usize = WireFormat::ALL.len();
 
 /// How a provider wants to be shown its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -212,5 +212,9 @@ fn slot(format: WireFormat) -> usize {
         WireFormat::OpenaiImages => 3,
         WireFormat::GeminiGenerate => 4,
         WireFormat::BedrockConverse => 5,
+        WireFormat::OpenaiEmbeddings => 6,
+        WireFormat::OpenaiImageEdits => 7,
+        WireFormat::OpenaiTranscriptions => 8,
+        WireFormat::OpenaiSpeech => 9,
     }
 }

@@ -80,6 +80,17 @@ const MODELS: &[(&str, &str, &str)] = &[
     ("\"m\"", "\"m\"\nretires = \"soon\"", "models.toml:13: acme/x.retires: \"soon\" is no date"),
     ("\"m\"", "\"m\"\ntokenizer_factor = \"40\"", "models.toml:13: acme/x.tokenizer_factor: \"40\" is no factor"),
     ("\"m\"", "\"m\"\ncapabilities.tool = true", "models.toml:13: unknown setting acme/x.capabilities.tool (hint: did"),
+    (
+        "\"m\"",
+        "\"m\"\nkind = \"speech\"",
+        "models.toml:16: acme/x.price.rates: a price for input or output is missing or zero (hint: state per_1m_characters",
+    ),
+    ("as_of", "per_minute = \"1\", as_of", "models.toml:15: acme/x.price.rates: sound is priced by its length too"),
+    (
+        "as_of",
+        "per_minute = \"1\", per_hour = \"60\", as_of",
+        "models.toml:15: acme/x.price.per_hour: per_minute is there too",
+    ),
     ("\"m\"", "\"a\\\"b\"", "models.toml:12: acme/x.model: holds characters that a model's name cannot have"),
 ];
 

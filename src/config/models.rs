@@ -59,7 +59,7 @@ fn read_one(fields: &mut Fields<'_, '_>, id: &str) -> Model {
     }
     let display_name = fields.text("display_name").unwrap_or_else(|| slug.to_owned());
     let developer = fields.text("developer").unwrap_or_default();
-    let kind = fields.choice("kind", ModelKind::Chat, &[("chat", ModelKind::Chat), ("image", ModelKind::Image)]);
+    let kind = fields.choice("kind", ModelKind::Chat, &ModelKind::NAMES);
     let statuses = [("active", ()), ("legacy", ()), ("preview", ()), ("deprecated", ())];
     fields.choice("status", (), &statuses);
     let released = fields.date("released").unwrap_or_default();
@@ -84,7 +84,7 @@ fn read_one(fields: &mut Fields<'_, '_>, id: &str) -> Model {
         capabilities: read_capabilities(fields),
         thinking: read_thinking(fields),
         tokenizer_factor_milli: read_tokenizer_factor(fields),
-        price: prices::read(fields),
+        price: prices::read(fields, kind),
     }
 }
 

@@ -3,6 +3,7 @@
 //! Must not know how a request is priced: `catalog::price` does that.
 
 use crate::base::money::PicoUsd;
+use crate::catalog::ModelKind;
 use crate::catalog::price::{Change, ListedLadder, ListedRates, PriceCard, PriceList, UPLIFT_NONE_MILLI, Window};
 
 use super::fields::{Fields, Findings, as_text};
@@ -17,7 +18,7 @@ const PROMPT_TOKENS_MAX: u64 = 100_000_000;
 const UPLIFT_MAX_MILLI: u32 = 10 * UPLIFT_NONE_MILLI;
 
 /// Reads the price of a model; complains where there is none and `free = true` is not said.
-pub(super) fn read(model: &mut Fields<'_, '_>) -> PriceCard {
+pub(super) fn read(model: &mut Fields<'_, '_>, kind: ModelKind) -> PriceCard {
     let is_free = model.flag("free", false);
     let path = model.named("price");
     let Some((table, origin)) = model.table("price") else {
@@ -29,29 +30,41 @@ pub(super) fn read(model: &mut Fields<'_, '_>) -> PriceCard {
     let mut fields = Fields::new(table, origin, path, model.findings);
     let list = read_list(&mut fields);
     if !is_free {
-        complain_of_gaps(&mut fields, &list);
+        complain_of_gaps(&mut fields, &list, kind);
     }
     fields.finish();
     PriceCard::new(&list)
 }
 
-/// Nothing may be billed at zero by omission: text needs rates for input and output, images their own.
-fn complain_of_gaps(fields: &mut Fields<'_, '_>, list: &PriceList) {
+/// Nothing may be billed at zero by omission: text needs rates for input and output, the rest its own units.
+fn complain_of_gaps(fields: &mut Fields<'_, '_>, list: &PriceList, kind: ModelKind) {
     let mut ladders = vec![&list.standard];
     ladders.extend(list.changes.iter().filter_map(|change| change.standard.as_ref()));
     let per_image = list.per_image.iter().any(|(_, price)| *price > PicoUsd::ZERO);
     let costs = |rate: Option<PicoUsd>| rate.is_some_and(|rate| rate > PicoUsd::ZERO);
+    let hint = match kind {
+        ModelKind::Chat | ModelKind::Image => "state both, or per_image, or say free = true",
+        ModelKind::Embedding => "state input, or say free = true",
+        ModelKind::Transcription => "state input and output, or per_minute, or per_hour, or say free = true",
+        // Sound that is made comes without a word on tokens.
+        ModelKind::Speech => "state per_1m_characters, or say free = true",
+    };
     for rates in ladders
         .iter()
         .flat_map(|ladder| std::iter::once(&ladder.rates).chain(ladder.tiers.iter().map(|(_, rates)| rates)))
     {
         let by_token = costs(rates.input) && (costs(rates.output) || costs(rates.output_image));
-        if !by_token && !per_image {
-            fields.complain(
-                "rates",
-                "a price for input or output is missing or zero",
-                "state both, or per_image, or say free = true",
-            );
+        let is_priced = match kind {
+            ModelKind::Chat | ModelKind::Image => by_token || per_image,
+            ModelKind::Embedding => costs(rates.input),
+            ModelKind::Transcription => by_token || costs(list.per_audio_hour),
+            ModelKind::Speech => costs(list.per_character),
+        };
+        if costs(list.per_audio_hour) && (costs(rates.input) || costs(rates.input_audio)) {
+            fields.complain("rates", "sound is priced by its length too", "state one of them");
+        }
+        if !is_priced {
+            fields.complain("rates", "a price for input or output is missing or zero", hint);
         }
     }
 }
@@ -69,6 +82,8 @@ fn read_list(fields: &mut Fields<'_, '_>) -> PriceList {
         regional_uplift_milli: read_uplifts(fields),
         per_image: read_images(fields),
         web_search_per_1k: fields.price("web_search_per_1k_calls", PicoUsd::per_piece),
+        per_audio_hour: read_audio(fields),
+        per_character: fields.price("per_1m_characters", PicoUsd::per_million),
     }
 }
 
@@ -214,6 +229,17 @@ fn parse_minute(text: &str) -> Option<u16> {
     let (hour, minute): (u16, u16) = (hour.parse().ok()?, minute.parse().ok()?);
     let at = hour.checked_mul(MINUTES_PER_HOUR)?.checked_add(minute)?;
     (minute < MINUTES_PER_HOUR && at <= MINUTES_PER_DAY).then_some(at)
+}
+
+/// Sound by the minute or by the hour, as the provider lists it: some minutes have no finite decimal.
+fn read_audio(fields: &mut Fields<'_, '_>) -> Option<PicoUsd> {
+    const MINUTES: u64 = 60;
+    let per_minute = fields.price("per_minute", PicoUsd::per_piece);
+    let per_hour = fields.price("per_hour", PicoUsd::per_piece);
+    if per_minute.is_some() && per_hour.is_some() {
+        fields.complain("per_hour", "per_minute is there too", "state one of them");
+    }
+    per_hour.or_else(|| per_minute.map(|price| price.times(MINUTES)))
 }
 
 /// Factors such as `us = "1.1"`.

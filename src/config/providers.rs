@@ -16,14 +16,7 @@ use super::fields::{Fields, Findings, as_text, meant};
 use super::raw::{Node, Origin, Table, Value};
 
 /// All formats with the names used in configuration.
-pub(super) const FORMATS: [WireFormat; 6] = [
-    WireFormat::OpenaiChat,
-    WireFormat::OpenaiResponses,
-    WireFormat::AnthropicMessages,
-    WireFormat::OpenaiImages,
-    WireFormat::GeminiGenerate,
-    WireFormat::BedrockConverse,
-];
+pub(super) const FORMATS: [WireFormat; 10] = WireFormat::ALL;
 const KEY_BYTES_MAX: usize = 8 << 10;
 
 /// Environment variables by name, for keys.

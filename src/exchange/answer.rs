@@ -278,6 +278,9 @@ impl Exchange {
         if self.is_translated() || (as_stream && format == WireFormat::OpenaiResponses) {
             return self.finish_whole_translated(&whole, as_stream, now, keep);
         }
+        if !format.is_conversation() {
+            return self.finish_counted(whole, now, keep);
+        }
         let read = wire::usage::read_answer(format, &whole, self.usage_quirks());
         let answer = read.map_err(|_| Stop::Failed(Failure::BadAnswer))?;
         if answer.is_error {
@@ -302,7 +305,7 @@ impl Exchange {
         let Answer::Oversize { tail, bytes_total, early } = &self.answer else { return Ok(Flow::Hold) };
         let late = wire::tail::usage(self.arrival.format, tail, self.usage_quirks());
         let settlement = match late.or(*early) {
-            Some(usage) => self.price(usage, None),
+            Some(usage) => self.price_by_request(usage),
             None => self.price_estimated_of(tail, *bytes_total),
         };
         self.settle(settlement, Ending::Done, now, keep)?;

@@ -116,7 +116,7 @@ impl Exchange {
         let client = self.arrival.format;
         // What was sealed for a client of one format must not go back to a provider as it is.
         let is_sealed = || memchr::memmem::find(&self.body, envelope::MARK.as_bytes()).is_some();
-        if attempt.format == client && !is_sealed() {
+        if attempt.format == client && !(client.is_conversation() && is_sealed()) {
             return Ok(None);
         }
         let envelope = self.envelope();
@@ -146,6 +146,9 @@ impl Exchange {
         let Some(Current { target, rewritten, .. }) = &self.attempts.current else { return self.body.clone() };
         if let Some(rewritten) = rewritten {
             return rewritten.body.clone();
+        }
+        if let Some(form) = &self.form {
+            return form.upstream_body(&self.body, &target.model.provider_model_id);
         }
         let ask = if self.head.stream
             && self.arrival.format == WireFormat::OpenaiChat

@@ -9,6 +9,7 @@ use super::Exchange;
 use super::answer::{Answer, Keep, Stop};
 use super::attempts::Current;
 use super::count::Purpose;
+use super::counted::Counted;
 use super::translation::Seen;
 use crate::base::money::NanoUsd;
 use crate::base::outcome::{Charge, Ending, Outcome};
@@ -40,12 +41,22 @@ impl Exchange {
     }
 
     pub(super) fn price(&self, usage: Usage, service_tier: Option<&str>) -> Settlement {
+        self.price_all(usage, Counted::default(), service_tier)
+    }
+
+    /// The price of tokens and of what is counted otherwise.
+    pub(super) fn price_all(&self, usage: Usage, counted: Counted, service_tier: Option<&str>) -> Settlement {
         let Some(Current { target, .. }) = &self.attempts.current else { return Settlement::default() };
+        let Counted { images, audio_ms, characters } = counted;
+        let name = if images > 0 { self.image_name() } else { String::new() };
         let circumstances = Circumstances {
             at: self.arrival.at,
             service_tier: service_tier.unwrap_or_default(),
             region: &target.provider.region,
-            ..Circumstances::default()
+            images: &[(&*name, images)],
+            web_searches: 0,
+            audio_ms,
+            characters,
         };
         let priced = settle::amounts(self.plan.chain.rates.as_ref(), &target.model.price, &usage, &circumstances);
         let amount = if self.is_test() { NanoUsd::ZERO } else { priced.amount };
@@ -54,6 +65,9 @@ impl Exchange {
 
     /// The price of an answer whose provider reported nothing, from the text that was seen.
     pub(super) fn price_estimated(&self, answer: &[u8]) -> Settlement {
+        if !self.arrival.format.is_conversation() {
+            return self.price_guessed();
+        }
         let seen = text::visible_text(answer, self.text_bytes_max());
         if !seen.kept.is_empty() {
             return self.price_tokens(&seen.kept, seen.bytes_total);
@@ -63,6 +77,9 @@ impl Exchange {
 
     /// The price of half an answer: no member of it ends, so all of it is taken for text.
     pub(super) fn price_estimated_of(&self, part: &[u8], bytes_total: u64) -> Settlement {
+        if !self.arrival.format.is_conversation() {
+            return self.price_guessed();
+        }
         let kept = part.get(..self.text_bytes_max().min(part.len())).unwrap_or_default();
         self.price_tokens(kept, bytes_total)
     }
@@ -83,6 +100,9 @@ impl Exchange {
     /// The same for an answer that was translated.
     pub(super) fn price_estimated_seen(&self, seen: &Seen) -> Settlement {
         let settlement = self.price_tokens(&seen.text, seen.text_bytes_total);
+        if seen.images > 0 {
+            return self.price_guessed_images(settlement.usage, seen.images);
+        }
         match seen.prompt_usage {
             Some(prompt) => {
                 let usage = Usage { output: settlement.usage.output, ..prompt };

@@ -8,6 +8,7 @@ pub mod answer;
 pub mod attempts;
 mod close;
 pub mod count;
+mod counted;
 pub mod retry;
 pub mod route;
 pub mod snapshot;
@@ -24,12 +25,13 @@ use crate::base::ids::RequestId;
 use crate::base::refusal::{Refusal, RefusalKind};
 use crate::base::time::UnixMs;
 use crate::base::wire_format::WireFormat;
-use crate::catalog::{Chain, ChainKind, Route, Target};
+use crate::catalog::{Chain, ChainKind, ModelKind, Route, Target};
 use crate::classify;
 use crate::classify::features::FeatureInput;
 use crate::plan::{self, Needs, Plan, PlanError, Terms, Via};
 use crate::translate::envelope::{Envelope, SealingKey};
 use crate::wire::head::{self, Head, HeadError};
+use crate::wire::multipart::{Form, FormError};
 use crate::wire::text;
 
 use answer::Answer;
@@ -37,6 +39,9 @@ use attempts::{Attempts, Current};
 use count::Purpose;
 use retry::Failure;
 use snapshot::Snapshot;
+
+/// The lane of those who ask for a picture and leave the model to us.
+const IMAGE_LANE: &str = "flux-image";
 
 /// The facts of a request's arrival.
 #[derive(Clone, Debug)]
@@ -55,6 +60,8 @@ pub struct Arrival {
     pub format: WireFormat,
     /// What it wants.
     pub purpose: Purpose,
+    /// The content type of its body; empty where that is JSON by its endpoint.
+    pub media_type: Box<str>,
     /// Who asks.
     pub key: Arc<KeyState>,
     /// Seals what only a model may get back on its way through a client of another format.
@@ -101,7 +108,9 @@ pub struct Exchange {
     arrival: Arrival,
     snapshot: Arc<Snapshot>,
     body: Bytes,
+    /// Empty where the body is a form.
     head: Head,
+    form: Option<Box<Form>>,
     /// Whether a client that streams asked to see usage. Anthropic's see it unasked, and get their bytes
     /// as the provider sent them.
     asked_for_usage: bool,
@@ -122,8 +131,8 @@ impl Exchange {
     /// The refusal for a body that makes no sense, a model that is not known, or a plan without
     /// a target.
     pub fn open(snapshot: Arc<Snapshot>, arrival: Arrival, body: Bytes) -> Result<Self, Box<Refused>> {
-        let head = head::scan(&body).map_err(|error| unreadable(&error))?;
-        let model = head.model(&body);
+        let (head, form) = read(&arrival, &body)?;
+        let model = form.as_ref().map_or_else(|| head.model(&body), |form| form.model(&body));
         let catalog = &snapshot.catalog;
         let route = catalog.resolve(&model).ok_or_else(|| unknown_model(&model))?;
         let served = match route {
@@ -133,7 +142,10 @@ impl Exchange {
         let chain = catalog.chain(served).ok_or_else(|| unknown_model(&model))?;
         let requested = Arc::clone(if route == Route::Auto { catalog.auto_name() } else { &chain.name });
         let original: Arc<str> = if *requested == *model { Arc::clone(&requested) } else { Arc::from(&*model) };
-        let needs = needs(&head, &body, chain);
+        if arrival.format == WireFormat::AnthropicMessages && makes_only_images(chain) {
+            return Err(no_images().into());
+        }
+        let needs = if arrival.format.is_conversation() { needs(&head, &body, chain) } else { Needs::default() };
         let terms = Terms {
             client_format: arrival.format,
             via: if arrival.key.kind == KeyKind::Test { Via::Mock } else { Via::Providers },
@@ -151,6 +163,7 @@ impl Exchange {
             snapshot,
             body,
             head,
+            form,
             asked_for_usage,
             original,
             requested,
@@ -279,8 +292,36 @@ fn nothing() -> Arc<str> {
     Arc::clone(&NOTHING)
 }
 
-/// The lane that the rules choose.
+/// The head of a JSON body, or the parts of a form.
+fn read(arrival: &Arrival, body: &Bytes) -> Result<(Head, Option<Box<Form>>), Refusal> {
+    let (head, form) = if arrival.format.is_form() {
+        let form = Form::scan(&arrival.media_type, body).map_err(|error| unreadable_form(&error))?;
+        (Head::default(), Some(Box::new(form)))
+    } else {
+        (head::scan(body).map_err(|error| unreadable(&error))?, None)
+    };
+    counted::check_whole(arrival.format, &head, form.as_deref(), body)?;
+    Ok((head, form))
+}
+
+fn makes_only_images(chain: &Chain) -> bool {
+    chain.targets.iter().all(|target| target.model.kind == ModelKind::Image)
+}
+
+fn no_images() -> Refusal {
+    let message = "image_output_not_supported: this API has no place for images in an answer; \
+                   use POST /v1/images/generations or POST /v1/chat/completions";
+    let refusal = Refusal::new(RefusalKind::InvalidRequest, message).with_param("model");
+    Refusal { code: Some("image_output_not_supported".into()), ..refusal }
+}
+
+/// The lane that the rules choose; for a picture's words the image lane, for a client that cannot be shown pictures
+/// never that.
 fn auto_lane(snapshot: &Snapshot, arrival: &Arrival, head: &Head, body: &Bytes) -> Route {
+    let catalog = &snapshot.catalog;
+    if matches!(arrival.format, WireFormat::OpenaiImages | WireFormat::OpenaiImageEdits) {
+        return Route::Lane(catalog.lane(IMAGE_LANE).unwrap_or_else(|| catalog.default_lane()));
+    }
     let part = |range: &Option<std::ops::Range<usize>>| range.clone().and_then(|r| body.get(r));
     let decision = classify::classify(
         &snapshot.rules,
@@ -297,8 +338,10 @@ fn auto_lane(snapshot: &Snapshot, arrival: &Arrival, head: &Head, body: &Bytes) 
             body_bytes: body.len(),
         },
     );
-    let catalog = &snapshot.catalog;
-    Route::Lane(catalog.lane(decision.lane).unwrap_or_else(|| catalog.default_lane()))
+    let lane = catalog.lane(decision.lane).unwrap_or_else(|| catalog.default_lane());
+    let is_mute = arrival.format == WireFormat::AnthropicMessages
+        && catalog.chain(Route::Lane(lane)).is_some_and(|chain| makes_only_images(chain));
+    Route::Lane(if is_mute { catalog.default_lane() } else { lane })
 }
 
 /// What a target must be able to do.
@@ -343,6 +386,14 @@ fn unreadable(error: &HeadError) -> Refusal {
     let refusal = Refusal::new(RefusalKind::InvalidRequest, error.to_string());
     match error.key() {
         Some(key) => refusal.with_param(key),
+        None => refusal,
+    }
+}
+
+fn unreadable_form(error: &FormError) -> Refusal {
+    let refusal = Refusal::new(RefusalKind::InvalidRequest, error.to_string());
+    match error.key() {
+        Some(key) => refusal.with_param(key.to_owned()),
         None => refusal,
     }
 }

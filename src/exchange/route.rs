@@ -22,6 +22,16 @@ pub enum Endpoint {
     InputTokens,
     /// `POST /anthropic/v1/messages/count_tokens` and `POST /v1/messages/count_tokens`.
     CountTokens,
+    /// `POST /v1/embeddings`.
+    Embeddings,
+    /// `POST /v1/images/generations`.
+    ImageGenerations,
+    /// `POST /v1/images/edits`.
+    ImageEdits,
+    /// `POST /v1/audio/transcriptions`.
+    Transcriptions,
+    /// `POST /v1/audio/speech`.
+    Speech,
     /// `GET /v1/models`.
     Models,
     /// `GET /v1/models/{id}`.
@@ -37,6 +47,11 @@ impl Endpoint {
             Self::Messages => "messages",
             Self::InputTokens => "input_tokens",
             Self::CountTokens => "count_tokens",
+            Self::Embeddings => "embeddings",
+            Self::ImageGenerations => "image_generations",
+            Self::ImageEdits => "image_edits",
+            Self::Transcriptions => "transcriptions",
+            Self::Speech => "speech",
             Self::Models => "models",
             Self::Model(_) => "model",
         }
@@ -48,6 +63,11 @@ impl Endpoint {
             Self::ChatCompletions => Some(WireFormat::OpenaiChat),
             Self::Responses | Self::InputTokens => Some(WireFormat::OpenaiResponses),
             Self::Messages | Self::CountTokens => Some(WireFormat::AnthropicMessages),
+            Self::Embeddings => Some(WireFormat::OpenaiEmbeddings),
+            Self::ImageGenerations => Some(WireFormat::OpenaiImages),
+            Self::ImageEdits => Some(WireFormat::OpenaiImageEdits),
+            Self::Transcriptions => Some(WireFormat::OpenaiTranscriptions),
+            Self::Speech => Some(WireFormat::OpenaiSpeech),
             Self::Models | Self::Model(_) => None,
         }
     }
@@ -58,7 +78,16 @@ impl Endpoint {
     pub fn purpose(&self) -> Purpose {
         match self {
             Self::InputTokens | Self::CountTokens => Purpose::Count,
-            Self::ChatCompletions | Self::Responses | Self::Messages | Self::Models | Self::Model(_) => Purpose::Answer,
+            Self::ChatCompletions
+            | Self::Responses
+            | Self::Messages
+            | Self::Embeddings
+            | Self::ImageGenerations
+            | Self::ImageEdits
+            | Self::Transcriptions
+            | Self::Speech
+            | Self::Models
+            | Self::Model(_) => Purpose::Answer,
         }
     }
 }
@@ -87,6 +116,11 @@ pub fn endpoint(method: &str, target: &str) -> Result<Endpoint, Refusal> {
         "/anthropic/v1/messages" | "/v1/messages" => (Endpoint::Messages, "POST"),
         "/v1/responses/input_tokens" => (Endpoint::InputTokens, "POST"),
         "/anthropic/v1/messages/count_tokens" | "/v1/messages/count_tokens" => (Endpoint::CountTokens, "POST"),
+        "/v1/embeddings" => (Endpoint::Embeddings, "POST"),
+        "/v1/images/generations" => (Endpoint::ImageGenerations, "POST"),
+        "/v1/images/edits" => (Endpoint::ImageEdits, "POST"),
+        "/v1/audio/transcriptions" => (Endpoint::Transcriptions, "POST"),
+        "/v1/audio/speech" => (Endpoint::Speech, "POST"),
         "/v1/models" => (Endpoint::Models, "GET"),
         _ => match model_id(path) {
             Some(id) => (Endpoint::Model(id.to_owned()), "GET"),
@@ -114,7 +148,9 @@ fn no_endpoint(path: &str) -> Refusal {
         );
     }
     let hint = if path.starts_with("/v1/") {
-        "no such endpoint; POST /v1/chat/completions, /v1/responses and /v1/messages and GET /v1/models are served"
+        "no such endpoint; POST /v1/chat/completions, /v1/responses, /v1/messages, /v1/embeddings, \
+         /v1/images/generations, /v1/images/edits, /v1/audio/transcriptions and /v1/audio/speech \
+         and GET /v1/models are served"
     } else {
         "no such endpoint; OpenAI clients use the base URL with /v1, Anthropic clients with /anthropic"
     };
@@ -166,6 +202,11 @@ mod tests {
             ("POST", "/v1/messages", Endpoint::Messages),
             ("POST", "/v1/messages/count_tokens?beta=true", Endpoint::CountTokens),
             ("POST", "/v1/responses/input_tokens", Endpoint::InputTokens),
+            ("POST", "/v1/embeddings", Endpoint::Embeddings),
+            ("POST", "/v1/images/generations", Endpoint::ImageGenerations),
+            ("POST", "/v1/images/edits", Endpoint::ImageEdits),
+            ("POST", "/v1/audio/transcriptions", Endpoint::Transcriptions),
+            ("POST", "/v1/audio/speech", Endpoint::Speech),
             ("GET", "/v1/models", Endpoint::Models),
             ("GET", "/v1/models/flux-auto", Endpoint::Model("flux-auto".into())),
         ] {

@@ -10,9 +10,13 @@ use super::Exchange;
 use super::answer::{Answer, Flow, Keep, Stop};
 use super::attempts::Current;
 use super::close::Settlement;
+use super::counted::Counted;
 use super::retry::Failure;
 use super::translation::{Bounds, Translation};
 use crate::base::outcome::Ending;
+use crate::base::refusal::{Refusal, RefusalKind};
+use crate::base::usage::Usage;
+use crate::base::wire_format::WireFormat;
 use crate::meter::estimate;
 use crate::translate::convert::{AnswerReader, StreamWriter, WholeWriter};
 use crate::translate::emulate::Undoing;
@@ -140,6 +144,9 @@ impl Exchange {
         if !translation.is_complete() && !translation.seen().is_opened {
             return Err(Stop::Failed(Failure::BadAnswer));
         }
+        if self.arrival.format == WireFormat::OpenaiImages && translation.seen().images == 0 {
+            return Err(no_image(translation.seen().is_declined));
+        }
         self.answer = Answer::Translated { translation: Box::new(translation), is_open: false };
         if as_stream {
             return self.finish_translated(now, keep);
@@ -162,6 +169,19 @@ impl Exchange {
     /// What a translated answer cost, by what the provider said of it.
     pub(super) fn price_translated(&self, translation: &Translation) -> Option<Settlement> {
         let seen = translation.seen();
-        seen.usage.map(|usage| self.price(usage, seen.service_tier.as_deref()))
+        let counted = Counted { images: seen.images, ..Counted::default() };
+        // A provider that is paid by the picture need not say more.
+        let usage = seen.usage.or_else(|| (seen.images > 0 && self.pays_by_image()).then(Usage::default));
+        usage.map(|usage| self.price_all(usage, counted, seen.service_tier.as_deref()))
     }
+}
+
+/// An answer without the image that was asked for. Whoever declined has decided: another target is not asked.
+fn no_image(is_declined: bool) -> Stop {
+    if !is_declined {
+        return Stop::Failed(Failure::BadAnswer);
+    }
+    let message = "the model declined to make this image; change the prompt";
+    let refusal = Refusal::new(RefusalKind::InvalidRequest, message).with_param("prompt");
+    Stop::Refused(Box::new(Refusal { code: Some("moderation_blocked".into()), ..refusal }))
 }

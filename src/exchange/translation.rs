@@ -8,7 +8,7 @@ use crate::base::refusal::Refusal;
 use crate::base::usage::Usage;
 use crate::translate::convert::{AnswerReader, StreamWriter, WholeWriter};
 use crate::translate::emulate::Undoing;
-use crate::translate::ir::{Event, Fault, FaultKind};
+use crate::translate::ir::{Event, Fault, FaultKind, Finish};
 use crate::translate::{Closing, Overflow, Sink};
 use crate::wire::json::Document;
 use crate::wire::leap::Malformed;
@@ -54,6 +54,10 @@ pub(super) struct Seen {
     /// The beginning of the visible text, escapes included, up to the bound.
     pub(super) text: Vec<u8>,
     pub(super) text_bytes_total: u64,
+    /// The model or its provider declined.
+    pub(super) is_declined: bool,
+    /// Pictures so far.
+    pub(super) images: u64,
     text_bytes_max: usize,
     fault: Option<FaultKind>,
 }
@@ -228,7 +232,15 @@ impl Seen {
                 let tier = service_tier.as_ref().map(|tier| tier.spelt().into());
                 self.service_tier = tier.or(self.service_tier.take());
             }
-            Event::Sealed(_) | Event::Citation(_) | Event::Image { .. } | Event::Logprobs(_) | Event::Finish { .. } => {
+            Event::Image { .. } => {
+                self.is_opened = true;
+                self.images = self.images.saturating_add(1);
+            }
+            Event::Finish { reason, .. } => {
+                self.is_opened = true;
+                self.is_declined = matches!(reason, Finish::Refusal | Finish::Filtered);
+            }
+            Event::Sealed(_) | Event::Citation(_) | Event::Logprobs(_) => {
                 self.is_opened = true;
             }
             Event::PartEnd => {}

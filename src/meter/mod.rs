@@ -289,7 +289,11 @@ impl StreamMeter {
             | WireFormat::OpenaiResponses
             | WireFormat::OpenaiImages
             | WireFormat::GeminiGenerate
-            | WireFormat::BedrockConverse => self.seen.openai,
+            | WireFormat::BedrockConverse
+            | WireFormat::OpenaiEmbeddings
+            | WireFormat::OpenaiImageEdits
+            | WireFormat::OpenaiTranscriptions
+            | WireFormat::OpenaiSpeech => self.seen.openai,
         }
     }
 

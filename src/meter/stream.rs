@@ -24,7 +24,13 @@ pub(super) fn read(meter: &mut StreamMeter, event: &Event<'_>) -> Verdict {
         WireFormat::OpenaiChat => read_chat(meter, event.name, json),
         WireFormat::AnthropicMessages => read_anthropic(meter, event.name, json),
         WireFormat::OpenaiResponses => read_responses(meter, event.name, json),
-        WireFormat::OpenaiImages | WireFormat::GeminiGenerate | WireFormat::BedrockConverse => {
+        WireFormat::OpenaiImages
+        | WireFormat::GeminiGenerate
+        | WireFormat::BedrockConverse
+        | WireFormat::OpenaiEmbeddings
+        | WireFormat::OpenaiImageEdits
+        | WireFormat::OpenaiTranscriptions
+        | WireFormat::OpenaiSpeech => {
             meter.seen.is_opened |= !json.is_empty();
             Verdict::Forward
         }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{Fault, MockOptions, anthropic, chat, sample};
+use super::{Fault, MockOptions, anthropic, chat, pieces, sample};
 use crate::base::wire_format::WireFormat;
 
 /// Longest piece of the client's words that is said back.
@@ -40,13 +40,24 @@ pub enum ReplyBody {
 
 /// Answers a request in the vendor's own way, errors included. Formats that the mock does not speak get a 404.
 pub fn reply(format: WireFormat, body: &[u8], options: &MockOptions) -> Reply {
+    if let Some(answer) = pieces::reply(format, body) {
+        let vendor = Vendor::Openai;
+        return match answer {
+            Ok(reply) => with_fault(vendor, reply, options.fault),
+            Err(invalid) => error_of(vendor, &invalid),
+        };
+    }
     let exchange = match format {
         WireFormat::OpenaiChat => chat::read(body, options),
         WireFormat::AnthropicMessages => anthropic::read(body, options),
         WireFormat::OpenaiResponses
         | WireFormat::OpenaiImages
         | WireFormat::GeminiGenerate
-        | WireFormat::BedrockConverse => Err(Invalid::new(404, "the mock does not speak this wire format")),
+        | WireFormat::BedrockConverse
+        | WireFormat::OpenaiEmbeddings
+        | WireFormat::OpenaiImageEdits
+        | WireFormat::OpenaiTranscriptions
+        | WireFormat::OpenaiSpeech => Err(Invalid::new(404, "the mock does not speak this wire format")),
     };
     let vendor = Vendor::of(format);
     match exchange {

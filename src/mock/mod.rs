@@ -6,6 +6,7 @@
 pub mod answer;
 mod anthropic;
 mod chat;
+mod pieces;
 mod sample;
 #[cfg(feature = "shell")]
 pub mod serve;

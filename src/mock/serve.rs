@@ -182,6 +182,11 @@ fn route_of(path: &str) -> Route {
     match path {
         "/v1/chat/completions" => Route::Answer(WireFormat::OpenaiChat),
         "/v1/messages" => Route::Answer(WireFormat::AnthropicMessages),
+        "/v1/embeddings" => Route::Answer(WireFormat::OpenaiEmbeddings),
+        "/v1/images/generations" => Route::Answer(WireFormat::OpenaiImages),
+        "/v1/images/edits" => Route::Answer(WireFormat::OpenaiImageEdits),
+        "/v1/audio/transcriptions" => Route::Answer(WireFormat::OpenaiTranscriptions),
+        "/v1/audio/speech" => Route::Answer(WireFormat::OpenaiSpeech),
         "/v1/models" => Route::Models,
         _ => Route::Unknown,
     }
@@ -208,7 +213,11 @@ fn models(format: WireFormat) -> Reply {
         | WireFormat::OpenaiResponses
         | WireFormat::OpenaiImages
         | WireFormat::GeminiGenerate
-        | WireFormat::BedrockConverse => {
+        | WireFormat::BedrockConverse
+        | WireFormat::OpenaiEmbeddings
+        | WireFormat::OpenaiImageEdits
+        | WireFormat::OpenaiTranscriptions
+        | WireFormat::OpenaiSpeech => {
             json!({"object": "list", "data": [{"id": "mock", "object": "model", "created": 0, "owned_by": "flux"}]})
         }
     };

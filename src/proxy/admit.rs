@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use http::header::HeaderName;
+use http::header::{CONTENT_TYPE, HeaderName};
+use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::Session;
 use pingora::{ErrorType, OrErr};
@@ -74,6 +75,7 @@ impl Flux {
         let body = accept::read_body(downstream, snapshot.config.limits.body_bytes_max, within).await?;
         let instant = ctx.arrived.unwrap_or_else(|| self.clock.now());
         let read = self.clock.now();
+        let media_type = if format.is_form() { content_type(downstream.req_header()) } else { Box::default() };
         let arrival = Arrival {
             id: caller.id,
             instant,
@@ -82,6 +84,7 @@ impl Flux {
             route: ctx.route,
             format,
             purpose: endpoint.purpose(),
+            media_type,
             key,
             sealing_key: self.sealing_key,
         };
@@ -134,6 +137,12 @@ impl Flux {
         }
         Ok(in_flight)
     }
+}
+
+/// The content type of a request; empty where there is none that can be read.
+fn content_type(head: &RequestHeader) -> Box<str> {
+    let value = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    value.unwrap_or_default().into()
 }
 
 #[cfg(test)]

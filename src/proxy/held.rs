@@ -105,6 +105,8 @@ impl Held {
     /// ended or broke off.
     fn release(&mut self, tasks: Vec<HttpTask>) -> Result<Vec<HttpTask>> {
         let mut out = Vec::with_capacity(tasks.len() + 1);
+        // An answer that is complete by now and has no head out yet is all in this batch, maybe in several pieces.
+        let batch_bytes = tasks.iter().map(body_bytes).sum();
         for task in tasks {
             match task {
                 HttpTask::Header(head, _) if head.status.is_informational() => {}
@@ -115,7 +117,7 @@ impl Held {
                     }
                 }
                 HttpTask::Body(Some(bytes), is_end) if !bytes.is_empty() => {
-                    self.release_head(bytes.len(), &mut out)?;
+                    self.release_head(batch_bytes, &mut out)?;
                     out.push(HttpTask::Body(Some(bytes), is_end));
                 }
                 HttpTask::Body(_, false) => {}
@@ -191,6 +193,19 @@ impl Held {
             }
             None => Err(error),
         }
+    }
+}
+
+/// The bytes of a body that a task carries.
+fn body_bytes(task: &HttpTask) -> usize {
+    match task {
+        HttpTask::Body(Some(bytes), _) => bytes.len(),
+        HttpTask::Header(..)
+        | HttpTask::Body(None, _)
+        | HttpTask::UpgradedBody(..)
+        | HttpTask::Trailer(_)
+        | HttpTask::Done
+        | HttpTask::Failed(_) => 0,
     }
 }
 

@@ -126,6 +126,13 @@ pub(crate) fn request_head(outgoing: &Outgoing<'_>) -> Result<RequestHeader> {
         _ => constant_head(&target.provider, endpoint, &path(outgoing), *is_stream)?,
     };
     head.insert_header(CONTENT_LENGTH, HeaderValue::from(*body_bytes))?;
+    if let (true, Some(form)) = (format.is_form(), client_headers.get(CONTENT_TYPE)) {
+        // It names the boundary.
+        head.insert_header(CONTENT_TYPE, form)?;
+    }
+    if matches!(format, WireFormat::OpenaiSpeech | WireFormat::OpenaiTranscriptions) {
+        head.insert_header(ACCEPT, HeaderValue::from_static("*/*"))?;
+    }
     let of_format = match format {
         _ if !is_native => &[],
         WireFormat::AnthropicMessages => &OF_ANTHROPIC[..],
@@ -133,7 +140,11 @@ pub(crate) fn request_head(outgoing: &Outgoing<'_>) -> Result<RequestHeader> {
         | WireFormat::OpenaiResponses
         | WireFormat::OpenaiImages
         | WireFormat::GeminiGenerate
-        | WireFormat::BedrockConverse => &OF_OPENAI[..],
+        | WireFormat::BedrockConverse
+        | WireFormat::OpenaiEmbeddings
+        | WireFormat::OpenaiImageEdits
+        | WireFormat::OpenaiTranscriptions
+        | WireFormat::OpenaiSpeech => &OF_OPENAI[..],
     };
     for name in PASSED_ON.iter().chain(of_format) {
         if let Some(value) = client_headers.get(name) {

@@ -127,3 +127,27 @@ fn figures_out_of_range_saturate() {
     let cost = amounts(None, &card(), &usage, &Circumstances { region: "eu", ..Circumstances::default() });
     assert_eq!(cost.amount, NanoUsd(i64::MAX));
 }
+
+#[test]
+fn what_is_no_token_is_paid_beside_a_lanes_rates() {
+    const USD: u128 = 1_000_000_000_000;
+    let card = PriceCard::new(&PriceList {
+        per_audio_hour: Some(PicoUsd(36 * USD / 100)),
+        per_character: Some(PicoUsd(15_000_000)),
+        per_image: vec![("low@1k".into(), PicoUsd(4)), ("2k".into(), PicoUsd(8)), ("default".into(), PicoUsd(6))],
+        ..PriceList::default()
+    });
+    let lane = LaneRates { input: PicoUsd(1_000), output: PicoUsd(0), cache_read: PicoUsd(0), cache_write: PicoUsd(0) };
+    let usage = Usage { input: 7, ..Usage::default() };
+    let sound = Circumstances { audio_ms: 90_001, ..Circumstances::default() };
+    // A minute and a half at 0.006 USD a minute, and one millisecond that is rounded up.
+    assert_eq!(amounts(None, &card, &Usage::default(), &sound).amount, NanoUsd(9_000_100));
+    assert_eq!(amounts(Some(&lane), &card, &usage, &sound).amount, NanoUsd(9_000_107));
+    let spoken = Circumstances { characters: 2, ..Circumstances::default() };
+    assert_eq!(amounts(None, &card, &usage, &spoken).amount, NanoUsd(30_000));
+    for (name, pico) in [("low@1k", 4), ("high@2k", 8), ("@2k", 8), ("low@", 6), ("@", 6)] {
+        let drawn = Circumstances { images: &[(name, 3)], ..Circumstances::default() };
+        assert_eq!(card.pieces(&drawn), PicoUsd(3 * pico), "{name}");
+    }
+    assert_eq!(PriceCard::free().pieces(&sound), PicoUsd::ZERO);
+}

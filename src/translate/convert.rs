@@ -4,7 +4,10 @@
 
 use super::envelope::Envelope;
 use super::ir::Event;
-use super::{Closing, Invalid, Overflow, Sink, View, Written, anthropic, gemini, openai_chat, openai_responses, order};
+use super::{
+    Closing, Invalid, Overflow, Sink, View, Written, anthropic, gemini, openai_chat, openai_images, openai_responses,
+    order,
+};
 use crate::base::wire_format::WireFormat;
 use crate::catalog::Target;
 use crate::catalog::provider::Dialect;
@@ -29,7 +32,13 @@ pub fn request(
         WireFormat::OpenaiChat => openai_chat::read_request(body, envelope),
         WireFormat::OpenaiResponses => openai_responses::read_request(body, envelope),
         WireFormat::AnthropicMessages => anthropic::read_request(body, envelope),
-        WireFormat::OpenaiImages | WireFormat::GeminiGenerate | WireFormat::BedrockConverse => Err(unspoken(client)),
+        WireFormat::OpenaiImages => openai_images::read_request(body),
+        WireFormat::GeminiGenerate
+        | WireFormat::BedrockConverse
+        | WireFormat::OpenaiEmbeddings
+        | WireFormat::OpenaiImageEdits
+        | WireFormat::OpenaiTranscriptions
+        | WireFormat::OpenaiSpeech => Err(unspoken(client)),
     }?;
     order::check(&request, client)?;
     let mut written = match format {
@@ -37,7 +46,12 @@ pub fn request(
         WireFormat::OpenaiResponses => openai_responses::write_request(&request, target),
         WireFormat::AnthropicMessages => anthropic::write_request(&request, target),
         WireFormat::GeminiGenerate => gemini::write_request(&request, target),
-        WireFormat::OpenaiImages | WireFormat::BedrockConverse => Err(unspoken(format)),
+        WireFormat::OpenaiImages => openai_images::write_request(&request, target),
+        WireFormat::BedrockConverse
+        | WireFormat::OpenaiEmbeddings
+        | WireFormat::OpenaiImageEdits
+        | WireFormat::OpenaiTranscriptions
+        | WireFormat::OpenaiSpeech => Err(unspoken(format)),
     }?;
     written.has_legacy_functions = request.has_legacy_functions;
     written.ignored.splice(0..0, request.ignored);
@@ -59,6 +73,8 @@ pub enum AnswerReader {
     Anthropic(anthropic::AnswerReader),
     /// Gemini.
     Gemini(gemini::AnswerReader),
+    /// The images endpoint.
+    Images(openai_images::AnswerReader),
 }
 
 impl AnswerReader {
@@ -68,9 +84,13 @@ impl AnswerReader {
             WireFormat::OpenaiResponses => Self::Responses(openai_responses::AnswerReader::new(dialect, quirks)),
             WireFormat::AnthropicMessages => Self::Anthropic(anthropic::AnswerReader::new(dialect, quirks)),
             WireFormat::GeminiGenerate => Self::Gemini(gemini::AnswerReader::new(dialect, quirks)),
-            WireFormat::OpenaiChat | WireFormat::OpenaiImages | WireFormat::BedrockConverse => {
-                Self::Chat(openai_chat::AnswerReader::new(dialect, quirks))
-            }
+            WireFormat::OpenaiImages => Self::Images(openai_images::AnswerReader::default()),
+            WireFormat::OpenaiChat
+            | WireFormat::BedrockConverse
+            | WireFormat::OpenaiEmbeddings
+            | WireFormat::OpenaiImageEdits
+            | WireFormat::OpenaiTranscriptions
+            | WireFormat::OpenaiSpeech => Self::Chat(openai_chat::AnswerReader::new(dialect, quirks)),
         }
     }
 
@@ -81,6 +101,8 @@ impl AnswerReader {
             Self::Responses(reader) => reader.frame(name, data, sink),
             Self::Anthropic(reader) => reader.frame(name, data, sink),
             Self::Gemini(reader) => reader.frame(name, data, sink),
+            // Its streams are never asked for.
+            Self::Images(_) => {}
         }
     }
 
@@ -91,6 +113,7 @@ impl AnswerReader {
             Self::Responses(reader) => reader.whole(answer, sink),
             Self::Anthropic(reader) => reader.whole(answer, sink),
             Self::Gemini(reader) => reader.whole(answer, sink),
+            Self::Images(reader) => reader.whole(answer, sink),
         }
     }
 
@@ -101,6 +124,7 @@ impl AnswerReader {
             Self::Responses(reader) => reader.is_complete(),
             Self::Anthropic(reader) => reader.is_complete(),
             Self::Gemini(reader) => reader.is_complete(),
+            Self::Images(reader) => reader.is_complete(),
         }
     }
 
@@ -111,6 +135,7 @@ impl AnswerReader {
             Self::Responses(reader) => reader.is_complete(),
             Self::Anthropic(reader) => reader.is_complete(),
             Self::Gemini(_) => false,
+            Self::Images(reader) => reader.is_complete(),
         }
     }
 }
@@ -135,7 +160,11 @@ impl StreamWriter {
             WireFormat::OpenaiChat
             | WireFormat::OpenaiImages
             | WireFormat::GeminiGenerate
-            | WireFormat::BedrockConverse => Self::Chat(Box::new(openai_chat::StreamWriter::new(view))),
+            | WireFormat::BedrockConverse
+            | WireFormat::OpenaiEmbeddings
+            | WireFormat::OpenaiImageEdits
+            | WireFormat::OpenaiTranscriptions
+            | WireFormat::OpenaiSpeech => Self::Chat(Box::new(openai_chat::StreamWriter::new(view))),
         }
     }
 
@@ -185,6 +214,8 @@ pub enum WholeWriter {
     Responses(Box<openai_responses::WholeWriter>),
     /// Anthropic Messages.
     Anthropic(Box<anthropic::WholeWriter>),
+    /// The images endpoint.
+    Images(Box<openai_images::WholeWriter>),
 }
 
 impl WholeWriter {
@@ -193,10 +224,14 @@ impl WholeWriter {
         match format {
             WireFormat::OpenaiResponses => Self::Responses(Box::new(openai_responses::WholeWriter::new(view))),
             WireFormat::AnthropicMessages => Self::Anthropic(Box::new(anthropic::WholeWriter::new(view))),
+            WireFormat::OpenaiImages => Self::Images(Box::new(openai_images::WholeWriter::new(view))),
             WireFormat::OpenaiChat
-            | WireFormat::OpenaiImages
             | WireFormat::GeminiGenerate
-            | WireFormat::BedrockConverse => Self::Chat(Box::new(openai_chat::WholeWriter::new(view))),
+            | WireFormat::BedrockConverse
+            | WireFormat::OpenaiEmbeddings
+            | WireFormat::OpenaiImageEdits
+            | WireFormat::OpenaiTranscriptions
+            | WireFormat::OpenaiSpeech => Self::Chat(Box::new(openai_chat::WholeWriter::new(view))),
         }
     }
 
@@ -209,6 +244,7 @@ impl WholeWriter {
             Self::Chat(writer) => writer.event(event),
             Self::Responses(writer) => writer.event(event),
             Self::Anthropic(writer) => writer.event(event),
+            Self::Images(writer) => writer.event(event),
         }
     }
 
@@ -218,6 +254,7 @@ impl WholeWriter {
             Self::Chat(writer) => writer.close(closing),
             Self::Responses(writer) => writer.close(closing),
             Self::Anthropic(writer) => writer.close(closing),
+            Self::Images(writer) => writer.close(closing),
         }
     }
 }

@@ -15,6 +15,7 @@ pub mod gemini;
 pub mod ir;
 pub mod media;
 pub mod openai_chat;
+pub mod openai_images;
 pub mod openai_responses;
 pub mod order;
 pub mod restream;

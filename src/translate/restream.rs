@@ -25,7 +25,11 @@ pub fn frames(format: WireFormat, answer: &[u8]) -> Result<Bytes, NotAnAnswer> {
         WireFormat::OpenaiResponses
         | WireFormat::OpenaiImages
         | WireFormat::GeminiGenerate
-        | WireFormat::BedrockConverse => Err(NotAnAnswer),
+        | WireFormat::BedrockConverse
+        | WireFormat::OpenaiEmbeddings
+        | WireFormat::OpenaiImageEdits
+        | WireFormat::OpenaiTranscriptions
+        | WireFormat::OpenaiSpeech => Err(NotAnAnswer),
     }
 }
 

@@ -15,7 +15,11 @@ pub fn answer(format: WireFormat, tokens: u64) -> Bytes {
         | WireFormat::OpenaiChat
         | WireFormat::OpenaiImages
         | WireFormat::GeminiGenerate
-        | WireFormat::BedrockConverse => format!("{{\"input_tokens\":{tokens}}}"),
+        | WireFormat::BedrockConverse
+        | WireFormat::OpenaiEmbeddings
+        | WireFormat::OpenaiImageEdits
+        | WireFormat::OpenaiTranscriptions
+        | WireFormat::OpenaiSpeech => format!("{{\"input_tokens\":{tokens}}}"),
     })
 }
 

@@ -14,7 +14,7 @@ use super::leap::{self, Items, Malformed, NAME_BYTES_MAX};
 pub const MODEL_BYTES_MAX: usize = 1024;
 
 /// What was found, as ranges of the body it was read from. An optional field that is `null` counts as absent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Head {
     /// The index just after the `{` of the body; a member can be added here.
     pub object_start: usize,

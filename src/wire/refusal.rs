@@ -19,7 +19,11 @@ pub fn body(refusal: &Refusal, format: WireFormat, id: RequestId) -> Bytes {
         | WireFormat::OpenaiResponses
         | WireFormat::OpenaiImages
         | WireFormat::GeminiGenerate
-        | WireFormat::BedrockConverse => openai(refusal),
+        | WireFormat::BedrockConverse
+        | WireFormat::OpenaiEmbeddings
+        | WireFormat::OpenaiImageEdits
+        | WireFormat::OpenaiTranscriptions
+        | WireFormat::OpenaiSpeech => openai(refusal),
     };
     Bytes::from(value.to_string())
 }
@@ -33,7 +37,11 @@ pub fn stream_event(refusal: &Refusal, format: WireFormat, id: RequestId) -> Byt
         WireFormat::OpenaiChat
         | WireFormat::OpenaiImages
         | WireFormat::GeminiGenerate
-        | WireFormat::BedrockConverse => ("", body(refusal, format, id)),
+        | WireFormat::BedrockConverse
+        | WireFormat::OpenaiEmbeddings
+        | WireFormat::OpenaiImageEdits
+        | WireFormat::OpenaiTranscriptions
+        | WireFormat::OpenaiSpeech => ("", body(refusal, format, id)),
     };
     let mut event = Vec::with_capacity(body.len().saturating_add(32));
     event.extend_from_slice(name.as_bytes());

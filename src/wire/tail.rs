@@ -42,9 +42,12 @@ fn read(format: WireFormat, object: &[u8], quirks: UsageQuirks) -> Option<Usage>
         WireFormat::AnthropicMessages => usage::anthropic(object),
         WireFormat::OpenaiChat
         | WireFormat::OpenaiResponses
-        | WireFormat::OpenaiImages
         | WireFormat::GeminiGenerate
-        | WireFormat::BedrockConverse => usage::openai_chat(object, quirks),
+        | WireFormat::BedrockConverse
+        | WireFormat::OpenaiEmbeddings
+        | WireFormat::OpenaiTranscriptions
+        | WireFormat::OpenaiSpeech => usage::openai_chat(object, quirks),
+        WireFormat::OpenaiImages | WireFormat::OpenaiImageEdits => usage::openai_images(object),
     }
 }
 

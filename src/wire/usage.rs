@@ -88,12 +88,15 @@ pub fn read_answer(format: WireFormat, body: &[u8], quirks: UsageQuirks) -> Resu
         return Err(BrokenAnswer::Twins(name));
     }
     let usage = match format {
-        WireFormat::OpenaiChat | WireFormat::OpenaiResponses => {
+        WireFormat::OpenaiChat
+        | WireFormat::OpenaiResponses
+        | WireFormat::OpenaiEmbeddings
+        | WireFormat::OpenaiTranscriptions => {
             openai_chat(figures, quirks).or_else(|| openai_chat(member(x_groq, b"usage"), quirks))
         }
-        WireFormat::OpenaiImages => openai_images(figures),
+        WireFormat::OpenaiImages | WireFormat::OpenaiImageEdits => openai_images(figures),
         WireFormat::AnthropicMessages => anthropic(figures),
-        WireFormat::GeminiGenerate | WireFormat::BedrockConverse => None,
+        WireFormat::GeminiGenerate | WireFormat::BedrockConverse | WireFormat::OpenaiSpeech => None,
     };
     let tier = match format {
         WireFormat::AnthropicMessages => member(figures, b"service_tier"),
@@ -101,7 +104,11 @@ pub fn read_answer(format: WireFormat, body: &[u8], quirks: UsageQuirks) -> Resu
         | WireFormat::OpenaiResponses
         | WireFormat::OpenaiImages
         | WireFormat::GeminiGenerate
-        | WireFormat::BedrockConverse => service_tier,
+        | WireFormat::BedrockConverse
+        | WireFormat::OpenaiEmbeddings
+        | WireFormat::OpenaiImageEdits
+        | WireFormat::OpenaiTranscriptions
+        | WireFormat::OpenaiSpeech => service_tier,
     };
     Ok(Answer { usage, service_tier: tier_name(tier), is_error: is_truthy(error) })
 }
@@ -224,7 +231,9 @@ impl OpenaiFigures {
                 b"prompt_tokens" | b"input_tokens" => figures.prompt = count(value),
                 b"completion_tokens" | b"output_tokens" => figures.completion = count(value),
                 b"total_tokens" => figures.total = count(value),
-                b"prompt_tokens_details" | b"input_tokens_details" => figures.prompt_part.read(value),
+                b"prompt_tokens_details" | b"input_tokens_details" | b"input_token_details" => {
+                    figures.prompt_part.read(value);
+                }
                 b"completion_tokens_details" | b"output_tokens_details" => figures.completion_part.read(value),
                 // DeepSeek, Mistral and Moonshot say it at the top, some of them in both places.
                 b"prompt_cache_hit_tokens" | b"num_cached_tokens" | b"cached_tokens" => {

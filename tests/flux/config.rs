@@ -12,7 +12,7 @@ use super::harness::{Setup, ask_chat, conf_dir, flux, wait_for};
 use super::provider::Provider;
 
 /// A copy of the repository's configuration.
-fn copy_of_conf() -> TempDir {
+pub(crate) fn copy_of_conf() -> TempDir {
     let dir = tempfile::tempdir().expect("a folder");
     for entry in std::fs::read_dir(conf_dir()).expect("conf").flatten() {
         std::fs::copy(entry.path(), dir.path().join(entry.file_name())).expect("copied");
@@ -22,7 +22,7 @@ fn copy_of_conf() -> TempDir {
 
 /// Replaces a text that must be there.
 #[track_caller]
-fn edit(dir: &Path, file: &str, from: &str, to: &str) {
+pub(crate) fn edit(dir: &Path, file: &str, from: &str, to: &str) {
     let path = dir.join(file);
     let text = std::fs::read_to_string(&path).expect("a file");
     assert!(text.contains(from), "{file} holds no {from:?}");

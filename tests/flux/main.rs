@@ -35,6 +35,8 @@ mod crossing;
 #[cfg(test)]
 mod durability;
 #[cfg(test)]
+mod endpoints;
+#[cfg(test)]
 mod failover;
 #[cfg(test)]
 mod framing;

@@ -28,6 +28,10 @@ pub(crate) enum Auth {
     XGoogApiKey,
 }
 
+/// What hosts of OpenAI's formats serve beside chat.
+const OTHER_ENDPOINTS: [&str; 5] =
+    ["/embeddings", "/images/generations", "/images/edits", "/audio/transcriptions", "/audio/speech"];
+
 /// A request as it came in.
 #[derive(Clone, Debug)]
 pub(crate) struct Recorded {
@@ -390,6 +394,10 @@ fn faults_of(request: &Recorded, provider: &Shared) -> Vec<String> {
     };
     let headers = &request.headers;
     let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
+    let base = provider.path.trim_end_matches("/chat/completions");
+    let other = path.strip_prefix("POST ").and_then(|path| path.strip_prefix(base));
+    let is_other = provider.auth == Auth::Bearer && other.is_some_and(|path| OTHER_ENDPOINTS.contains(&path));
+    let is_form = ["/images/edits", "/audio/transcriptions"].iter().any(|form| path.ends_with(form));
     let bearer = format!("Bearer {}", provider.key);
     let (own, expected) = match provider.auth {
         Auth::Bearer => ("authorization", bearer.as_str()),
@@ -401,12 +409,15 @@ fn faults_of(request: &Recorded, provider: &Shared) -> Vec<String> {
             check(false, fault);
         }
     } else {
-        let is_known = [provider.path, provider.count_path].iter().any(|known| path == format!("POST {known}"));
+        let is_known =
+            is_other || [provider.path, provider.count_path].iter().any(|known| path == format!("POST {known}"));
         let is_query_known = query.is_empty() || (provider.auth == Auth::ApiKey && query == "beta=true");
         check(is_known && is_query_known, format!("the wrong target {}", request.target));
         let body: Value = request.json();
         let model = body["model"].as_str().unwrap_or_default();
-        check(!model.is_empty() && !model.starts_with("flux-"), format!("the model name {model:?}"));
+        let is_named = is_form || (!model.is_empty() && !model.starts_with("flux-"));
+        check(is_named, format!("the model name {model:?}"));
+        check(!is_form || !request.text().contains("flux-"), "a name of ours in a form".to_owned());
     }
     check(headers.get(own) == Some(expected), format!("{own}: {:?}", headers.get(own)));
     let of_format: &[&str] = match provider.auth {
@@ -432,7 +443,8 @@ fn faults_of(request: &Recorded, provider: &Shared) -> Vec<String> {
     check(headers.get("host") == Some(&provider.addr.to_string()), format!("host {:?}", headers.get("host")));
     check(headers.get("content-length").is_some(), "no content-length".to_owned());
     let media_type = headers.get("content-type").unwrap_or_default();
-    check(media_type.starts_with("application/json"), format!("content-type {media_type}"));
+    let expected = if is_form { "multipart/form-data; boundary=" } else { "application/json" };
+    check(media_type.starts_with(expected), format!("content-type {media_type}"));
     faults
 }
 

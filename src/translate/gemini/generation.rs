@@ -2,7 +2,7 @@
 //!
 //! Must not know the conversation. Numbers go on as they are spelt.
 
-use super::{Facts, Notes, schema, thinking};
+use super::{Facts, Notes, images, schema, thinking};
 use crate::catalog::ModelKind;
 use crate::translate::Invalid;
 use crate::translate::ir::{Choice, Logprobs, OutputForm, Request, Sampling, Text, Value};
@@ -34,6 +34,9 @@ pub(super) fn write(
         written = write_form(&request.output_form, facts, out);
         if request.wants_images {
             out.name("responseModalities").raw(r#"["TEXT","IMAGE"]"#);
+        }
+        if written.is_ok() {
+            written = images::write(&request.image_form, notes, out);
         }
         thinking::write(request.reasoning, facts, notes, out);
     });

@@ -13,6 +13,7 @@
 mod citations;
 mod contents;
 mod generation;
+mod images;
 mod logprobs;
 mod media;
 mod schema;

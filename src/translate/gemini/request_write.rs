@@ -33,6 +33,7 @@ pub fn write_request(request: &Request<'_>, target: &Target) -> Result<Written, 
         choices: _,
         logprobs: _,
         wants_images: _,
+        image_form: _,
         identity,
         service_tier,
         // Another path says it.

@@ -10,8 +10,8 @@ pub mod thought;
 
 pub use event::{Citation, Event, Fault, FaultKind, Finish};
 pub use request::{
-    CacheMark, CacheTtl, Call, CallKind, Choice, Identity, Logprobs, Media, OutputForm, Part, PartKind, Reasoning,
-    Request, Role, Sampling, Shown, Source, Thinking, Tool, ToolChoice, ToolKind, ToolResult, Turn,
+    CacheMark, CacheTtl, Call, CallKind, Choice, Identity, ImageForm, Logprobs, Media, OutputForm, Part, PartKind,
+    Reasoning, Request, Role, Sampling, Shown, Source, Thinking, Tool, ToolChoice, ToolKind, ToolResult, Turn,
 };
 pub use thought::{Blob, BlobKind, Maker};
 

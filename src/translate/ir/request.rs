@@ -38,6 +38,8 @@ pub struct Request<'a> {
     pub logprobs: Option<Logprobs>,
     /// Whether pictures are wanted in the answer (`modalities`, `responseModalities`).
     pub wants_images: bool,
+    /// How those pictures are to look.
+    pub image_form: ImageForm<'a>,
     /// Who asks, and what groups requests.
     pub identity: Identity<'a>,
     /// The service tier as the client named it.
@@ -360,6 +362,19 @@ pub struct Sampling<'a> {
     pub seed: Option<Value<'a>>,
     /// An object from token to bias. `OpenAI`'s alone.
     pub logit_bias: Option<Value<'a>>,
+}
+
+/// How a picture is to look; `None` leaves it to the model.
+#[derive(Clone, Debug, Default)]
+pub struct ImageForm<'a> {
+    /// `1024x1536`: width and height in pixels.
+    pub size: Option<Text<'a>>,
+    /// `low`, `medium`, `high`, …
+    pub quality: Option<Text<'a>>,
+    /// `transparent` or `opaque`.
+    pub background: Option<Text<'a>>,
+    /// `png`, `jpeg`, `webp`, …
+    pub output_format: Option<Text<'a>>,
 }
 
 /// Probabilities of the words.

@@ -133,7 +133,11 @@ fn check(tool: &Tool<'_>) -> Result<(), Invalid> {
             | WireFormat::AnthropicMessages
             | WireFormat::OpenaiImages
             | WireFormat::GeminiGenerate
-            | WireFormat::BedrockConverse => {
+            | WireFormat::BedrockConverse
+            | WireFormat::OpenaiEmbeddings
+            | WireFormat::OpenaiImageEdits
+            | WireFormat::OpenaiTranscriptions
+            | WireFormat::OpenaiSpeech => {
                 let message = format!("the tool {} is built into another provider's models", name.to_plain());
                 Err(Invalid::target(format!("tools[{at}]"), message))
             }
