@@ -213,7 +213,7 @@ fn schemas_are_kept_to() {
 
 #[test]
 fn custom_tools_take_one_text() {
-    let custom = |format| Tool { kind: ToolKind::Custom { format }, ..function("patch") };
+    let custom = |grammar| Tool { kind: ToolKind::Custom { grammar }, ..function("patch") };
     let call = Call {
         id: Text::plain("a"),
         name: Text::plain("patch"),

@@ -314,11 +314,12 @@ fn free_text_tools_become_functions_where_there_are_none() {
     assert_eq!(out["tools"][0]["function"]["parameters"]["required"], json!(["input"]));
     assert_eq!(out["messages"][1]["tool_calls"][0]["function"]["arguments"], r#"{"input":"a \"b\""}"#);
     let mut held = body;
-    held["tools"][0]["custom"]["format"] = json!({ "type": "grammar" });
+    held["tools"][0]["custom"]["format"] =
+        json!({ "type": "grammar", "grammar": { "syntax": "lark", "definition": "x" } });
     assert_eq!(through(&held, &of(Dialect::Groq)).unwrap_err().param, "tools[0]");
     let text = held.to_string();
     let request = read(&text).unwrap();
-    assert!(matches!(request.tools[0].kind, ToolKind::Custom { format: Some(_) }));
+    assert!(matches!(request.tools[0].kind, ToolKind::Custom { grammar: Some(_) }));
 }
 
 #[test]
