@@ -19,6 +19,8 @@ pub(super) fn check(job: &Job<'_, '_>, part: &Part<'_>, (at, i): (usize, usize))
     let capabilities = job.target.model.capabilities;
     let path = |member: &str| format!("messages[{at}].content[{i}].{member}");
     let refused = |member: &str, message: &'static str| Err(Invalid::target(path(member), message));
+    // The clients' formats have each a name of their own for it.
+    let stored = |message: &'static str| Err(Invalid::target(format!("messages[{at}].content[{i}]"), message));
     match &part.kind {
         PartKind::Image(_) if !capabilities.vision => {
             refused("image_url", "this model sees no pictures; leave the picture out, or use another model")
@@ -29,7 +31,7 @@ pub(super) fn check(job: &Job<'_, '_>, part: &Part<'_>, (at, i): (usize, usize))
             }
             Source::Url(_) | Source::Inline { .. } => Ok(()),
             Source::Id(_) | Source::Plain(_) => {
-                refused("image_url", "a picture stored at one provider is unknown to others; send it as a data URL")
+                stored("a picture stored at one provider is unknown to others; send it as a data URL")
             }
         },
         PartKind::File(file) => match file.source {
@@ -38,9 +40,7 @@ pub(super) fn check(job: &Job<'_, '_>, part: &Part<'_>, (at, i): (usize, usize))
             Source::Inline { .. } if capabilities.pdf && job.has(Feature::Files) => Ok(()),
             Source::Inline { .. } => refused("file", "this model reads no files; send their text instead"),
             Source::Url(_) => refused("file", "this model's provider fetches no files; send the file inline"),
-            Source::Id(_) => {
-                refused("file.file_id", "a file stored at one provider is unknown to others; send it inline")
-            }
+            Source::Id(_) => stored("a file stored at one provider is unknown to others; send it inline"),
         },
         PartKind::Audio(audio) if !capabilities.audio || audio_format(audio).is_none() => {
             refused("input_audio", "this model takes no sound of this kind; send a transcript, or use another model")

@@ -83,12 +83,15 @@ fn sample(path: &str) -> Json {
         "moderation" | "audio" | "prediction" | "container" => json!({ "type": "x" }),
         "max_tool_calls" => json!(3),
         "messages[].content[].source.file_id" => json!({ "type": "file", "file_id": "f" }),
+        "messages[].content[].caller" => json!({ "type": "code_execution_20250825", "tool_id": "x" }),
         "messages[].audio" => json!({ "id": "audio_1" }),
         _ if path.ends_with("file_id") => json!("file-1"),
         "tools[].allowed_callers" => json!(["code"]),
         "mcp_servers" => json!([{ "type": "url", "url": "https://m.example", "name": "m" }]),
         "truncation" => json!("auto"),
-        _ if path.ends_with("annotations") || path.ends_with("citations") => json!([{ "type": "x" }]),
+        _ if path.ends_with("annotations") || path.ends_with("citations") || path.ends_with(".logprobs") => {
+            json!([{ "type": "x" }])
+        }
         _ => json!("x"),
     }
 }
@@ -168,6 +171,9 @@ fn with(client: WireFormat, path: &str) -> Json {
     } else if let Some(field) = path.strip_prefix("system[].") {
         body["system"] = json!([text]);
         body["system"][0][field] = value;
+    } else if path == "tool_choice.server_label" {
+        body["tools"] = json!([tool]);
+        body["tool_choice"] = json!({ "type": "mcp", "server_label": "x" });
     } else if let Some((parent, field)) = path.split_once('.') {
         body[parent] = if parent == "thinking" { json!({ "type": "adaptive" }) } else { json!({}) };
         body[parent][field] = value;
@@ -189,7 +195,7 @@ fn names(told: &str, path: &str) -> bool {
         Some((list, kind)) => {
             told.starts_with(list) && (told.contains(kind) || told.ends_with("[]") || told.ends_with(".type"))
         }
-        None => told == path || told.strip_suffix(".type") == Some(path),
+        None => told == path,
     }
 }
 
@@ -220,7 +226,11 @@ fn lie(field: &Field, written: Result<Written, Invalid>) -> Option<String> {
             (!is_told).then(|| format!("dropped, but {:?} is told", written.ignored))
         }
         (Fate::Refused(_), Err(invalid)) => {
-            (!names(&invalid.param, field.path)).then(|| format!("refused as {}: {}", invalid.param, invalid.message))
+            // A refusal may name the whole of what holds the field.
+            let told = open(&invalid.param);
+            let is_inside = field.path.strip_prefix(&*told).is_some_and(|rest| rest.starts_with(['.', '[']));
+            (!names(&invalid.param, field.path) && !is_inside)
+                .then(|| format!("refused as {}: {}", invalid.param, invalid.message))
         }
         (Fate::Dropped(_), Err(invalid)) => Some(format!("refused at {}: {}", invalid.param, invalid.message)),
         (Fate::Refused(_), Ok(written)) => Some(format!("taken; ignored {:?}", written.ignored)),

@@ -4,5 +4,6 @@
 
 mod answers;
 mod fields;
+mod invariants;
 mod requests;
 mod support;

@@ -140,11 +140,11 @@ fn what_makes_no_sense_is_refused_by_its_place() {
             request,
         ),
         (
-            part(json!({ "type": "file", "file": { "file_data": "JVBERi0=" } })),
+            part(json!({ "type": "file", "file": { "file_data": "https://a.example/x.pdf" } })),
             "messages[1].content[1].file.file_data",
             request,
         ),
-        (part(json!({ "type": "file", "file": { "file_id": "f" } })), "messages[1].content[1].file.file_id", target),
+        (part(json!({ "type": "file", "file": { "file_id": "f" } })), "messages[1].content[1]", target),
         (asking(&json!({ "temperature": "hot" })), "temperature", request),
         (asking(&json!({ "max_tokens": -1 })), "max_tokens", request),
         (asking(&json!({ "n": 0 })), "n", request),
