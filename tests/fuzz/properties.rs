@@ -228,12 +228,11 @@ impl Translated {
         };
         for chunk in stream.chunks(chunk_bytes) {
             let rest = match framer.start(Bytes::copy_from_slice(chunk)) {
-                Start::Fresh(rest) => rest,
+                Start::Fresh(rest) | Start::Overlong(_, rest) => rest,
                 Start::Completed(whole, rest) => {
                     frame(&whole);
                     rest
                 }
-                Start::Overlong(_, rest) => rest,
                 Start::Kept => continue,
             };
             let mut at = 0;

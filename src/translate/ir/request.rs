@@ -11,6 +11,7 @@ use crate::base::wire_format::WireFormat;
 
 /// What a client asks for.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of a request")]
 pub struct Request<'a> {
     /// The conversation in its order, system messages where they stand.
     pub turns: Vec<Turn<'a>>,

@@ -108,7 +108,9 @@ fn thinking(request: &mut Request<'_>, name: &str, value: Value<'_>) -> Result<b
         "include_reasoning" => {}
         _ => return Ok(false),
     }
-    unknown.iter().for_each(|path| ignore(request, path));
+    for path in &unknown {
+        ignore(request, path);
+    }
     Ok(true)
 }
 
@@ -260,6 +262,12 @@ impl<'a> Rest<'a> {
         }
         if self.functions.is_some() && self.tools.is_none() {
             tools_read::read_functions(self.functions, self.function_call, request)?;
+        } else if self.tools.is_some() {
+            // Beside their successors the old forms say nothing.
+            let told = [("functions", self.functions), ("function_call", self.function_call)];
+            for (name, _) in told.iter().filter(|(_, value)| value.is_some()) {
+                ignore(request, name);
+            }
         }
         let messages = self.messages.ok_or_else(|| Invalid::request("messages", "messages is missing"))?;
         Conversation::read(messages, envelope, request)

@@ -96,83 +96,43 @@ fn sample(path: &str) -> Json {
     }
 }
 
-/// A request with one field more than it needs.
-fn with(client: WireFormat, path: &str) -> Json {
-    let value = sample(path);
-    let responses = client == WireFormat::OpenaiResponses;
-    let text = json!({ "type": if responses { "input_text" } else { "text" }, "text": "hi" });
-    let tool = match client {
+/// A request that says hardly anything.
+fn least(client: WireFormat) -> Json {
+    if client == WireFormat::OpenaiResponses {
+        json!({ "model": "m", "input": [{ "role": "user", "content": [{ "type": "input_text", "text": "hi" }] }] })
+    } else {
+        json!({ "model": "m", "max_tokens": 9,
+            "messages": [{ "role": "user", "content": [{ "type": "text", "text": "hi" }] }] })
+    }
+}
+
+fn tool(client: WireFormat) -> Json {
+    match client {
         WireFormat::OpenaiChat => json!({ "type": "function", "function": { "name": "f" } }),
         WireFormat::OpenaiResponses => json!({ "type": "function", "name": "f" }),
         _ => json!({ "name": "f", "input_schema": { "type": "object" } }),
-    };
-    let (list, message) = if responses { ("input", "input[].") } else { ("messages", "messages[].") };
-    let mut body = json!({ "model": "m", "max_tokens": 9, list: [{ "role": "user", "content": [text] }] });
-    if responses {
-        body.as_object_mut().unwrap().remove("max_tokens");
     }
-    if let Some((of, kind)) =
-        path.strip_suffix(']').and_then(|path| path.rsplit_once('[')).filter(|(_, k)| !k.is_empty())
-    {
-        let element = json!({ "type": if kind == "built-in" { "web_search" } else { kind } });
-        match of {
-            "input" => body[list].as_array_mut().unwrap().push(element),
-            "tools" => body["tools"] = json!([element]),
-            _ => body[list][0]["content"].as_array_mut().unwrap().push(element),
-        }
-        return body;
-    }
-    let is_said = matches!(path, "messages[].annotations" | "messages[].audio" | "input[].phase");
-    let is_answer = path.ends_with("content[].annotations") || path.ends_with("content[].logprobs");
-    let call = match path.rsplit('.').next() {
-        _ if !responses => None,
-        Some("namespace" | "caller" | "async") => Some(["function_call", "function_call_output"]),
-        Some("action" | "background" | "error" | "quality" | "revised_prompt" | "size" | "svg_usage") => {
-            Some(["image_generation_call", ""])
-        }
-        _ => None,
-    };
-    if let (Some([kind, result]), Some(field)) = (call, path.strip_prefix("input[].")) {
-        let mut item =
-            json!({ "type": kind, "id": "x", "call_id": "a", "name": "f", "arguments": "{}", "result": "AAAA" });
-        item[field] = value;
-        let items = body[list].as_array_mut().unwrap();
-        items.push(item);
-        if !result.is_empty() {
-            items.push(json!({ "type": result, "call_id": "a", "output": "" }));
-        }
-        return body;
-    }
-    if is_said || is_answer {
-        let kind = if responses { "output_text" } else { "text" };
-        body[list] = json!([{ "role": "user", "content": "hi" },
-            { "role": "assistant", "content": [{ "type": kind, "text": "ho" }] }, { "role": "user", "content": "so" }]);
-    }
-    let at = usize::from(is_said || is_answer);
-    if let Some(field) = path.strip_prefix(message) {
+}
+
+/// A request with one field more than it needs.
+fn with(client: WireFormat, path: &str) -> Json {
+    let mut body = least(client);
+    let list = if client == WireFormat::OpenaiResponses { "input" } else { "messages" };
+    let value = sample(path);
+    if let Some((of, kind)) = typed(path) {
+        with_element(&mut body, list, of, kind);
+    } else if let Some(field) = path.strip_prefix(list).and_then(|rest| rest.strip_prefix("[].")) {
         match field.strip_prefix("content[].") {
-            Some("source.file_id") => body[list][at]["content"] = json!([{ "type": "image", "source": value }]),
-            Some("file_id") => body[list][at]["content"] = json!([{ "type": "input_image", "file_id": value }]),
-            Some("transformations") => {
-                body[list][at]["content"] = json!([{ "type": "image", "source": { "type": "url", "url": "https://a.example" }, "transformations": value }]);
-            }
-            Some("caller" | "toolset_name") => {
-                let name = field.rsplit('.').next().unwrap();
-                body[list] = json!([{ "role": "user", "content": "hi" },
-                    { "role": "assistant", "content": [{ "type": "tool_use", "id": "a", "name": "f", "input": {}, name: value }] },
-                    { "role": "user", "content": [{ "type": "tool_result", "tool_use_id": "a" }] }]);
-            }
-            Some(field) => body[list][at]["content"][0][field] = value,
-            None => body[list][at][field] = value,
+            Some(inner) => with_in_part(&mut body, list, inner, value),
+            None => with_in_item(&mut body, list, field, value),
         }
     } else if let Some(field) = path.strip_prefix("tools[].") {
-        body["tools"] = json!([tool]);
+        body["tools"] = json!([tool(client)]);
         body["tools"][0][field] = if field == "type" { json!("web_search_20250305") } else { value };
     } else if let Some(field) = path.strip_prefix("system[].") {
-        body["system"] = json!([text]);
-        body["system"][0][field] = value;
+        body["system"] = json!([{ "type": "text", "text": "s", field: value }]);
     } else if path == "tool_choice.server_label" {
-        body["tools"] = json!([tool]);
+        body["tools"] = json!([tool(client)]);
         body["tool_choice"] = json!({ "type": "mcp", "server_label": "x" });
     } else if let Some((parent, field)) = path.split_once('.') {
         body[parent] = if parent == "thinking" { json!({ "type": "adaptive" }) } else { json!({}) };
@@ -183,6 +143,78 @@ fn with(client: WireFormat, path: &str) -> Json {
     body
 }
 
+/// The list and the type of an element that goes or stays as a whole: `input[compaction]`.
+fn typed(path: &str) -> Option<(&str, &str)> {
+    path.strip_suffix(']').and_then(|path| path.rsplit_once('[')).filter(|(_, kind)| !kind.is_empty())
+}
+
+fn with_element(body: &mut Json, list: &str, of: &str, kind: &str) {
+    let element = json!({ "type": if kind == "built-in" { "web_search" } else { kind } });
+    match of {
+        "input" => body[list].as_array_mut().unwrap().push(element),
+        "tools" => body["tools"] = json!([element]),
+        _ => body[list][0]["content"].as_array_mut().unwrap().push(element),
+    }
+}
+
+/// A conversation in which the assistant has said something.
+fn answered(list: &str) -> Json {
+    let kind = if list == "input" { "output_text" } else { "text" };
+    json!([{ "role": "user", "content": "hi" },
+        { "role": "assistant", "content": [{ "type": kind, "text": "ho" }] }, { "role": "user", "content": "so" }])
+}
+
+/// A field of a message or of an item, whichever kind has it.
+fn with_in_item(body: &mut Json, list: &str, field: &str, value: Json) {
+    let mut item = |kind: &str, more: &[Json]| {
+        let item = json!({ "type": kind, "id": "x", "call_id": "a", "name": "f", "arguments": "{}", "result": "AAAA",
+            field: value });
+        let items = body[list].as_array_mut().unwrap();
+        items.push(item);
+        items.extend_from_slice(more);
+    };
+    match field {
+        "namespace" | "caller" | "async" => {
+            item("function_call", &[json!({ "type": "function_call_output", "call_id": "a", "output": "" })]);
+        }
+        "action" | "background" | "error" | "quality" | "revised_prompt" | "size" | "svg_usage" => {
+            item("image_generation_call", &[]);
+        }
+        "annotations" | "audio" | "phase" => {
+            body[list] = answered(list);
+            body[list][1][field] = value;
+        }
+        _ => body[list][0][field] = value,
+    }
+}
+
+/// A field of a part, whichever kind has it.
+fn with_in_part(body: &mut Json, list: &str, field: &str, value: Json) {
+    let part = match field {
+        "source.file_id" => json!({ "type": "image", "source": value }),
+        "file_id" => json!({ "type": "input_image", "file_id": value }),
+        "transformations" => {
+            json!({ "type": "image", "source": { "type": "url", "url": "https://a.example" }, field: value })
+        }
+        "caller" | "toolset_name" => {
+            body[list] = json!([{ "role": "user", "content": "hi" },
+                { "role": "assistant", "content": [{ "type": "tool_use", "id": "a", "name": "f", "input": {}, field: value }] },
+                { "role": "user", "content": [{ "type": "tool_result", "tool_use_id": "a" }] }]);
+            return;
+        }
+        "annotations" | "logprobs" => {
+            body[list] = answered(list);
+            body[list][1]["content"][0][field] = value;
+            return;
+        }
+        _ => {
+            body[list][0]["content"][0][field] = value;
+            return;
+        }
+    };
+    body[list][0]["content"] = json!([part]);
+}
+
 /// A path without indices: `messages[3].content[1]` → `messages[].content[]`.
 fn open(path: &str) -> String {
     untyped(path)
@@ -191,10 +223,9 @@ fn open(path: &str) -> String {
 /// Whether a name in `x-flux-ignored` or in an error is that of a field.
 fn names(told: &str, path: &str) -> bool {
     let told = open(told);
-    match path.strip_suffix(']').and_then(|path| path.rsplit_once('[')).filter(|(_, kind)| !kind.is_empty()) {
-        Some((list, kind)) => {
-            told.starts_with(list) && (told.contains(kind) || told.ends_with("[]") || told.ends_with(".type"))
-        }
+    match typed(path) {
+        // An item is told by its place, or by its type.
+        Some((list, kind)) => told.starts_with(list) && (told.contains(kind) || told[list.len()..].starts_with("[]")),
         None => told == path,
     }
 }

@@ -1,5 +1,7 @@
 //! The golden table of requests: every case of a client's format at every target of another one.
 
+use std::fmt::Write as _;
+
 use super::support::{CLIENTS, PROVIDERS, assert_golden, envelope, folder, names, pretty, sealed, target};
 use crate::base::wire_format::WireFormat;
 use crate::translate::{InvalidFault, convert};
@@ -55,7 +57,7 @@ fn written(body: &str, client: WireFormat, to: &str) -> String {
                 ("legacy functions", written.has_legacy_functions, "yes".to_owned()),
             ] {
                 if is_there {
-                    shown.push_str(&format!("\n\n{what}: {said}"));
+                    write!(shown, "\n\n{what}: {said}").unwrap();
                 }
             }
             shown
