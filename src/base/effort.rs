@@ -51,11 +51,13 @@ impl Effort {
         }
     }
 
-    /// The nearest of `levels`: itself, else the next lower one, else the next higher one. `None` where there are
-    /// no levels.
+    /// The nearest of `levels`: itself, else the next lower one, else the next higher one. Whoever asks for a little
+    /// thinking does not ask for none. `None` where there are no levels.
     pub fn nearest_of(self, levels: &[Self]) -> Option<Self> {
-        let below = levels.iter().copied().filter(|level| *level <= self).max();
-        below.or_else(|| levels.iter().copied().min())
+        let is_fit = |level: &Self| *level != Self::None || self == Self::None;
+        let fit = || levels.iter().copied().filter(is_fit);
+        let below = fit().filter(|level| *level <= self).max();
+        below.or_else(|| fit().min()).or_else(|| levels.first().copied())
     }
 }
 
@@ -70,6 +72,9 @@ mod tests {
             (Max, &[Low, Medium, High][..], Some(High)),
             (None, &[Low, Medium], Some(Low)),
             (Medium, &[Minimal, High], Some(Minimal)),
+            (Minimal, &[None, Low, Medium], Some(Low)),
+            (High, &[None], Some(None)),
+            (None, &[None, Low], Some(None)),
             (Medium, &[], Option::None),
         ] {
             assert_eq!(asked.nearest_of(levels), nearest, "{asked:?} of {levels:?}");

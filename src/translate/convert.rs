@@ -2,8 +2,10 @@
 //!
 //! Must not translate anything itself, nor be asked where both formats are the same: those bytes pass untouched.
 
+use std::borrow::Cow;
+
 use super::envelope::Envelope;
-use super::ir::Event;
+use super::ir::{Event, Request};
 use super::{
     Closing, Invalid, Overflow, Sink, View, Written, anthropic, gemini, openai_chat, openai_images, openai_responses,
     order,
@@ -41,21 +43,44 @@ pub fn request(
         | WireFormat::OpenaiSpeech => Err(unspoken(client)),
     }?;
     order::check(&request, client)?;
-    let mut written = match format {
-        WireFormat::OpenaiChat => openai_chat::write_request(&request, target),
-        WireFormat::OpenaiResponses => openai_responses::write_request(&request, target),
-        WireFormat::AnthropicMessages => anthropic::write_request(&request, target),
-        WireFormat::GeminiGenerate => gemini::write_request(&request, target),
-        WireFormat::OpenaiImages => openai_images::write_request(&request, target),
+    let mut written = write(&request, target, format).map_err(|invalid| in_words_of(client, invalid))?;
+    written.has_legacy_functions = request.has_legacy_functions;
+    if client == WireFormat::OpenaiResponses {
+        written.ignored.iter_mut().for_each(rename);
+    }
+    written.ignored.splice(0..0, request.ignored);
+    Ok(written)
+}
+
+fn write(request: &Request<'_>, target: &Target, format: WireFormat) -> Result<Written, Invalid> {
+    match format {
+        WireFormat::OpenaiChat => openai_chat::write_request(request, target),
+        WireFormat::OpenaiResponses => openai_responses::write_request(request, target),
+        WireFormat::AnthropicMessages => anthropic::write_request(request, target),
+        WireFormat::GeminiGenerate => gemini::write_request(request, target),
+        WireFormat::OpenaiImages => openai_images::write_request(request, target),
         WireFormat::BedrockConverse
         | WireFormat::OpenaiEmbeddings
         | WireFormat::OpenaiImageEdits
         | WireFormat::OpenaiTranscriptions
         | WireFormat::OpenaiSpeech => Err(unspoken(format)),
-    }?;
-    written.has_legacy_functions = request.has_legacy_functions;
-    written.ignored.splice(0..0, request.ignored);
-    Ok(written)
+    }
+}
+
+/// Writers name places of the conversation as two of the three clients do.
+fn in_words_of(client: WireFormat, mut invalid: Invalid) -> Invalid {
+    if client == WireFormat::OpenaiResponses {
+        let mut param = Cow::Owned(invalid.param);
+        rename(&mut param);
+        invalid.param = param.into_owned();
+    }
+    invalid
+}
+
+fn rename(path: &mut Cow<'static, str>) {
+    if let Some(rest) = path.strip_prefix("messages[") {
+        *path = Cow::Owned(format!("input[{rest}"));
+    }
 }
 
 fn unspoken(format: WireFormat) -> Invalid {

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-use super::ir::{Source, Text};
+use super::ir::{Media, Source, Text};
 
 /// What a data URL begins with.
 const DATA: &str = "data:";
@@ -156,6 +156,20 @@ pub fn by_name(name: &str) -> Option<&'static str> {
 /// Content in base64 as a data URL.
 pub fn data_url(media_type: &Text<'_>, base64: &Text<'_>) -> Text<'static> {
     Text::spelt_as([DATA, media_type.spelt(), ";base64,", base64.spelt()].concat())
+}
+
+/// A document that is text, as words: its name, if it has one, stands in the first line.
+pub fn words<'r>(document: &'r Media<'_>) -> Option<Text<'r>> {
+    let Media { source, name, detail: _ } = document;
+    let words = match source {
+        Source::Plain(text) => text.by_ref(),
+        Source::Inline { media_type, base64 } if media_type.spelt().starts_with("text/") => decoded_text(base64)?,
+        Source::Inline { .. } | Source::Url(_) | Source::Id(_) => return None,
+    };
+    Some(match name.as_ref().filter(|name| !name.is_empty()) {
+        Some(name) => Text::spelt_as([name.spelt(), r"\n", words.spelt()].concat()),
+        None => words,
+    })
 }
 
 /// The text of a document that is text in base64; `None` where it is not UTF-8.

@@ -7,11 +7,13 @@
 
 pub mod anthropic;
 pub mod convert;
+pub mod effort;
 pub mod emulate;
 pub mod envelope;
 pub mod error;
 pub mod fields;
 pub mod gemini;
+pub mod grammar;
 pub mod ir;
 pub mod media;
 pub mod openai_chat;
@@ -20,6 +22,9 @@ pub mod openai_responses;
 pub mod order;
 pub mod restream;
 pub mod turns;
+
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -1,18 +1,20 @@
-//! Calls and their results: each call has one result before the conversation goes on.
+//! Calls and their results: each call has one result before the conversation goes on. And a choice among tools names
+//! tools that there are.
 //!
 //! Every provider refuses a conversation that breaks this, each in words of its own; a client of another format
 //! could make nothing of them. Must not change the order: it says what is wrong, and where.
 
 use super::Invalid;
-use super::ir::{Request, Role, Text, Turn};
+use super::ir::{Request, Role, Text, ToolChoice, Turn};
 use crate::base::wire_format::WireFormat;
 
 /// Checks that calls and results answer one another. `format` is the client's, for the place in the message.
 ///
 /// # Errors
 /// Names the message: a result without its call, a call that is answered twice or, when the conversation goes on,
-/// not at all.
+/// not at all; or a tool that is chosen and does not exist.
 pub fn check(request: &Request<'_>, format: WireFormat) -> Result<(), Invalid> {
+    check_choice(request)?;
     let mut step = Step::default();
     for turn in &request.turns {
         for id in results(turn) {
@@ -34,6 +36,23 @@ pub fn check(request: &Request<'_>, format: WireFormat) -> Result<(), Invalid> {
     }
     let Some(last) = request.turns.last() else { return Ok(()) };
     step.end().map_err(|message| Invalid::request(place(last, format), message))
+}
+
+/// A choice without any tools means nothing, and is left out everywhere.
+fn check_choice(request: &Request<'_>) -> Result<(), Invalid> {
+    let Request { tools, tool_choice, .. } = request;
+    let names: &[Text<'_>] = match tool_choice {
+        None | Some(ToolChoice::Auto | ToolChoice::None | ToolChoice::Required) => &[],
+        Some(ToolChoice::Named(name)) => std::slice::from_ref(name),
+        Some(ToolChoice::Allowed { names, .. }) => names,
+    };
+    match names.iter().find(|name| !tools.iter().any(|tool| tool.name == **name)) {
+        Some(unknown) if !tools.is_empty() => {
+            let message = format!("the tool \"{}\" is not among the tools; add it, or choose another", shown(unknown));
+            Err(Invalid::request("tool_choice", message))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// The calls of one turn of the assistant and what has come back of them.
@@ -83,7 +102,7 @@ fn shown(id: &Text<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::translate::ir::{Call, CallKind, Part, PartKind, ToolResult};
+    use crate::translate::ir::{Call, CallKind, Part, PartKind, Tool, ToolKind, ToolResult};
 
     /// `u`: the user says something; `a1,2`: the assistant calls 1 and 2; `a`: it says something; `r1`: a result.
     fn conversation(script: &str) -> Request<'static> {
@@ -106,6 +125,30 @@ mod tests {
 
     fn result(id: Text<'static>) -> PartKind<'static> {
         PartKind::Result(ToolResult { id, parts: Vec::new(), is_error: false, kind: CallKind::Function })
+    }
+
+    #[test]
+    fn what_is_chosen_is_there() {
+        let tool = |name| Tool {
+            kind: ToolKind::Function { schema: None, strict: None },
+            name: Text::plain(name),
+            description: None,
+            cache: None,
+            at: 0,
+        };
+        let named = || Some(ToolChoice::Named(Text::plain("f")));
+        let allowed = Some(ToolChoice::Allowed { is_required: false, names: vec![Text::plain("g"), Text::plain("f")] });
+        for (tools, tool_choice, is_fine) in [
+            (vec![tool("f")], named(), true),
+            (vec![tool("g")], named(), false),
+            (vec![tool("g")], allowed, false),
+            (Vec::new(), named(), true),
+            (vec![tool("g")], Some(ToolChoice::Required), true),
+        ] {
+            let request = Request { tools, tool_choice, ..conversation("u") };
+            let found = check(&request, WireFormat::OpenaiChat).err().map(|invalid| invalid.param);
+            assert_eq!(found, (!is_fine).then(|| "tool_choice".to_owned()));
+        }
     }
 
     #[test]

@@ -90,8 +90,9 @@ pub fn is_instruction(turn: &Turn<'_>) -> bool {
     matches!(turn.role, Role::System | Role::Developer)
 }
 
+/// An empty text may still carry what its maker wants back.
 fn is_empty(part: &Part<'_>) -> bool {
-    part.kind.as_text().is_some_and(Text::is_blank)
+    part.blob.is_none() && part.kind.as_text().is_some_and(Text::is_blank)
 }
 
 /// Names only help where two users are to be told apart.
@@ -124,7 +125,7 @@ fn put_results_first(message: &mut Message<'_, '_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::translate::ir::{CallKind, ToolResult};
+    use crate::translate::ir::{Blob, BlobKind, CallKind, ToolResult};
 
     fn turn(role: Role, text: &'static str, at: usize) -> Turn<'static> {
         Turn { role, parts: vec![PartKind::Text(Text::plain(text)).into()], name: None, at }
@@ -169,6 +170,15 @@ mod tests {
     fn results_come_first_and_a_user_begins() {
         let turns = [turn(Role::Assistant, "hello", 0), turn(Role::User, "more", 1), result("1", 2), result("2", 3)];
         assert_eq!(shown(&turns), ["", "User .", "Assistant hello", "User =1|=2|more"]);
+    }
+
+    #[test]
+    fn an_empty_text_stays_for_what_it_carries() {
+        let blob = Blob { kind: BlobKind::GeminiSignature, token: Text::plain("s"), maker: None };
+        let mut said = turn(Role::Assistant, "", 1);
+        said.parts[0].blob = Some(blob);
+        let turns = [turn(Role::User, "a", 0), said, turn(Role::Assistant, "", 2)];
+        assert_eq!(shown(&turns), ["", "User a", "Assistant "]);
     }
 
     #[test]

@@ -111,7 +111,9 @@ impl<'e> Blocks<'e> {
                 "title" => &mut members.title,
                 "context" => &mut members.context,
                 // Every call comes from the model where there are no containers.
-                "caller" => continue,
+                "caller" if value.get("type").and_then(Value::as_text).is_some_and(|kind| kind.is("direct")) => {
+                    continue;
+                }
                 name => {
                     self.ignored.add_in(place, name);
                     continue;

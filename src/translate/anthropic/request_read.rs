@@ -62,6 +62,7 @@ pub fn read_request<'a>(body: Value<'a>, envelope: &Envelope) -> Result<Request<
         return Err(Invalid::request("max_tokens", "the field is required"));
     }
     mark_last(&mut request.turns, last_mark);
+    request.is_prefilled = request.turns.last().is_some_and(|turn| turn.role == Role::Assistant);
     request.ignored = blocks.ignored.0;
     Ok(request)
 }

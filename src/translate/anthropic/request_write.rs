@@ -3,6 +3,8 @@
 //! Must not know the client's format. Order of writing is the order of the prompt (tools, instructions, messages),
 //! in which cache marks are counted.
 
+use std::borrow::Cow;
+
 use super::blocks_write::{self, Pen};
 use super::marks::Marks;
 use super::place::Ignored;
@@ -19,6 +21,8 @@ use crate::wire::json::Writer;
 const JSON_LINE: &str = "Answer with one JSON object and nothing else: no words around it, no code fence.";
 /// What the user says where the conversation ends with the assistant and the model only answers users.
 const GO_ON: &str = "Continue.";
+/// What is said of a picture that the assistant had made.
+const FROM_ANSWER: &str = "From the assistant's answer:";
 /// Room for what stands around the texts of a request.
 const FRAME_BYTES: usize = 2_048;
 
@@ -33,6 +37,7 @@ pub fn write_request(request: &Request<'_>, target: &Target) -> Result<Written, 
     let mut talk = turns::alternating(&request.turns);
     let mut ignored = Ignored::default();
     talk.ignored.drain(..).for_each(|name| ignored.add(name));
+    move_pictures(&mut talk);
     end_with_user(&mut talk, target, &mut ignored);
     let obstacle = obstacle(&toolbox, &talk, target);
     let plan = thinking::plan(request, model, obstacle, &mut ignored);
@@ -57,12 +62,33 @@ pub fn write_request(request: &Request<'_>, target: &Target) -> Result<Written, 
     Ok(Written { body: w.into_bytes(), ignored: pen.ignored.0, emulated: toolbox.emulated(), ..Written::default() })
 }
 
+/// Pictures and documents stand in messages of the user only: those of an answer go ahead of what the user says next.
+fn move_pictures(talk: &mut Alternating<'_, '_>) {
+    let is_shown = |part: &Cow<'_, Part<'_>>| matches!(part.kind, PartKind::Image(_) | PartKind::File(_));
+    let mut moved = Vec::new();
+    for message in &mut talk.messages {
+        if message.speaker == Speaker::Assistant {
+            if message.parts.iter().any(is_shown) {
+                moved.push(Cow::Owned(Part::from(PartKind::Text(Text::spelt_as(FROM_ANSWER)))));
+                moved.extend(message.parts.extract_if(.., |part| is_shown(part)));
+            }
+        } else if !moved.is_empty() {
+            let results = message.parts.iter().take_while(|part| part.kind.as_result().is_some()).count();
+            message.parts.splice(results..results, moved.drain(..));
+        }
+    }
+    if let (false, Some(last)) = (moved.is_empty(), talk.messages.last()) {
+        let at = last.at;
+        talk.messages.push(Message { speaker: Speaker::User, parts: moved, at });
+    }
+}
+
 /// A conversation that ends with the assistant is gone on from (a prefill) by older models, and refused by newer
 /// ones: those get a word of the user, so that history stays history.
 fn end_with_user(talk: &mut Alternating<'_, '_>, target: &Target, ignored: &mut Ignored) {
     let go_on = |at| {
         let part = Part::from(PartKind::Text(Text::spelt_as(GO_ON)));
-        Message { speaker: Speaker::User, parts: vec![std::borrow::Cow::Owned(part)], at }
+        Message { speaker: Speaker::User, parts: vec![Cow::Owned(part)], at }
     };
     match talk.messages.last_mut() {
         None => talk.messages.push(go_on(0)),

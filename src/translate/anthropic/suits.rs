@@ -14,6 +14,8 @@ use crate::wire::json::Kind;
 
 /// What Anthropic takes as a picture.
 pub(super) const PICTURES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
+/// The longest name of a tool.
+pub(super) const NAME_BYTES_MAX: usize = 128;
 /// The media type of PDF.
 pub(super) const PDF: &str = "application/pdf";
 
@@ -46,14 +48,9 @@ pub(super) fn check(request: &Request<'_>, target: &Target) -> Result<(), Invali
 fn check_tool(tool: &Tool<'_>) -> Result<(), Invalid> {
     let place = Place::element("tools", tool.at);
     match &tool.kind {
-        ToolKind::Function { .. } | ToolKind::BuiltIn { format: WireFormat::AnthropicMessages, .. } => Ok(()),
-        ToolKind::Custom { format } => {
-            let is_free = |format: &Value<'_>| {
-                format.is_null() || format.get("type").and_then(Value::as_text).is_some_and(|kind| kind.is("text"))
-            };
-            if format.as_ref().is_none_or(is_free) {
-                return Ok(());
-            }
+        ToolKind::BuiltIn { format: WireFormat::AnthropicMessages, .. } => Ok(()),
+        ToolKind::Function { .. } | ToolKind::Custom { grammar: None } => check_name(tool),
+        ToolKind::Custom { grammar: Some(_) } => {
             Err(place.inner("format").unsuited("this model follows no grammar; make it a function, or leave it out"))
         }
         ToolKind::BuiltIn { .. } => {
@@ -61,6 +58,16 @@ fn check_tool(tool: &Tool<'_>) -> Result<(), Invalid> {
             Err(place.inner("type").unsuited(message))
         }
     }
+}
+
+fn check_name(tool: &Tool<'_>) -> Result<(), Invalid> {
+    let name = tool.name.spelt();
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    if (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(fits) {
+        return Ok(());
+    }
+    let message = "the name must be 1 to 128 letters, digits, hyphens and underscores for this model";
+    Err(Place::element("tools", tool.at).inner("name").unsuited(message))
 }
 
 fn check_choice(request: &Request<'_>, capabilities: &Capabilities) -> Result<(), Invalid> {

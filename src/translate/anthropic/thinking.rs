@@ -7,6 +7,7 @@ use super::place::Ignored;
 use crate::base::effort::Effort;
 use crate::catalog::Model;
 use crate::catalog::thinking::ThinkingControl;
+use crate::translate::effort;
 use crate::translate::ir::{Reasoning, Request, Shown, Thinking};
 
 /// The limit of an answer whose client set none, cut to what the model can do: the format demands one. Room for a
@@ -130,13 +131,13 @@ fn steer(asked: &Asked, model: &Model, ignored: &mut Ignored) -> (Mode, Option<E
             Asked::Off if support.can_disable => (Mode::Off, None),
             Asked::Off => (Mode::Adaptive, support.efforts.iter().copied().min()),
             Asked::Effort(effort) => (Mode::Adaptive, nearest(*effort)),
-            Asked::Budget(tokens) => (Mode::Adaptive, nearest(effort_of(*tokens))),
+            Asked::Budget(tokens) => (Mode::Adaptive, nearest(effort::of_budget(*tokens))),
             Asked::Auto | Asked::Nothing => (Mode::Adaptive, None),
         },
         (ThinkingControl::Effort, Asked::Off) if support.can_disable => (Mode::Off, None),
         (ThinkingControl::Effort, Asked::Off) => (Mode::Unsaid, support.efforts.iter().copied().min()),
         (ThinkingControl::Effort, Asked::Effort(effort)) => (Mode::Unsaid, nearest(*effort)),
-        (ThinkingControl::Effort, Asked::Budget(tokens)) => (Mode::Unsaid, nearest(effort_of(*tokens))),
+        (ThinkingControl::Effort, Asked::Budget(tokens)) => (Mode::Unsaid, nearest(effort::of_budget(*tokens))),
         (
             ThinkingControl::None | ThinkingControl::Level | ThinkingControl::ChatTemplate | ThinkingControl::Always,
             Asked::Off | Asked::Auto | Asked::Effort(_) | Asked::Budget(_),
@@ -162,31 +163,9 @@ fn fit(mode: Mode, limit: u64, most: u64) -> (Mode, u64) {
 }
 
 fn budget(asked: &Asked) -> u64 {
-    let effort = match asked {
-        Asked::Budget(tokens) => return *tokens,
-        Asked::Effort(effort) => *effort,
-        Asked::Nothing | Asked::Off | Asked::Auto => Effort::Medium,
-    };
-    match effort {
-        Effort::None => 0,
-        Effort::Minimal => BUDGET_MIN,
-        Effort::Low => 2_048,
-        Effort::Medium => 8_192,
-        Effort::High => 16_384,
-        Effort::Xhigh => 32_768,
-        Effort::Max => 63_999,
-    }
-}
-
-/// The effort that a budget comes to.
-fn effort_of(budget: u64) -> Effort {
-    match budget {
-        0 => Effort::None,
-        1..1_024 => Effort::Minimal,
-        1_024..4_096 => Effort::Low,
-        4_096..12_288 => Effort::Medium,
-        12_288..24_577 => Effort::High,
-        24_577..49_152 => Effort::Xhigh,
-        _ => Effort::Max,
+    match asked {
+        Asked::Budget(tokens) => *tokens,
+        Asked::Effort(wanted) => effort::claude_tokens(*wanted),
+        Asked::Nothing | Asked::Off | Asked::Auto => effort::claude_tokens(Effort::Medium),
     }
 }

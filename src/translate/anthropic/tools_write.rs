@@ -5,7 +5,7 @@
 
 use super::marks::Marks;
 use super::place::Ignored;
-use super::suits::is_object_schema;
+use super::suits::{NAME_BYTES_MAX, is_object_schema};
 use crate::catalog::Model;
 use crate::translate::ir::{OutputForm, Request, Text, Tool, ToolChoice, ToolKind, Value};
 use crate::translate::{Emulated, Invalid};
@@ -15,8 +15,6 @@ use crate::wire::json::Writer;
 const FREE_TEXT_SCHEMA: &str = r#"{"type":"object","properties":{"input":{"type":"string","description":"The whole input of the tool, as plain text."}},"required":["input"],"additionalProperties":false}"#;
 /// The name of a schema's tool where the schema has none.
 const SCHEMA_TOOL: &str = "output";
-/// The longest name of a tool that Anthropic takes.
-const NAME_BYTES_MAX: usize = 128;
 
 /// What is offered to the model, and what it must call.
 #[derive(Debug)]

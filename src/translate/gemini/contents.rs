@@ -116,7 +116,7 @@ impl<'r, 'a> Contents<'_, 'r, 'a> {
             }
             Some(PartKind::Result(_)) => self.keep(Err(misplaced(at))),
             Some(other) => match media::text_of(other) {
-                Some(text) => out.name("text").text(text),
+                Some(text) => out.name("text").text(&text),
                 None => self.keep(media::write(other, self.facts, at, out)),
             },
         }
@@ -137,7 +137,7 @@ impl<'r, 'a> Contents<'_, 'r, 'a> {
             (CallKind::Function, Some(object)) => out.value(object),
             (CallKind::Function, None) if arguments.trim().is_empty() => out.object(|_| {}),
             (CallKind::Function, None) => {
-                self.notes.ignore_at(at, "tool_calls.arguments");
+                self.notes.ignore_at(at, "tool_calls[].function.arguments");
                 out.object(|out| out.name(RAW_ARGUMENTS).plain(arguments));
             }
         }
@@ -182,7 +182,7 @@ impl<'r, 'a> Contents<'_, 'r, 'a> {
 
     fn user_part(&mut self, kind: &PartKind<'_>, at: usize, out: &mut Writer) {
         if let Some(text) = media::text_of(kind) {
-            return say(text, out);
+            return say(&text, out);
         }
         out.object(|out| {
             let is_media = media::of(kind).is_some();
@@ -243,7 +243,7 @@ impl<'r, 'a> Contents<'_, 'r, 'a> {
 fn joined<'p>(parts: &'p [Part<'_>]) -> Text<'p> {
     let mut texts = parts.iter().filter_map(|part| media::text_of(&part.kind));
     let Some(first) = texts.next() else { return Text::default() };
-    let Some(second) = texts.next() else { return first.by_ref() };
+    let Some(second) = texts.next() else { return first };
     let mut whole = [first.spelt(), second.spelt()].join(r"\n");
     for text in texts {
         whole.push_str(r"\n");

@@ -3,8 +3,8 @@
 //! Must not fetch anything.
 
 use super::{Facts, Generation};
-use crate::translate::Invalid;
 use crate::translate::ir::{Media, PartKind, Source, Text};
+use crate::translate::{Invalid, media};
 use crate::wire::json::Writer;
 
 /// Endings of addresses with the type that they stand for. Google wants to be told; without one it may still find
@@ -45,11 +45,11 @@ pub(super) fn of<'r, 'a>(kind: &'r PartKind<'a>) -> Option<&'r Media<'a>> {
 }
 
 /// What is plain text, or a document that is.
-pub(super) fn text_of<'r, 'a>(kind: &'r PartKind<'a>) -> Option<&'r Text<'a>> {
+pub(super) fn text_of<'r>(kind: &'r PartKind<'_>) -> Option<Text<'r>> {
     match kind {
-        PartKind::Text(text) | PartKind::Refusal(text) => Some(text),
+        PartKind::Text(text) | PartKind::Refusal(text) => Some(text.by_ref()),
         PartKind::Image(found) | PartKind::File(found) | PartKind::Audio(found) => {
-            if let Source::Plain(text) = &found.source { Some(text) } else { None }
+            if matches!(found.source, Source::Plain(_)) { media::words(found) } else { None }
         }
         PartKind::Call(_) | PartKind::Result(_) | PartKind::Thought(_) => None,
     }

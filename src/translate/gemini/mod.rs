@@ -5,7 +5,7 @@
 //! and an answer to a call that must repeat the call's name are what sets this format apart.
 //!
 //! Checked against google-genai 3.4.0 for Python. Beyond what our notes list, its types have these: finish reasons
-//! `LANGUAGE`, `IMAGE_PROHIBITED_CONTENT`, `ESCALATION` and `PUP_LIMITED_DISABLED` (all four are filters); block
+//! `LANGUAGE`, `IMAGE_PROHIBITED_CONTENT` and `ESCALATION` (filters), `PUP_LIMITED_DISABLED` (a fault); block
 //! reasons `IMAGE_SAFETY`, `MODEL_ARMOR` and `JAILBREAK`; part fields `toolCall` and `toolResponse` (the provider's
 //! own tools); `mediaResolution` on a part, not only for the whole request; byte offsets, not characters, in
 //! grounding segments. `partialArgs` and `willContinue` of calls and `labels` are Vertex's in part: never asked for.
@@ -99,7 +99,10 @@ impl Notes {
     }
 
     fn ignore_at(&mut self, at: usize, field: &str) {
-        self.ignored.push(Cow::Owned(format!("messages[{at}].{field}")));
+        let path = format!("messages[{at}].{field}");
+        if self.ignored.last().is_none_or(|last| *last != path) {
+            self.ignored.push(Cow::Owned(path));
+        }
     }
 }
 

@@ -38,8 +38,9 @@ pub fn write_request(request: &Request<'_>, target: &Target) -> Result<Written, 
         service_tier,
         // Another path says it.
         stream: _,
-        // The client's own affair.
-        has_legacy_functions: _,
+        // It goes on from such a turn.
+        is_prefilled: _,
+        has_legacy_functions,
         // Told by the reader's side.
         ignored: _,
     } = request;
@@ -54,7 +55,8 @@ pub fn write_request(request: &Request<'_>, target: &Target) -> Result<Written, 
     });
     written?;
     note_identity(identity, &mut notes);
-    if *parallel_calls == Some(false) && !declared.is_empty() {
+    // Who knows only the old form of calls never asked for it.
+    if *parallel_calls == Some(false) && !declared.is_empty() && !has_legacy_functions {
         notes.ignore("parallel_tool_calls");
     }
     let Notes { ignored, emulated } = notes;
@@ -71,10 +73,16 @@ fn write_tier(tier: Option<&Text<'_>>, notes: &mut Notes, out: &mut Writer) {
     }
 }
 
-/// There is no place for who asks. What groups requests is a hint whose loss is no news.
+/// There is no place for who asks.
 fn note_identity(identity: &Identity<'_>, notes: &mut Notes) {
-    let Identity { end_user, cache_key: _, metadata: _ } = identity;
-    if end_user.is_some() {
-        notes.ignore("user");
+    let Identity { end_user, cache_key, metadata } = identity;
+    for (is_lost, name) in [
+        (end_user.is_some(), "user"),
+        (cache_key.is_some(), "prompt_cache_key"),
+        (metadata.is_some_and(|pairs| pairs.members().next().is_some()), "metadata"),
+    ] {
+        if is_lost {
+            notes.ignore(name);
+        }
     }
 }

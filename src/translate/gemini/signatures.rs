@@ -89,6 +89,8 @@ impl<'r, 'a> Placing<'r, 'a> {
                 self.has_call = true;
                 self.pieces.push(Piece { kind: Some(kind), signature });
             }
+            // An empty text was only there for a signature, which is another model's.
+            PartKind::Text(text) if text.is_blank() && signature.is_none() => {}
             PartKind::Text(_)
             | PartKind::Refusal(_)
             | PartKind::Image(_)

@@ -5,6 +5,7 @@
 use super::{Facts, Notes};
 use crate::base::effort::Effort;
 use crate::catalog::thinking::{ThinkingControl, ThinkingSupport};
+use crate::translate::effort;
 use crate::translate::ir::{Reasoning, Shown, Thinking};
 use crate::wire::json::Writer;
 
@@ -25,12 +26,12 @@ enum Amount {
 
 /// Writes the field, if there is anything to say.
 pub(super) fn write(reasoning: Reasoning, facts: &Facts<'_>, notes: &mut Notes, out: &mut Writer) {
-    let Reasoning { thinking, effort, shown } = reasoning;
+    let Reasoning { thinking, effort: wanted, shown } = reasoning;
     let support = &facts.model().thinking;
-    let asked = asked(thinking, effort);
+    let asked = effort::asked(reasoning);
     let amount = match support.control {
         ThinkingControl::Level => asked.map_or(Amount::Default, |effort| level(effort, support)),
-        ThinkingControl::Budget => budget(thinking, effort, support),
+        ThinkingControl::Budget => budget(thinking, wanted, support),
         ThinkingControl::None
         | ThinkingControl::Effort
         | ThinkingControl::Adaptive
@@ -70,15 +71,6 @@ fn is_shown(thinking: Option<Thinking>, shown: Option<Shown>) -> bool {
     }
 }
 
-/// The effort that is meant; `None` for the model's default.
-fn asked(thinking: Option<Thinking>, effort: Option<Effort>) -> Option<Effort> {
-    match thinking {
-        Some(Thinking::Off) => Some(Effort::None),
-        Some(Thinking::Budget(tokens)) => effort.or(Some(effort_of(tokens))),
-        Some(Thinking::Adaptive) | None => effort,
-    }
-}
-
 fn level(effort: Effort, support: &ThinkingSupport) -> Amount {
     let known = if support.efforts.is_empty() { &LEVELS } else { &*support.efforts };
     // There is no level for not thinking: the lowest comes nearest.
@@ -87,36 +79,14 @@ fn level(effort: Effort, support: &ThinkingSupport) -> Amount {
     nearest.or(least).map_or(Amount::Default, Amount::Level)
 }
 
-fn budget(thinking: Option<Thinking>, effort: Option<Effort>, support: &ThinkingSupport) -> Amount {
-    let tokens = match (thinking, effort) {
+fn budget(thinking: Option<Thinking>, wanted: Option<Effort>, support: &ThinkingSupport) -> Amount {
+    let tokens = match (thinking, wanted) {
         (Some(Thinking::Off | Thinking::Budget(0)), _) => 0,
         (Some(Thinking::Budget(tokens)), _) => tokens.clamp(BUDGET_MIN, BUDGET_MAX),
-        (_, Some(effort)) => budget_of(effort),
+        (_, Some(wanted)) => effort::gemini_tokens(wanted),
         (_, None) => return Amount::Default,
     };
     Amount::Budget(if tokens == 0 && !support.can_disable { BUDGET_MIN } else { tokens })
-}
-
-fn budget_of(effort: Effort) -> u64 {
-    match effort {
-        Effort::None => 0,
-        Effort::Minimal => BUDGET_MIN,
-        Effort::Low => 1_024,
-        Effort::Medium => 8_192,
-        Effort::High | Effort::Xhigh | Effort::Max => BUDGET_MAX,
-    }
-}
-
-fn effort_of(tokens: u64) -> Effort {
-    match tokens {
-        0 => Effort::None,
-        1..=1_023 => Effort::Minimal,
-        1_024..=4_095 => Effort::Low,
-        4_096..=12_287 => Effort::Medium,
-        12_288..=24_576 => Effort::High,
-        24_577..=49_151 => Effort::Xhigh,
-        _ => Effort::Max,
-    }
 }
 
 fn level_name(level: Effort) -> &'static str {

@@ -120,11 +120,11 @@ fn write_arguments(tool: &Tool<'_>, facts: &Facts<'_>, notes: &mut Notes, out: &
             Some(schema) => write_schema(schema, *at, facts, out),
             None => Ok(()),
         },
-        ToolKind::Custom { format: Some(_) } => Err(Invalid::target(
+        ToolKind::Custom { grammar: Some(_) } => Err(Invalid::target(
             format!("tools[{at}].format"),
             format!("the tool \"{}\" has a grammar, which this provider does not know; use a function", shown(name)),
         )),
-        ToolKind::Custom { format: None } => {
+        ToolKind::Custom { grammar: None } => {
             notes.emulated.custom_tools.push(name.to_plain().into());
             out.name(schema::field(facts)).raw(FREE_TEXT_SCHEMA);
             Ok(())

@@ -11,6 +11,7 @@ use crate::base::wire_format::WireFormat;
 
 /// What a client asks for.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of a request")]
 pub struct Request<'a> {
     /// The conversation in its order, system messages where they stand.
     pub turns: Vec<Turn<'a>>,
@@ -46,6 +47,8 @@ pub struct Request<'a> {
     pub service_tier: Option<Text<'a>>,
     /// Whether the answer is to come as a stream.
     pub stream: bool,
+    /// Whether the last turn is the beginning of the answer, and not of the past (Anthropic's prefill).
+    pub is_prefilled: bool,
     /// Whether the client knows calls only by their old form (`functions` of Chat), and gets them back in it.
     pub has_legacy_functions: bool,
     /// Names of the fields (`a.b[0].c`) that were understood and left out, because no other format has them. They
@@ -256,8 +259,8 @@ pub enum ToolKind<'a> {
     },
     /// The client's own, called with free text.
     Custom {
-        /// `OpenAI`'s grammar of that text; `None` for any text.
-        format: Option<Value<'a>>,
+        /// `OpenAI`'s grammar of that text, an object with `syntax` and `definition`; `None` for any text.
+        grammar: Option<Value<'a>>,
     },
     /// The provider's own (web search, code execution, …), which only its own format knows. [`Tool::name`] holds its
     /// type.

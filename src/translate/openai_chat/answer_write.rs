@@ -134,7 +134,7 @@ impl StreamWriter {
 
     fn tier(&self, out: &mut Vec<u8>) {
         if let Some(tier) = &self.service_tier {
-            for piece in [",\"service_tier\":\"", tier.spelt(), "\""] {
+            for piece in [",\"service_tier\":\"", words::tier(tier), "\""] {
                 out.extend_from_slice(piece.as_bytes());
             }
         }

@@ -180,7 +180,7 @@ impl WholeWriter {
         }
         put(&[",\"finish_reason\":\"", reason, "\"}]"]);
         if let Some(tier) = &self.service_tier {
-            put(&[",\"service_tier\":\"", tier.spelt(), "\""]);
+            put(&[",\"service_tier\":\"", words::tier(tier), "\""]);
         }
         put(&[",\"usage\":"]);
         words::write_usage(&self.usage, &Closing::default(), &mut out);

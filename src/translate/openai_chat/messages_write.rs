@@ -149,7 +149,7 @@ impl<'r, 'a> Messages<'r, 'a> {
             }
             if let Some(refusal) = refusal {
                 w.name("refusal");
-                write_spelt(w, refusal);
+                w.text(&refusal);
             }
             write_thoughts(job, w, turn, !calls.is_empty());
             if !calls.is_empty() {
@@ -170,7 +170,7 @@ impl<'r, 'a> Messages<'r, 'a> {
         let mut count = 0;
         for inner in &result.parts {
             if let Some(text) = parts_write::text_of(inner) {
-                said.push(Text::spelt_as(text));
+                said.push(text);
                 continue;
             }
             let what = match &inner.kind {

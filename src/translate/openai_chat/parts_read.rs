@@ -5,8 +5,8 @@
 use super::messages_read::cache_mark;
 use super::request_read::{ignore, text_at};
 use super::spelling::source_of;
-use crate::translate::Invalid;
 use crate::translate::ir::{Media, Part, PartKind, Request, Source, Text, Value};
+use crate::translate::{Invalid, media};
 
 /// Reads a content of several parts.
 pub(super) fn read<'a>(content: Value<'a>, at: usize, request: &mut Request<'a>) -> Result<Vec<Part<'a>>, Invalid> {
@@ -76,7 +76,8 @@ fn read_file<'a>(file: Value<'a>, path: &dyn Fn() -> String) -> Result<Media<'a>
     let id = file.get("file_id").and_then(Value::as_text);
     let source = match (file.get("file_data"), id) {
         (Some(bytes), _) => {
-            source_of(bytes).filter(|source| matches!(source, Source::Inline { .. })).ok_or_else(|| {
+            let read = bytes.as_text().and_then(|bytes| media::file(bytes, name.as_ref()).ok());
+            read.filter(|source| matches!(source, Source::Inline { .. })).ok_or_else(|| {
                 Invalid::request(path() + ".file_data", "file_data must be a data URL in base64: data:TYPE;base64,…")
             })?
         }

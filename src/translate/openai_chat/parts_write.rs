@@ -5,8 +5,8 @@
 use super::dialect::{Feature, MarkSpelling};
 use super::request_write::Job;
 use super::spelling::{address_of, write_spelt};
-use crate::translate::Invalid;
 use crate::translate::ir::{CacheMark, CacheTtl, Media, Part, PartKind, Source, Text};
+use crate::translate::{Invalid, media};
 use crate::wire::json::Writer;
 
 /// How many marks a provider heeds; more are refused.
@@ -19,6 +19,8 @@ pub(super) fn check(job: &Job<'_, '_>, part: &Part<'_>, (at, i): (usize, usize))
     let capabilities = job.target.model.capabilities;
     let path = |member: &str| format!("messages[{at}].content[{i}].{member}");
     let refused = |member: &str, message: &'static str| Err(Invalid::target(path(member), message));
+    // The clients' formats have each a name of their own for it.
+    let stored = |message: &'static str| Err(Invalid::target(format!("messages[{at}].content[{i}]"), message));
     match &part.kind {
         PartKind::Image(_) if !capabilities.vision => {
             refused("image_url", "this model sees no pictures; leave the picture out, or use another model")
@@ -29,17 +31,16 @@ pub(super) fn check(job: &Job<'_, '_>, part: &Part<'_>, (at, i): (usize, usize))
             }
             Source::Url(_) | Source::Inline { .. } => Ok(()),
             Source::Id(_) | Source::Plain(_) => {
-                refused("image_url", "a picture stored at one provider is unknown to others; send it as a data URL")
+                stored("a picture stored at one provider is unknown to others; send it as a data URL")
             }
         },
         PartKind::File(file) => match file.source {
             Source::Plain(_) => Ok(()),
+            Source::Inline { .. } if media::words(file).is_some() => Ok(()),
             Source::Inline { .. } if capabilities.pdf && job.has(Feature::Files) => Ok(()),
             Source::Inline { .. } => refused("file", "this model reads no files; send their text instead"),
             Source::Url(_) => refused("file", "this model's provider fetches no files; send the file inline"),
-            Source::Id(_) => {
-                refused("file.file_id", "a file stored at one provider is unknown to others; send it inline")
-            }
+            Source::Id(_) => stored("a file stored at one provider is unknown to others; send it inline"),
         },
         PartKind::Audio(audio) if !capabilities.audio || audio_format(audio).is_none() => {
             refused("input_audio", "this model takes no sound of this kind; send a transcript, or use another model")
@@ -151,12 +152,12 @@ impl<'r, 'a> Content<'r, 'a> {
     /// then.
     pub(super) fn write(&self, job: &Job<'_, '_>, marks: &mut Marks, w: &mut Writer, joint: &str) {
         let is_marked = self.mark.is_some() || self.parts.iter().any(|part| part.cache.is_some());
-        let texts: Option<Vec<&str>> = self.parts.iter().map(|part| text_of(part)).collect();
+        let texts: Option<Vec<Text<'_>>> = self.parts.iter().map(|part| text_of(part)).collect();
         let needs_list = is_marked && marks.spelling != MarkSpelling::None;
         match texts {
             Some(texts) if !needs_list && (texts.len() < 2 || !job.has(Feature::PartLists)) => match &texts[..] {
-                [text] => write_spelt(w, text),
-                texts => write_spelt(w, &texts.join(joint)),
+                [text] => w.text(text),
+                texts => write_spelt(w, &texts.iter().map(Text::spelt).collect::<Vec<_>>().join(joint)),
             },
             _ => w.array(|w| {
                 for (i, part) in self.parts.iter().enumerate() {
@@ -170,18 +171,14 @@ impl<'r, 'a> Content<'r, 'a> {
     }
 }
 
-/// The words of a part that is text, as they are spelt.
-pub(super) fn text_of<'r>(part: &'r Part<'_>) -> Option<&'r str> {
+/// The words of a part that is text.
+pub(super) fn text_of<'r>(part: &'r Part<'_>) -> Option<Text<'r>> {
     match &part.kind {
-        PartKind::Text(text) | PartKind::Refusal(text) | PartKind::File(Media { source: Source::Plain(text), .. }) => {
-            Some(text.spelt())
+        PartKind::Text(text) | PartKind::Refusal(text) => Some(text.by_ref()),
+        PartKind::File(document) => media::words(document),
+        PartKind::Image(_) | PartKind::Audio(_) | PartKind::Call(_) | PartKind::Result(_) | PartKind::Thought(_) => {
+            None
         }
-        PartKind::Image(_)
-        | PartKind::File(_)
-        | PartKind::Audio(_)
-        | PartKind::Call(_)
-        | PartKind::Result(_)
-        | PartKind::Thought(_) => None,
     }
 }
 
@@ -202,7 +199,7 @@ fn write_part(w: &mut Writer, part: &Part<'_>, mark: Option<(&Marks, CacheMark)>
     let kind = match &part.kind {
         PartKind::Image(_) => "image_url",
         PartKind::Audio(_) => "input_audio",
-        PartKind::File(Media { source: Source::Inline { .. }, .. }) => "file",
+        PartKind::File(document) if media::words(document).is_none() => "file",
         PartKind::Text(_) | PartKind::File(_) | PartKind::Refusal(_) | PartKind::Thought(_) => "text",
         PartKind::Call(_) | PartKind::Result(_) => return,
     };
@@ -218,7 +215,7 @@ fn write_part(w: &mut Writer, part: &Part<'_>, mark: Option<(&Marks, CacheMark)>
             | PartKind::Refusal(_)
             | PartKind::Thought(_)
             | PartKind::Call(_)
-            | PartKind::Result(_) => write_spelt(w, text_of(part).unwrap_or_default()),
+            | PartKind::Result(_) => w.text(&text_of(part).unwrap_or_default()),
         }
         if let Some((marks, mark)) = mark {
             marks.write(mark, w);

@@ -28,7 +28,7 @@ pub fn read_request<'a>(body: Value<'a>, envelope: &Envelope) -> Result<Request<
     let mut rest = Rest::default();
     for (name, value) in body.members().filter(|(_, value)| !value.is_null()) {
         let is_known = sampling(&mut request, &name, value)?
-            || thinking(&mut request.reasoning, &name, value)?
+            || thinking(&mut request, &name, value)?
             || words(&mut request, &name, value)?
             || rest.take(&name, value);
         if !is_known {
@@ -71,7 +71,9 @@ fn sampling<'a>(request: &mut Request<'a>, name: &str, value: Value<'a>) -> Resu
     }
 }
 
-fn thinking(reasoning: &mut Reasoning, name: &str, value: Value<'_>) -> Result<bool, Invalid> {
+fn thinking(request: &mut Request<'_>, name: &str, value: Value<'_>) -> Result<bool, Invalid> {
+    let reasoning = &mut request.reasoning;
+    let mut unknown: Vec<String> = Vec::new();
     match name {
         "reasoning_effort" => set_effort(reasoning, name, value)?,
         // What hosts have beside it, and clients of theirs send.
@@ -85,11 +87,15 @@ fn thinking(reasoning: &mut Reasoning, name: &str, value: Value<'_>) -> Result<b
                         reasoning.thinking = Some(Thinking::Adaptive);
                     }
                     ("exclude", Some(true)) => reasoning.shown = Some(Shown::Omitted),
-                    _ => {}
+                    ("enabled" | "exclude", _) => {}
+                    _ => unknown.push(format!("reasoning.{member}")),
                 }
             }
         }
         "thinking" => {
+            let is_known = |member: &str| matches!(member, "type" | "budget_tokens");
+            let members = object(name, value)?.members().map(|(member, _)| member);
+            unknown.extend(members.filter(|member| !is_known(member)).map(|member| format!("thinking.{member}")));
             let kind = value.get("type").and_then(Value::as_text).map(Text::into_plain);
             match (kind.as_deref(), value.get("budget_tokens")) {
                 (Some("disabled"), _) => reasoning.thinking = Some(Thinking::Off),
@@ -101,6 +107,9 @@ fn thinking(reasoning: &mut Reasoning, name: &str, value: Value<'_>) -> Result<b
         "include_reasoning" if value.as_bool() == Some(false) => reasoning.shown = Some(Shown::Omitted),
         "include_reasoning" => {}
         _ => return Ok(false),
+    }
+    for path in &unknown {
+        ignore(request, path);
     }
     Ok(true)
 }
@@ -128,7 +137,15 @@ fn set_budget(reasoning: &mut Reasoning, path: &str, value: Value<'_>) -> Result
 fn words<'a>(request: &mut Request<'a>, name: &str, value: Value<'a>) -> Result<bool, Invalid> {
     match name {
         // Read with the head of the body, before anything is translated.
-        "model" | "stream_options" => {}
+        "model" => {}
+        // Read with the head, too; what else stands in it is told.
+        "stream_options" => {
+            for (member, _) in object(name, value)?.members() {
+                if !matches!(&*member, "include_usage" | "include_obfuscation") {
+                    ignore(request, &format!("stream_options.{member}"));
+                }
+            }
+        }
         "stream" => request.stream = flag(name, value)?,
         "n" => {
             let choices = count(name, value)?;
@@ -245,6 +262,12 @@ impl<'a> Rest<'a> {
         }
         if self.functions.is_some() && self.tools.is_none() {
             tools_read::read_functions(self.functions, self.function_call, request)?;
+        } else if self.tools.is_some() {
+            // Beside their successors the old forms say nothing.
+            let told = [("functions", self.functions), ("function_call", self.function_call)];
+            for (name, _) in told.iter().filter(|(_, value)| value.is_some()) {
+                ignore(request, name);
+            }
         }
         let messages = self.messages.ok_or_else(|| Invalid::request("messages", "messages is missing"))?;
         Conversation::read(messages, envelope, request)

@@ -14,7 +14,7 @@ use crate::catalog::Target;
 use crate::catalog::provider::StreamUsage;
 use crate::catalog::thinking::ThinkingControl;
 use crate::translate::ir::{Request, Shown, Thinking, Value};
-use crate::translate::{Invalid, Written};
+use crate::translate::{Invalid, Written, effort};
 use crate::wire::json::Writer;
 
 /// Room for the names of fields around the client's own words.
@@ -79,7 +79,7 @@ pub fn write_request(request: &Request<'_>, target: &Target) -> Result<Written, 
 
 /// What cannot be left out, as the answer would be another one.
 fn check(job: &Job<'_, '_>) -> Result<(), Invalid> {
-    let Request { logprobs, choices, stop, sampling, wants_images, .. } = job.request;
+    let Request { logprobs, choices, stop, sampling, wants_images, is_prefilled, .. } = job.request;
     let refused = |field: &str, what: &str| Err(Invalid::target(field, format!("this model's provider {what}")));
     if logprobs.is_some() && !job.has(Feature::Logprobs) {
         return refused("logprobs", "gives no logprobs; leave logprobs out");
@@ -95,6 +95,10 @@ fn check(job: &Job<'_, '_>) -> Result<(), Invalid> {
     }
     if sampling.logit_bias.is_some() && !job.has(Feature::LogitBias) {
         return refused("logit_bias", "takes no logit_bias; leave it out");
+    }
+    if *is_prefilled && !job.has(Feature::Prefix) {
+        let at = job.request.turns.last().map_or(0, |turn| turn.at);
+        return refused(&format!("messages[{at}]"), "does not go on from the assistant's words; end with the user's");
     }
     if *wants_images && !job.has(Feature::ImageOutput) {
         return refused("modalities", "makes no pictures with this model; ask for text only");
@@ -141,33 +145,9 @@ fn is_zero(value: Value<'_>) -> bool {
     value.spelt().trim_start_matches('-').bytes().all(|byte| matches!(byte, b'0' | b'.'))
 }
 
-/// How hard the client wants the model to think, by word.
-fn wanted_effort(job: &Job<'_, '_>) -> Option<Effort> {
-    let reasoning = job.request.reasoning;
-    match (reasoning.thinking, reasoning.effort) {
-        (Some(Thinking::Off), _) => Some(Effort::None),
-        (_, Some(effort)) => Some(effort),
-        (Some(Thinking::Budget(tokens)), None) => Some(effort_of(tokens)),
-        (Some(Thinking::Adaptive) | None, None) => None,
-    }
-}
-
-/// The word for a budget of tokens.
-fn effort_of(budget_tokens: u64) -> Effort {
-    match budget_tokens {
-        0 => Effort::None,
-        1..=1_023 => Effort::Minimal,
-        1_024..=4_095 => Effort::Low,
-        4_096..=12_287 => Effort::Medium,
-        12_288..=24_576 => Effort::High,
-        24_577..=49_151 => Effort::Xhigh,
-        _ => Effort::Max,
-    }
-}
-
 fn thinking(job: &mut Job<'_, '_>, w: &mut Writer, has_functions: bool) {
     let reasoning = job.request.reasoning;
-    let effort = wanted_effort(job);
+    let effort = effort::asked(reasoning);
     let is_on = reasoning.thinking.map(|thinking| thinking != Thinking::Off).or(effort.map(|e| e != Effort::None));
     let support = &job.target.model.thinking;
     let (hide, hidden) = job.host.hide_thoughts;

@@ -1,4 +1,4 @@
-//! Small grammar that several parts of the format share: data URLs, ids of calls, lengths of spelt text.
+//! Small grammar that several parts of the format share: addresses, ids of calls, lengths of spelt text.
 //!
 //! Must not know requests, answers or hosts.
 
@@ -8,55 +8,32 @@ use sha2::{Digest, Sha256};
 
 use super::dialect::IdRule;
 use crate::translate::ir::{Media, Source, Text, Value};
+use crate::translate::media;
 use crate::wire::json::Writer;
-
-/// The media type of bytes whose data URL names none.
-const UNKNOWN_MEDIA_TYPE: &str = "application/octet-stream";
 
 /// Where the address in this JSON string leads: inline bytes of a data URL, or somewhere to fetch from. `None` for
 /// what is neither.
 pub(super) fn source_of(address: Value<'_>) -> Option<Source<'_>> {
-    let text = address.as_text()?;
-    // Nearly all come without escapes and can stay where they are.
-    let inside = address.spelt().strip_prefix('"')?.strip_suffix('"')?;
-    let plain = if inside.contains('\\') { text.into_plain() } else { Cow::Borrowed(inside) };
-    let scheme = plain.get(..5).unwrap_or_default();
-    if scheme.eq_ignore_ascii_case("data:") {
-        return inline(plain);
+    let source = media::source(address.as_text()?).ok()?;
+    match &source {
+        Source::Url(url) => is_web_address(url.spelt()).then_some(source),
+        Source::Inline { .. } | Source::Plain(_) | Source::Id(_) => Some(source),
     }
-    let is_address = scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http:");
-    is_address.then(|| Source::Url(Text::plain(plain)))
 }
 
-/// `data:image/png;charset=x;base64,AAAA` in its parts.
-fn inline(url: Cow<'_, str>) -> Option<Source<'_>> {
-    let comma = url.find(',')?;
-    let head = url.get(5..comma)?;
-    let is_base64 = head.len() >= 7 && head.get(head.len() - 7..)?.eq_ignore_ascii_case(";base64");
-    if !is_base64 {
-        return None;
-    }
-    let type_end = 5 + head.find(';')?;
-    let (media_type, base64) = match url {
-        Cow::Borrowed(url) => (Cow::Borrowed(url.get(5..type_end)?), Cow::Borrowed(url.get(comma + 1..)?)),
-        Cow::Owned(url) => (Cow::Owned(url.get(5..type_end)?.to_owned()), Cow::Owned(url.get(comma + 1..)?.to_owned())),
-    };
-    let media_type = if media_type.is_empty() { Cow::Borrowed(UNKNOWN_MEDIA_TYPE) } else { media_type };
-    Some(Source::Inline { media_type: Text::plain(media_type), base64: Text::plain(base64) })
+fn is_web_address(url: &str) -> bool {
+    url.split_once(':').is_some_and(|(scheme, _)| ["http", "https"].iter().any(|s| scheme.eq_ignore_ascii_case(s)))
 }
 
 /// The address of bytes or of a place, as a JSON string; `None` where there is none that a stranger could follow.
 pub(super) fn address_of<'r>(media: &'r Media<'_>) -> Option<Cow<'r, str>> {
     match &media.source {
         Source::Url(url) => Some(Cow::Borrowed(url.spelt())),
-        Source::Inline { media_type, base64 } => Some(Cow::Owned(data_url(media_type, base64))),
+        Source::Inline { media_type, base64 } => {
+            Some(Cow::Owned(media::data_url(media_type, base64).spelt().to_owned()))
+        }
         Source::Plain(_) | Source::Id(_) => None,
     }
-}
-
-/// Bytes as a data URL.
-pub(super) fn data_url(media_type: &Text<'_>, base64: &Text<'_>) -> String {
-    ["data:", media_type.spelt(), ";base64,", base64.spelt()].concat()
 }
 
 /// An id of a call as a host takes it: itself where it can be, else one made from it, always the same.

@@ -5,8 +5,8 @@
 use super::messages_read::cache_mark;
 use super::request_read::{flag_at, ignore, object_at, text_at};
 use crate::base::wire_format::WireFormat;
-use crate::translate::Invalid;
 use crate::translate::ir::{OutputForm, Request, Text, Tool, ToolChoice, ToolKind, Value};
+use crate::translate::{Invalid, grammar};
 use crate::wire::json::Kind;
 
 /// Reads `tools`.
@@ -93,10 +93,10 @@ fn read_custom<'a>(
         }
     }
     // Any text is what a tool without a format takes.
-    let format =
-        format.filter(|format| format.get("type").and_then(Value::as_text).is_none_or(|kind| !kind.is("text")));
+    let grammar = format.map_or(Ok(None), grammar::read);
+    let grammar = grammar.map_err(|message| Invalid::request(path(".format"), message))?;
     let name = required_name(name, path)?;
-    Ok(Tool { kind: ToolKind::Custom { format }, name, description, cache: None, at })
+    Ok(Tool { kind: ToolKind::Custom { grammar }, name, description, cache: None, at })
 }
 
 fn required_name<'a>(name: Option<Text<'a>>, path: Path<'_>) -> Result<Text<'a>, Invalid> {

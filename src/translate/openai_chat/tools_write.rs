@@ -7,8 +7,8 @@
 use super::dialect::Feature;
 use super::request_write::Job;
 use crate::base::wire_format::WireFormat;
-use crate::translate::Invalid;
 use crate::translate::ir::{CallKind, OutputForm, Text, Tool, ToolChoice, ToolKind, Value};
+use crate::translate::{Invalid, grammar};
 use crate::wire::json::Writer;
 
 /// The schema of a function that stands for a tool with free text.
@@ -173,7 +173,7 @@ fn check(job: &Job<'_, '_>, tool: &Tool<'_>) -> Result<(), Invalid> {
             let message = format!("the built-in tool {} is not offered with this model", tool.name.to_plain());
             Err(Invalid::target(path(), message))
         }
-        ToolKind::Custom { format: Some(_) } if !job.has(Feature::CustomTools) => {
+        ToolKind::Custom { grammar: Some(_) } if !job.has(Feature::CustomTools) => {
             Err(Invalid::target(path(), "this model cannot be held to a grammar; leave the tool's format out"))
         }
         _ if tool.name.spelt().len() > job.host.tool_name_bytes_max => {
@@ -216,12 +216,12 @@ fn write_tool(job: &Job<'_, '_>, w: &mut Writer, tool: &Tool<'_>) {
                 w.name("strict").bool(*strict);
             }
         }),
-        ToolKind::Custom { format } if job.has(Feature::CustomTools) => w.object(|w| {
+        ToolKind::Custom { grammar } if job.has(Feature::CustomTools) => w.object(|w| {
             w.name("type").plain("custom");
             w.name("custom").object(|w| {
                 write_name(w, name, description.as_ref());
-                if let Some(format) = format {
-                    write_format(w, *format);
+                if let Some(grammar) = grammar {
+                    write_grammar(w, *grammar);
                 }
             });
         }),
@@ -232,17 +232,15 @@ fn write_tool(job: &Job<'_, '_>, w: &mut Writer, tool: &Tool<'_>) {
     }
 }
 
-/// A grammar, which Responses spells without the object in between.
-fn write_format(w: &mut Writer, format: Value<'_>) {
-    w.name("format");
-    let (Some(syntax), Some(definition)) = (format.get("syntax"), format.get("definition")) else {
-        return w.value(format);
-    };
-    w.object(|w| {
+fn write_grammar(w: &mut Writer, grammar: Value<'_>) {
+    w.name("format").object(|w| {
         w.name("type").plain("grammar");
         w.name("grammar").object(|w| {
-            w.name("syntax").value(syntax);
-            w.name("definition").value(definition);
+            for (name, value) in grammar::members(grammar) {
+                if let Some(value) = value {
+                    w.name(name).value(value);
+                }
+            }
         });
     });
 }

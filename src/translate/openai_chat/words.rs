@@ -6,14 +6,23 @@ use std::fmt::Write as _;
 
 use crate::base::usage::Usage;
 use crate::translate::ir::{CallKind, Citation, Event, Finish, Text};
-use crate::translate::{Closing, View};
+use crate::translate::{Closing, View, media};
 use crate::wire::json::Writer;
 
-use super::spelling::{characters, data_url};
+use super::spelling::characters;
 use super::thoughts_read::OURS;
 
 /// More calls than this are not told apart: their pieces would be lost among one another.
 pub(super) const CALLS_MAX: usize = 4096;
+
+/// The tiers that the format knows.
+const TIERS: [&str; 6] = ["auto", "default", "flex", "scale", "priority", "fast"];
+
+/// The tier that served. Any other word is the standard one to the format's clients.
+pub(super) fn tier<'t>(served: &'t Text<'_>) -> &'t str {
+    let served = served.spelt();
+    if TIERS.contains(&served) { served } else { "default" }
+}
 
 /// Where an answer stands.
 #[derive(Debug, Default)]
@@ -114,8 +123,9 @@ impl Words {
     pub(super) fn image(&mut self, media_type: &Text<'_>, base64: &Text<'_>) -> String {
         let index = self.images;
         self.images += 1;
-        let url = data_url(media_type, base64);
-        [r#"{"type":"image_url","index":"#, &index.to_string(), r#","image_url":{"url":""#, &url, r#""}}"#].concat()
+        let url = media::data_url(media_type, base64);
+        [r#"{"type":"image_url","index":"#, &index.to_string(), r#","image_url":{"url":""#, url.spelt(), r#""}}"#]
+            .concat()
     }
 
     /// An element of `annotations`.

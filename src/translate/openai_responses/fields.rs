@@ -11,6 +11,8 @@ const fn field(path: &'static str, fate: Fate) -> Field {
     Field { path, fate }
 }
 
+const MADE: Fate = Dropped("how a picture came about; the picture itself is kept");
+
 /// Every field of a request.
 pub const FIELDS: &[Field] = &[
     field("access_programs", Dropped("the provider's own admission rules decide")),
@@ -49,6 +51,13 @@ pub const FIELDS: &[Field] = &[
     field("input[].encrypted_content", Mapped),
     field("input[].result", Mapped),
     field("input[].output_format", Mapped),
+    field("input[].action", MADE),
+    field("input[].background", MADE),
+    field("input[].error", MADE),
+    field("input[].quality", MADE),
+    field("input[].revised_prompt", MADE),
+    field("input[].size", MADE),
+    field("input[].svg_usage", MADE),
     field("input[].phase", Dropped("no other format tells commentary from the answer")),
     field("input[].namespace", Dropped("names of tools stand alone")),
     field("input[].caller", Dropped("calls by programs are the provider's own")),
@@ -110,6 +119,7 @@ pub const FIELDS: &[Field] = &[
     field("tool_choice.type", Mapped),
     field("tool_choice.name", Mapped),
     field("tool_choice.mode", Mapped),
+    field("tool_choice.server_label", Refused("only a provider of this format has the tool")),
     field("tool_choice.tools[].name", Mapped),
     field("tool_choice.tools[].type", Mapped),
     field("tools[].type", Mapped),

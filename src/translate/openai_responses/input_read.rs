@@ -36,6 +36,9 @@ pub(super) fn read<'a>(input: Value<'a>, envelope: &Envelope, request: &mut Requ
     Ok(())
 }
 
+/// Unknown members of an item that are told.
+const UNKNOWN_MAX: usize = 16;
+
 /// The members of an item that are looked at, whatever kind it is.
 #[derive(Clone, Debug, Default)]
 struct Item<'a> {
@@ -53,8 +56,8 @@ struct Item<'a> {
     /// Of a picture.
     result: Option<Text<'a>>,
     output_format: Option<Text<'a>>,
-    /// A member that is not known.
-    unknown: Option<Cow<'a, str>>,
+    /// Members that are not known.
+    unknown: Vec<Cow<'a, str>>,
 }
 
 impl<'a> Item<'a> {
@@ -76,7 +79,8 @@ impl<'a> Item<'a> {
                 "encrypted_content" => item.encrypted = value.as_text(),
                 "result" => item.result = value.as_text(),
                 "output_format" => item.output_format = value.as_text(),
-                _ => item.unknown = Some(name),
+                _ if item.unknown.len() < UNKNOWN_MAX => item.unknown.push(name),
+                _ => {}
             }
         }
         item
@@ -106,7 +110,7 @@ impl<'a> ItemReader<'_, 'a> {
             "custom_tool_call" => self.call(item, CallKind::Custom)?,
             "function_call_output" => self.result(item, CallKind::Function)?,
             "custom_tool_call_output" => self.result(item, CallKind::Custom)?,
-            "image_generation_call" => return self.image(item),
+            "image_generation_call" => self.image(item)?,
             "item_reference" => {
                 let message = "items are not stored here; send the item itself instead of a reference to it";
                 return Err(Invalid::target(format!("input[{at}]"), message));
@@ -127,7 +131,7 @@ impl<'a> ItemReader<'_, 'a> {
                 return Err(Invalid::target(format!("input[{at}].type"), message));
             }
         }
-        if let Some(name) = &item.unknown {
+        for name in &item.unknown {
             ignore(&mut self.request.ignored, || format!("input[{at}].{}", shown(name)).into());
         }
         Ok(())

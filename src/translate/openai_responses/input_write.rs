@@ -375,11 +375,11 @@ fn named<'a>(name: Option<&Text<'_>>, text: &'a Text<'_>) -> Text<'a> {
     }
 }
 
-fn file(w: &mut Writer, media: &Media<'_>, place: &dyn Fn() -> String) -> Result<(), Invalid> {
-    let Media { source, name, detail: _ } = media;
-    if let Source::Plain(text) = source {
+fn file(w: &mut Writer, document: &Media<'_>, place: &dyn Fn() -> String) -> Result<(), Invalid> {
+    let Media { source, name, detail: _ } = document;
+    if let (Source::Plain(_), Some(words)) = (source, media::words(document)) {
         w.name("type").raw(r#""input_text""#);
-        w.name("text").text(text);
+        w.name("text").text(&words);
         return Ok(());
     }
     w.name("type").raw(r#""input_file""#);

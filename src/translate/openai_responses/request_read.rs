@@ -53,7 +53,14 @@ impl<'a> Reader<'a> {
     fn member(&mut self, name: &str, value: Value<'a>) -> Result<(), Invalid> {
         let request = &mut self.request;
         match name {
-            "model" | "stream_options" => {}
+            "model" => {}
+            // No frame is padded here, whatever is asked.
+            "stream_options" => {
+                let members = object_of(value, "stream_options")?.members().map(|(member, _)| member);
+                for member in members.filter(|member| !matches!(&**member, "include_obfuscation")) {
+                    ignore(&mut request.ignored, || format!("stream_options.{member}").into());
+                }
+            }
             "input" => self.input = Some(value),
             "instructions" => self.instructions = Some(value),
             "stream" => request.stream = bool_of(value, "stream")?,

@@ -9,9 +9,9 @@ use crate::catalog::Target;
 use crate::catalog::provider::Dialect;
 use crate::catalog::thinking::ThinkingControl;
 use crate::translate::ir::{
-    Choice, Effort, Identity, Logprobs, OutputForm, Reasoning, Request, Sampling, Shown, Text, Thinking, Value,
+    Choice, Effort, Identity, Logprobs, OutputForm, Reasoning, Request, Sampling, Shown, Text, Value,
 };
-use crate::translate::{Invalid, Written};
+use crate::translate::{Invalid, Written, effort};
 use crate::wire::json::Writer;
 
 use super::{input_write, tools};
@@ -70,6 +70,11 @@ fn refuse(request: &Request<'_>) -> Result<(), Invalid> {
     }
     if request.sampling.logit_bias.is_some_and(|bias| bias.members().next().is_some()) {
         return Err(Invalid::target("logit_bias", "the model knows no biases; leave them out"));
+    }
+    if request.is_prefilled {
+        let at = request.turns.last().map_or(0, |turn| turn.at);
+        let message = "the model does not go on from the assistant's words; end with the user's";
+        return Err(Invalid::target(format!("messages[{at}]"), message));
     }
     if request.wants_images {
         return Err(Invalid::target("modalities", "the model gives no pictures; ask for text"));
@@ -132,7 +137,7 @@ fn output_form(w: &mut Writer, form: &OutputForm<'_>) {
 
 /// Effort and summary, as far as the model can be told.
 fn reasoning(w: &mut Writer, asked: Reasoning, target: &Target, ignored: &mut Vec<Cow<'static, str>>) {
-    let effort = effort_of(asked).and_then(|asked| {
+    let effort = effort::asked(asked).and_then(|asked| {
         let known = effort_for(asked, target);
         // A model that does not think needs no telling.
         if known.is_none() && asked != Effort::None {
@@ -160,28 +165,6 @@ fn reasoning(w: &mut Writer, asked: Reasoning, target: &Target, ignored: &mut Ve
     });
 }
 
-/// How hard, by word: as it was said, or as a budget means it.
-fn effort_of(asked: Reasoning) -> Option<Effort> {
-    /// The largest budget that an effort stands for.
-    const BUDGETS: [(u64, Effort); 6] = [
-        (0, Effort::None),
-        (1_023, Effort::Minimal),
-        (4_095, Effort::Low),
-        (12_287, Effort::Medium),
-        (24_576, Effort::High),
-        (49_151, Effort::Xhigh),
-    ];
-    let Reasoning { thinking, effort, shown: _ } = asked;
-    match thinking {
-        Some(Thinking::Off) => Some(Effort::None),
-        Some(Thinking::Budget(budget)) if effort.is_none() => {
-            let found = BUDGETS.iter().find(|(most, _)| budget <= *most).map(|(_, effort)| *effort);
-            Some(found.unwrap_or(Effort::Max))
-        }
-        Some(Thinking::Budget(_) | Thinking::Adaptive) | None => effort,
-    }
-}
-
 /// The nearest effort that the model knows; `None` where it cannot be told.
 fn effort_for(asked: Effort, target: &Target) -> Option<Effort> {
     let thinking = &target.model.thinking;
@@ -192,10 +175,8 @@ fn effort_for(asked: Effort, target: &Target) -> Option<Effort> {
         return Some(Effort::None);
     }
     let levels: &[Effort] = &thinking.efforts;
-    // Whoever asks for a little thinking does not ask for none.
-    let levels = levels.strip_prefix(&[Effort::None]).unwrap_or(levels);
     if asked == Effort::None {
-        return levels.first().copied();
+        return levels.iter().copied().find(|level| *level != Effort::None);
     }
     let unchecked = (thinking.control != ThinkingControl::None).then_some(asked);
     if levels.is_empty() { unchecked } else { asked.nearest_of(levels) }

@@ -7,8 +7,8 @@ use std::borrow::Cow;
 
 use crate::base::wire_format::WireFormat;
 use crate::catalog::Target;
-use crate::translate::Invalid;
 use crate::translate::ir::{Request, Text, Tool, ToolChoice, ToolKind, Value};
+use crate::translate::{Invalid, grammar};
 use crate::wire::json::{Kind, Writer};
 
 use super::request_read::{array_of, ignore};
@@ -33,7 +33,7 @@ fn read_tool<'a>(value: Value<'a>, at: usize, ignored: &mut Vec<Cow<'static, str
         let built_in = ToolKind::BuiltIn { format: WireFormat::OpenaiResponses, spelt: value };
         return Ok(Tool { kind: built_in, name: kind, description: None, cache: None, at });
     }
-    let (mut name, mut description, mut schema, mut strict, mut format) = (None, None, None, None, None);
+    let (mut name, mut description, mut schema, mut strict, mut grammar) = (None, None, None, None, None);
     for (member, value) in value.members().filter(|(_, value)| !value.is_null()) {
         match &*member {
             "type" => {}
@@ -49,14 +49,13 @@ fn read_tool<'a>(value: Value<'a>, at: usize, ignored: &mut Vec<Cow<'static, str
                 strict = Some(value.as_bool().ok_or_else(|| wrong("strict", "must be true or false"))?);
             }
             "format" if !is_function => {
-                let is_free = value.get("type").and_then(Value::as_text).is_none_or(|kind| kind.is("text"));
-                format = (!is_free).then_some(value);
+                grammar = grammar::read(value).map_err(|message| wrong("format", message))?;
             }
             _ => ignore(ignored, || format!("tools[{at}].{member}").into()),
         }
     }
     let name = name.filter(|name| !name.is_empty()).ok_or_else(|| wrong("name", "is missing"))?;
-    let kind = if is_function { ToolKind::Function { schema, strict } } else { ToolKind::Custom { format } };
+    let kind = if is_function { ToolKind::Function { schema, strict } } else { ToolKind::Custom { grammar } };
     Ok(Tool { kind, name, description, cache: None, at })
 }
 
@@ -172,8 +171,19 @@ fn write_tool(w: &mut Writer, tool: &Tool<'_>) {
                 }
                 w.name("strict").bool(*strict == Some(true));
             }
-            ToolKind::Custom { format: Some(format) } => w.name("format").value(*format),
-            ToolKind::Custom { format: None } | ToolKind::BuiltIn { .. } => {}
+            ToolKind::Custom { grammar: Some(grammar) } => write_grammar(w, *grammar),
+            ToolKind::Custom { grammar: None } | ToolKind::BuiltIn { .. } => {}
+        }
+    });
+}
+
+fn write_grammar(w: &mut Writer, grammar: Value<'_>) {
+    w.name("format").object(|w| {
+        w.name("type").raw(r#""grammar""#);
+        for (name, value) in grammar::members(grammar) {
+            if let Some(value) = value {
+                w.name(name).value(value);
+            }
         }
     });
 }

@@ -213,7 +213,7 @@ fn schemas_are_kept_to() {
 
 #[test]
 fn custom_tools_take_one_text() {
-    let custom = |format| Tool { kind: ToolKind::Custom { format }, ..function("patch") };
+    let custom = |grammar| Tool { kind: ToolKind::Custom { grammar }, ..function("patch") };
     let call = Call {
         id: Text::plain("a"),
         name: Text::plain("patch"),
@@ -244,7 +244,7 @@ fn custom_tools_take_one_text() {
     ] {
         assert_eq!(refused(&Request { tools: vec![tool], ..asked() }, &target(|_| {})), param);
     }
-    said(&Request { tools: vec![custom(Some(value(r#"{"type":"text"}"#)))], ..asked() }, &target(|_| {}));
+    said(&Request { tools: vec![custom(None)], ..asked() }, &target(|_| {}));
 }
 
 #[test]

@@ -135,7 +135,11 @@ fn arguments_that_are_no_object_are_wrapped() {
             (Role::Tool, vec![result("1", vec![words("x")])]),
         ]);
         let written = check_field(&request, &target(NEW), "/contents/1/parts/0/functionCall/args", &args);
-        assert_eq!(written.ignored.contains(&"messages[1].tool_calls.arguments".into()), is_told, "{arguments:?}");
+        assert_eq!(
+            written.ignored.contains(&"messages[1].tool_calls[].function.arguments".into()),
+            is_told,
+            "{arguments:?}"
+        );
     }
 }
 

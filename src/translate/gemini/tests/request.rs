@@ -108,7 +108,7 @@ fn every_choice_has_its_mode() {
 
 #[test]
 fn tools_of_other_kinds_are_emulated_or_refused_by_name() {
-    let request = with_tools(vec![tool("shout", ToolKind::Custom { format: None })], None);
+    let request = with_tools(vec![tool("shout", ToolKind::Custom { grammar: None })], None);
     let written = check_field(
         &request,
         &target(NEW),
@@ -119,7 +119,7 @@ fn tools_of_other_kinds_are_emulated_or_refused_by_name() {
     assert_eq!(written.emulated.custom_tools, ["shout".into()]);
     check_field(&request, &target(OLD), "/tools/0/functionDeclarations/0/parameters/required", &json!(["input"]));
 
-    let grammar = ToolKind::Custom { format: Some(parsed(r#"{"type":"grammar"}"#)) };
+    let grammar = ToolKind::Custom { grammar: Some(parsed(r#"{"type":"grammar"}"#)) };
     check_refused(&with_tools(vec![tool("x", grammar)], None), &target(NEW), InvalidFault::Target, "tools[0].format");
     let search = ToolKind::BuiltIn { format: WireFormat::OpenaiResponses, spelt: parsed(r#"{"type":"web_search"}"#) };
     let refused = write_request(&with_tools(vec![tool("web_search", search)], None), &target(NEW)).unwrap_err();

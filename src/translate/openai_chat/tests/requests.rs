@@ -140,11 +140,11 @@ fn what_makes_no_sense_is_refused_by_its_place() {
             request,
         ),
         (
-            part(json!({ "type": "file", "file": { "file_data": "JVBERi0=" } })),
+            part(json!({ "type": "file", "file": { "file_data": "https://a.example/x.pdf" } })),
             "messages[1].content[1].file.file_data",
             request,
         ),
-        (part(json!({ "type": "file", "file": { "file_id": "f" } })), "messages[1].content[1].file.file_id", target),
+        (part(json!({ "type": "file", "file": { "file_id": "f" } })), "messages[1].content[1]", target),
         (asking(&json!({ "temperature": "hot" })), "temperature", request),
         (asking(&json!({ "max_tokens": -1 })), "max_tokens", request),
         (asking(&json!({ "n": 0 })), "n", request),
@@ -314,11 +314,12 @@ fn free_text_tools_become_functions_where_there_are_none() {
     assert_eq!(out["tools"][0]["function"]["parameters"]["required"], json!(["input"]));
     assert_eq!(out["messages"][1]["tool_calls"][0]["function"]["arguments"], r#"{"input":"a \"b\""}"#);
     let mut held = body;
-    held["tools"][0]["custom"]["format"] = json!({ "type": "grammar" });
+    held["tools"][0]["custom"]["format"] =
+        json!({ "type": "grammar", "grammar": { "syntax": "lark", "definition": "x" } });
     assert_eq!(through(&held, &of(Dialect::Groq)).unwrap_err().param, "tools[0]");
     let text = held.to_string();
     let request = read(&text).unwrap();
-    assert!(matches!(request.tools[0].kind, ToolKind::Custom { format: Some(_) }));
+    assert!(matches!(request.tools[0].kind, ToolKind::Custom { grammar: Some(_) }));
 }
 
 #[test]

@@ -238,7 +238,7 @@ fn tools_and_choices() {
     let with = |choice: &str| body.replace("CHOICE", choice);
     let request_body = with("\"auto\"");
     let request = read(&request_body).unwrap();
-    let is_free = |at: usize| matches!(request.tools[at].kind, ToolKind::Custom { format: None });
+    let is_free = |at: usize| matches!(request.tools[at].kind, ToolKind::Custom { grammar: None });
     assert!(is_free(2) && !is_free(3));
     assert!(matches!(request.tools[4].kind, ToolKind::BuiltIn { format: WireFormat::OpenaiResponses, .. }));
     let expected = concat!(
