@@ -96,9 +96,17 @@ pub(crate) fn usage(answer: &[u8]) {
     assert!(visible_text(answer, 100).kept.len() <= 100);
 }
 
+/// The formats of conversations that requests are written in.
+const TALKS: [WireFormat; 4] = [
+    WireFormat::AnthropicMessages,
+    WireFormat::GeminiGenerate,
+    WireFormat::OpenaiResponses,
+    WireFormat::OpenaiChat,
+];
+
 /// A request of a client that a format takes is written as JSON, always the same, which the format's own reader takes.
 pub(crate) fn request(client: WireFormat, body: &[u8]) {
-    for format in WireFormat::WRITTEN {
+    for format in TALKS {
         let target = target();
         let written = |body: &[u8], client| convert::request(body, client, &envelope(), &target, format);
         let Ok(once) = written(body, client) else { continue };
@@ -148,7 +156,7 @@ fn target() -> Target {
         kind: ModelKind::Chat,
         released: UnixMs(0),
         retires: None,
-        formats: WireFormat::WRITTEN.into(),
+        formats: TALKS.into(),
         secondary_formats: Vec::new(),
         limits: Limits::default(),
         capabilities,
