@@ -10,7 +10,7 @@ use crate::base::money::PicoUsd;
 use crate::base::refusal::{Refusal, RefusalKind};
 use crate::base::time::UnixMs;
 use crate::base::wire_format::WireFormat;
-use crate::catalog::{Catalog, Chain, ChainKind, Model, Target};
+use crate::catalog::{Catalog, Chain, ChainKind, Model, ModelKind, Target};
 use crate::exchange::route::Endpoint;
 use crate::exchange::snapshot::Snapshot;
 
@@ -28,8 +28,14 @@ pub fn answer(endpoint: &Endpoint, snapshot: &Snapshot, format: WireFormat, at: 
         let entry = entry_by_name(catalog, id, at).ok_or_else(|| not_listed(id))?;
         if is_anthropic { entry.anthropic() } else { entry.openai() }
     } else {
-        let entries = entries(catalog, at);
-        if is_anthropic { anthropic_list(&entries) } else { openai_list(&entries) }
+        let mut entries = entries(catalog, at);
+        if is_anthropic {
+            // Its clients have no other endpoint.
+            entries.retain(|entry| entry.model.kind == ModelKind::Chat);
+            anthropic_list(&entries)
+        } else {
+            openai_list(&entries)
+        }
     };
     Ok(Bytes::from(body.to_string()))
 }
@@ -100,6 +106,7 @@ impl Entry<'_> {
             "object": "model",
             "created": self.since().0 / 1000,
             "owned_by": "flux",
+            "kind": self.model.kind.name(),
             "display_name": self.display_name(),
             "max_input_tokens": input_tokens_max,
             "max_output_tokens": limits.output_tokens_max,

@@ -51,6 +51,11 @@ impl ModelKind {
         ("transcription", Self::Transcription),
         ("speech", Self::Speech),
     ];
+
+    /// Its name in configuration and in lists.
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
+    }
 }
 
 /// What a model can take. `false` means that it is known not to; the unknown is left to the provider.

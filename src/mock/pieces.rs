@@ -22,10 +22,10 @@ const SILENCE: &[u8; 44] =
 pub(super) fn reply(format: WireFormat, body: &[u8]) -> Option<Result<Reply, Invalid>> {
     let json = || serde_json::from_slice::<Value>(body).map_err(|_| Invalid::new(400, "The body is not JSON."));
     let answer = match format {
-        WireFormat::OpenaiEmbeddings => json().and_then(|asked| vectors(&asked)).map(whole),
-        WireFormat::OpenaiImages => json().map(|asked| whole(pictures(asked["n"].as_u64().unwrap_or(1)))),
-        WireFormat::OpenaiImageEdits => Ok(whole(pictures(1))),
-        WireFormat::OpenaiTranscriptions => Ok(whole(json!({
+        WireFormat::OpenaiEmbeddings => json().and_then(|asked| vectors(&asked)).map(|vectors| whole(&vectors)),
+        WireFormat::OpenaiImages => json().map(|asked| whole(&pictures(asked["n"].as_u64().unwrap_or(1)))),
+        WireFormat::OpenaiImageEdits => Ok(whole(&pictures(1))),
+        WireFormat::OpenaiTranscriptions => Ok(whole(&json!({
             "text": "Hello from the Flux mock; nothing was listened to.",
             "usage": {"type": "duration", "seconds": 1},
         }))),
@@ -45,7 +45,7 @@ fn vectors(asked: &Value) -> Result<Value, Invalid> {
     let count = match &asked["input"] {
         Value::Array(list) if list.first().is_some_and(|first| !first.is_number()) => list.len(),
         Value::Null => return Err(Invalid::field("input", "Missing required parameter: 'input'.")),
-        _ => 1,
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => 1,
     };
     let vector = |index: usize| json!({"object": "embedding", "index": index, "embedding": VECTOR});
     let data: Vec<_> = (0..count.min(PIECES_MAX)).map(vector).collect();
@@ -66,7 +66,7 @@ fn pictures(count: u64) -> Value {
     })
 }
 
-fn whole(json: Value) -> Reply {
+fn whole(json: &Value) -> Reply {
     let body = ReplyBody::Whole(Bytes::from(json.to_string()));
     Reply { status: 200, content_type: "application/json", body }
 }
