@@ -53,11 +53,35 @@ pub fn alternating<'r, 'a>(turns: &'r [Turn<'a>]) -> Alternating<'r, 'a> {
         made.push(turn, names_matter);
     }
     made.messages.iter_mut().for_each(put_results_first);
-    if made.messages.first().is_some_and(|message| message.speaker == Speaker::Assistant) {
-        let stop = Part::from(PartKind::Text(Text::plain(".")));
-        made.messages.insert(0, Message { speaker: Speaker::User, parts: vec![Cow::Owned(stop)], at: 0 });
-    }
+    begin_with_user(&mut made.messages);
     made
+}
+
+fn begin_with_user(messages: &mut Vec<Message<'_, '_>>) {
+    if messages.first().is_some_and(|message| message.speaker == Speaker::Assistant) {
+        let stop = Part::from(PartKind::Text(Text::plain(".")));
+        messages.insert(0, Message { speaker: Speaker::User, parts: vec![Cow::Owned(stop)], at: 0 });
+    }
+}
+
+impl<'r, 'a> Alternating<'r, 'a> {
+    /// Leaves out what has no part that `is_said`, and joins what then meets.
+    pub fn keep(&mut self, is_said: impl Fn(&Part<'a>) -> bool) {
+        let is_kept = |message: &Message<'r, 'a>| message.parts.iter().any(|part| is_said(part));
+        if self.messages.iter().all(&is_kept) && self.messages.is_sorted_by(|a, b| a.speaker != b.speaker) {
+            return;
+        }
+        let mut joined: Vec<Message<'r, 'a>> = Vec::with_capacity(self.messages.len());
+        for message in self.messages.drain(..).filter(is_kept) {
+            match joined.last_mut() {
+                Some(last) if last.speaker == message.speaker => last.parts.extend(message.parts),
+                _ => joined.push(message),
+            }
+        }
+        joined.iter_mut().for_each(put_results_first);
+        begin_with_user(&mut joined);
+        self.messages = joined;
+    }
 }
 
 impl<'r, 'a> Alternating<'r, 'a> {
@@ -170,6 +194,25 @@ mod tests {
     fn results_come_first_and_a_user_begins() {
         let turns = [turn(Role::Assistant, "hello", 0), turn(Role::User, "more", 1), result("1", 2), result("2", 3)];
         assert_eq!(shown(&turns), ["", "User .", "Assistant hello", "User =1|=2|more"]);
+    }
+
+    #[test]
+    fn what_meets_when_something_is_left_out_is_joined() {
+        let turns = [
+            turn(Role::User, "a", 0),
+            turn(Role::Assistant, "x", 1),
+            turn(Role::User, "b", 2),
+            result("1", 3),
+            turn(Role::Assistant, "c", 4),
+        ];
+        let mut made = alternating(&turns);
+        made.keep(|part| part.kind.as_text().is_none_or(|text| !text.is("x")));
+        let told: Vec<_> = made.messages.iter().map(|message| (message.speaker, message.parts.len())).collect();
+        assert_eq!(told, [(Speaker::User, 3), (Speaker::Assistant, 1)]);
+        assert!(made.messages[0].parts[0].kind.as_result().is_some());
+        made.keep(|part| part.kind.as_text().is_some_and(|text| text.is("c")));
+        let told: Vec<_> = made.messages.iter().map(|message| message.speaker).collect();
+        assert_eq!(told, [Speaker::User, Speaker::Assistant]);
     }
 
     #[test]

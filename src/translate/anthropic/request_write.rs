@@ -38,6 +38,7 @@ pub fn write_request(request: &Request<'_>, target: &Target) -> Result<Written, 
     let mut ignored = Ignored::default();
     talk.ignored.drain(..).for_each(|name| ignored.add(name));
     move_pictures(&mut talk);
+    talk.keep(|part| blocks_write::is_written(part, target));
     end_with_user(&mut talk, target, &mut ignored);
     let obstacle = obstacle(&toolbox, &talk, target);
     let plan = thinking::plan(request, model, obstacle, &mut ignored);

@@ -287,6 +287,8 @@ proptest! {
             let (list, inner) = if format == WireFormat::GeminiGenerate { ("contents", "parts") } else { ("messages", "content") };
             let messages = body[list].as_array().unwrap();
             prop_assert_eq!(&messages[0]["role"], "user", "{}", name);
+            let is_alternating = messages.windows(2).all(|pair| pair[0]["role"] != pair[1]["role"]);
+            prop_assert!(is_alternating || format == WireFormat::GeminiGenerate, "{}: {}", name, body);
             for message in messages {
                 prop_assert!(!message[inner].as_array().unwrap().is_empty(), "{}: {}", name, body);
             }
