@@ -1,6 +1,6 @@
 //! OpenAI Chat Completions, and the many hosts that speak it in dialects of their own.
 //!
-//! Must not know the other formats. What hosts do differently stands in [`dialect`], as a table.
+//! Must not know the other formats. What hosts do differently stands in `dialect`, as a table.
 //!
 //! Where the official SDK's types (openai-python 3.54.0) and what goes over the wire differ, the wire wins:
 //! - A streamed call is typed as a function only; calls with free text come and go as `custom{name,input}` all the
