@@ -56,6 +56,14 @@ pub struct Request<'a> {
     pub ignored: Vec<Cow<'static, str>>,
 }
 
+impl Request<'_> {
+    /// The place of the turn that the answer was to go on from, where there is one.
+    pub fn prefill(&self) -> Option<String> {
+        let last = self.turns.last().filter(|_| self.is_prefilled)?;
+        Some(format!("messages[{}]", last.at))
+    }
+}
+
 /// How many answers are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Choice(pub u64);

@@ -59,6 +59,10 @@ pub fn write_request(request: &Request<'_>, target: &Target) -> Result<Written, 
     let tools = ToolPlan::new(&mut job)?;
     messages_write::check(&job)?;
     check(&job)?;
+    if let Some(prefill) = request.prefill().filter(|_| !job.has(Feature::Prefix)) {
+        // Its words are history here: the answer does not go on from them.
+        job.ignore(prefill);
+    }
     let mut w = Writer::with_capacity(messages_write::size(request) + FRAME_BYTES);
     w.object(|w| {
         w.name("model").plain(&target.model.provider_model_id);
@@ -79,7 +83,7 @@ pub fn write_request(request: &Request<'_>, target: &Target) -> Result<Written, 
 
 /// What cannot be left out, as the answer would be another one.
 fn check(job: &Job<'_, '_>) -> Result<(), Invalid> {
-    let Request { logprobs, choices, stop, sampling, wants_images, is_prefilled, .. } = job.request;
+    let Request { logprobs, choices, stop, sampling, wants_images, .. } = job.request;
     let refused = |field: &str, what: &str| Err(Invalid::target(field, format!("this model's provider {what}")));
     if logprobs.is_some() && !job.has(Feature::Logprobs) {
         return refused("logprobs", "gives no logprobs; leave logprobs out");
@@ -95,10 +99,6 @@ fn check(job: &Job<'_, '_>) -> Result<(), Invalid> {
     }
     if sampling.logit_bias.is_some() && !job.has(Feature::LogitBias) {
         return refused("logit_bias", "takes no logit_bias; leave it out");
-    }
-    if *is_prefilled && !job.has(Feature::Prefix) {
-        let at = job.request.turns.last().map_or(0, |turn| turn.at);
-        return refused(&format!("messages[{at}]"), "does not go on from the assistant's words; end with the user's");
     }
     if *wants_images && !job.has(Feature::ImageOutput) {
         return refused("modalities", "makes no pictures with this model; ask for text only");

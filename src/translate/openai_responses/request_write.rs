@@ -27,7 +27,8 @@ const TIERS: [&str; 7] = ["auto", "default", "flex", "scale", "priority", "fast"
 /// Names what the format or the model has no place for.
 pub fn write_request(request: &Request<'_>, target: &Target) -> Result<Written, Invalid> {
     refuse(request)?;
-    let mut ignored: Vec<Cow<'static, str>> = Vec::new();
+    // The words of a prefill are history here: the answer does not go on from them.
+    let mut ignored: Vec<Cow<'static, str>> = request.prefill().map(Cow::Owned).into_iter().collect();
     let mut writer = Writer::with_capacity(estimate(request));
     let mut outcome = Ok(());
     writer.object(|w| {
@@ -70,11 +71,6 @@ fn refuse(request: &Request<'_>) -> Result<(), Invalid> {
     }
     if request.sampling.logit_bias.is_some_and(|bias| bias.members().next().is_some()) {
         return Err(Invalid::target("logit_bias", "the model knows no biases; leave them out"));
-    }
-    if request.is_prefilled {
-        let at = request.turns.last().map_or(0, |turn| turn.at);
-        let message = "the model does not go on from the assistant's words; end with the user's";
-        return Err(Invalid::target(format!("messages[{at}]"), message));
     }
     if request.wants_images {
         return Err(Invalid::target("modalities", "the model gives no pictures; ask for text"));
