@@ -39,7 +39,11 @@ pub(crate) fn request(format: WireFormat, bytes: usize) -> Vec<u8> {
         WireFormat::OpenaiChat
         | WireFormat::OpenaiImages
         | WireFormat::GeminiGenerate
-        | WireFormat::BedrockConverse => chat(rounds, bytes >= WITH_TOOLS_BYTES),
+        | WireFormat::BedrockConverse
+        | WireFormat::OpenaiEmbeddings
+        | WireFormat::OpenaiImageEdits
+        | WireFormat::OpenaiTranscriptions
+        | WireFormat::OpenaiSpeech => chat(rounds, bytes >= WITH_TOOLS_BYTES),
     };
     let (none, one) = (build(0).to_string(), build(1).to_string());
     let rounds = bytes.saturating_sub(none.len()) / (one.len() - none.len());
@@ -142,7 +146,13 @@ pub(crate) fn stream(format: WireFormat) -> Stream {
         WireFormat::OpenaiResponses => RESPONSES,
         WireFormat::AnthropicMessages => ANTHROPIC,
         WireFormat::GeminiGenerate => GEMINI,
-        WireFormat::OpenaiChat | WireFormat::OpenaiImages | WireFormat::BedrockConverse => CHAT,
+        WireFormat::OpenaiChat
+        | WireFormat::OpenaiImages
+        | WireFormat::BedrockConverse
+        | WireFormat::OpenaiEmbeddings
+        | WireFormat::OpenaiImageEdits
+        | WireFormat::OpenaiTranscriptions
+        | WireFormat::OpenaiSpeech => CHAT,
     }
 }
 

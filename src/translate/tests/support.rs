@@ -16,7 +16,7 @@ use crate::catalog::provider::{Dialect, Endpoints, Provider, StreamUsage};
 use crate::catalog::thinking::{ThinkingControl, ThinkingSupport};
 use crate::catalog::{Capabilities, Limits, Model, ModelKind, Target};
 use crate::translate::View;
-use crate::translate::envelope::{Envelope, MARK, Opened, SealingKey};
+use crate::translate::envelope::{Envelope, MARK, NOTHING, Opened, SealingKey};
 use crate::translate::ir::{BlobKind, Maker, Text, Value};
 use crate::wire::json::Kind;
 
@@ -188,6 +188,12 @@ pub(super) fn unsealed(text: &str) -> String {
         let is_inside = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         let end = after.find(|c| !is_inside(c)).unwrap_or(after.len());
         let (token, after) = after.split_at(end);
+        if token == NOTHING {
+            out.push_str(before);
+            out.push_str("{{seal nothing}}");
+            rest = after;
+            continue;
+        }
         let Opened::Sealed(blob) = envelope().open(Text::plain(token.to_owned())) else { panic!("{token}") };
         let maker = blob.maker.unwrap();
         out.push_str(before);
