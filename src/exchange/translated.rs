@@ -68,8 +68,12 @@ impl Exchange {
         }
     }
 
-    /// The prompt's tokens from its length alone: the exact count comes with the answer's end.
+    /// The prompt's tokens from its length alone: the exact count comes with the answer's end. Only Anthropic's
+    /// clients are told any before that.
     fn prompt_tokens_guessed(&self) -> u64 {
+        if self.arrival.format != WireFormat::AnthropicMessages {
+            return 0;
+        }
         estimate::tokens_by_length(text::prompt_text_len(&self.body, &self.head), self.tokenizer_factor_milli())
     }
 
