@@ -3,7 +3,7 @@
 //! Must not know which model knows which word (the catalogue does), nor how a format spells the switch.
 
 /// How hard a model thinks. Ordered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Effort {
     /// Not at all.
     None,

@@ -6,6 +6,7 @@
 use smallvec::SmallVec;
 
 use super::{image_intent, signs, walk};
+use crate::base::effort::Effort;
 use crate::base::wire_format::WireFormat;
 
 /// Bytes of text that are looked at.
@@ -20,48 +21,6 @@ const BYTES_PER_TOKEN: u64 = 4;
 const TOKENS_PER_IMAGE: u64 = 1_000;
 /// Tokens that a file is taken for where only its address is known.
 const TOKENS_PER_FILE: u64 = 2_000;
-
-/// How hard the client wants the model to think.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Effort {
-    /// Not at all.
-    None,
-    /// As little as the model can.
-    Minimal,
-    /// Little.
-    Low,
-    /// The usual.
-    Medium,
-    /// Much.
-    High,
-    /// More.
-    Xhigh,
-    /// As much as the model can.
-    Max,
-}
-
-impl Effort {
-    /// All, from least to most.
-    pub const ALL: [Self; 7] = [Self::None, Self::Minimal, Self::Low, Self::Medium, Self::High, Self::Xhigh, Self::Max];
-
-    /// The word used in requests and rules.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Minimal => "minimal",
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-            Self::Xhigh => "xhigh",
-            Self::Max => "max",
-        }
-    }
-
-    /// The effort of that name.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|effort| effort.name() == name)
-    }
-}
 
 /// The parts of a request that features are taken from: raw JSON values, as they stand in the body.
 #[derive(Clone, Copy, Debug)]
@@ -351,7 +310,7 @@ fn is_json_schema(response_format: &[u8]) -> bool {
 
 fn effort(value: &[u8]) -> Option<Effort> {
     let word = walk::string(value).or_else(|| walk::string(walk::member(value, b"effort")?))?;
-    Effort::named(std::str::from_utf8(word).ok()?)
+    Effort::by_name(std::str::from_utf8(word).ok()?)
 }
 
 fn is_thinking(thinking: &[u8]) -> bool {

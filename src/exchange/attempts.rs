@@ -27,8 +27,6 @@ pub(super) struct Attempts {
     /// Those that were begun.
     pub(super) started: u8,
     pub(super) current: Option<Current>,
-    /// When the current attempt began.
-    pub(super) since: Option<Instant>,
     /// The current target is to be asked again: its kept-alive connection had gone stale.
     pub(super) again: bool,
     pub(super) repeated: bool,
@@ -105,7 +103,6 @@ impl Exchange {
         }
         self.attempts.started = self.attempts.started.saturating_add(1);
         self.attempts.repeated = false;
-        self.attempts.since = Some(now);
         self.attempts.current = Some(Current { target: Arc::clone(&target), format, rewritten });
         self.answer = Answer::Awaiting;
         Next::Ask(target, format)

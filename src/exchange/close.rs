@@ -87,14 +87,7 @@ impl Exchange {
     /// The same for a stream, whose meter has collected the text.
     pub(super) fn price_estimated_from(&self, meter: &StreamMeter) -> Settlement {
         let settlement = self.price_tokens(meter.text(), meter.text_bytes_total());
-        // Anthropic says at the start what the prompt was: better than our guess.
-        match meter.prompt_usage() {
-            Some(prompt) => {
-                let usage = Usage { output: settlement.usage.output, ..prompt };
-                Settlement { estimated: true, ..self.price(usage, meter.service_tier()) }
-            }
-            None => settlement,
-        }
+        self.with_prompt_told(settlement, meter.prompt_usage(), meter.service_tier())
     }
 
     /// The same for an answer that was translated.
@@ -103,13 +96,15 @@ impl Exchange {
         if seen.images > 0 {
             return self.price_guessed_images(settlement.usage, seen.images);
         }
-        match seen.prompt_usage {
-            Some(prompt) => {
-                let usage = Usage { output: settlement.usage.output, ..prompt };
-                Settlement { estimated: true, ..self.price(usage, seen.service_tier.as_deref()) }
-            }
-            None => settlement,
-        }
+        self.with_prompt_told(settlement, seen.prompt_usage, seen.service_tier.as_deref())
+    }
+
+    /// An estimate with the prompt's figures where the provider has told them: Anthropic does so at the start, which
+    /// is better than our guess.
+    fn with_prompt_told(&self, guess: Settlement, told: Option<Usage>, service_tier: Option<&str>) -> Settlement {
+        let Some(prompt) = told else { return guess };
+        let usage = Usage { output: guess.usage.output, ..prompt };
+        Settlement { estimated: true, ..self.price(usage, service_tier) }
     }
 
     fn price_tokens(&self, kept: &[u8], bytes_total: u64) -> Settlement {

@@ -6,8 +6,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::features::{Effort, Features};
+use super::features::Features;
 use crate::base::complaint::Complaint;
+use crate::base::effort::Effort;
 
 mod parse;
 

@@ -240,8 +240,8 @@ fn value(kind: Kind, text: &str) -> Result<u64, Fault> {
         Kind::Flag => (["false", "true"].iter().position(|word| *word == text), "true or false".to_owned()),
         Kind::Effort if text == EFFORT_UNSET => (Some(0), String::new()),
         Kind::Effort => {
-            let known = Effort::ALL.map(Effort::name);
-            let rank = Effort::named(text).and_then(|effort| usize::try_from(effort_rank(Some(effort))).ok());
+            let known = Effort::NAMES.map(|(name, _)| name);
+            let rank = Effort::by_name(text).and_then(|effort| usize::try_from(effort_rank(Some(effort))).ok());
             (rank, format!("one of {EFFORT_UNSET}, {}", listed(&known)))
         }
     };
