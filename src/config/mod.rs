@@ -98,6 +98,8 @@ pub struct Timeouts {
     pub downstream_keepalive: Duration,
     /// A client that does not read.
     pub downstream_write: Duration,
+    /// A refused client that still sends its body.
+    pub linger: Duration,
     /// TCP and TLS to a provider.
     pub connect: Duration,
     /// Until a provider's first byte.

@@ -116,6 +116,7 @@ fn read_timeouts(fields: &mut Fields<'_, '_>) -> Timeouts {
         body: fields.ms("body_ms", 60_000, 1..=DAY_MS),
         downstream_keepalive: fields.ms("downstream_keepalive_ms", 75_000, 1..=DAY_MS),
         downstream_write: fields.ms("downstream_write_ms", 60_000, 1..=DAY_MS),
+        linger: fields.ms("linger_ms", 30_000, 0..=DAY_MS),
         connect: fields.ms("connect_ms", 3_000, 1..=DAY_MS),
         first_byte: fields.ms("first_byte_ms", 120_000, 1..=DAY_MS),
         idle: fields.ms("idle_ms", 90_000, 1..=DAY_MS),

@@ -53,7 +53,9 @@ impl Flux {
         let target = String::from_utf8_lossy(head.raw_path());
         let at = self.clock.unix_ms();
         let has_version = head.headers.contains_key(ANTHROPIC_VERSION);
-        let caller = Caller { id: self.ids.next(at), format: route::error_format(&target, has_version) };
+        let snapshot = self.snapshot.load_full();
+        let format = route::error_format(&target, has_version);
+        let caller = Caller { id: self.ids.next(at), format, linger: snapshot.config.timeouts.linger };
         ctx.caller = Some(caller);
         ctx.route = "none";
         accept::check_framing(head)?;
@@ -63,7 +65,6 @@ impl Flux {
         let key = accept::authenticate(&head.headers, &self.keys, at).inspect_err(|_| self.metrics.key_missed())?;
         self.metrics.key_found();
         ctx.key = Some((key.account, key.id));
-        let snapshot = self.snapshot.load_full();
         let Some(format) = endpoint.wire_format() else {
             let listing = api::models::answer(&endpoint, &snapshot, caller.format, at)?;
             // A client that is gone needs no list.

@@ -14,6 +14,7 @@ use http::header::{
 };
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
+use pingora::time::timeout;
 use pingora::{Error, ErrorType, Result};
 
 use crate::base::ids::RequestId;
@@ -28,9 +29,8 @@ use crate::wire;
 const PASSED_ON: [HeaderName; 2] =
     [HeaderName::from_static("openai-processing-ms"), HeaderName::from_static("openai-version")];
 
-/// After a refusal an unread body up to this size is read and dropped, so that the client gets to
-/// read the refusal before the connection ends.
-const DRAIN_TIME: Duration = Duration::from_secs(2);
+/// A refused client that pauses for so long while it sends has stopped.
+const LINGER_PAUSE: Duration = Duration::from_secs(5);
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
@@ -57,6 +57,8 @@ const FIRST_ATTEMPT: u8 = 1;
 pub(crate) struct Caller {
     pub(crate) id: RequestId,
     pub(crate) format: WireFormat,
+    /// For how long the rest of its body is read and dropped after a refusal.
+    pub(crate) linger: Duration,
 }
 
 /// The head of an answer, built from an allow-list of the provider's. The cost and the length of a
@@ -238,7 +240,7 @@ pub(crate) async fn refuse(
     if let RefusalKind::MethodNotAllowed(allowed) = refusal.kind {
         head.insert_header(ALLOW, HeaderValue::from_static(allowed))?;
     }
-    write(session, head, body).await
+    write(session, head, body, caller).await
 }
 
 /// Writes a refusal as the last event of a stream whose head has gone out.
@@ -265,7 +267,7 @@ pub(crate) async fn refuse_unread(session: &mut ServerSession, refusal: &Refusal
 pub(crate) async fn json(session: &mut ServerSession, body: Bytes, caller: Caller) -> Result<()> {
     let mut head = ResponseHeader::build_no_case(200, Some(6))?;
     put_ids(&mut head, caller.id, caller.format)?;
-    write(session, head, body).await
+    write(session, head, body, caller).await
 }
 
 /// Writes a figure that was estimated, for a client that asked for no answer of a model.
@@ -279,10 +281,10 @@ pub(crate) async fn estimate(
     put_ids(&mut head, caller.id, caller.format)?;
     put_routing(&mut head, routing)?;
     head.insert_header(X_FLUX_ESTIMATED, HeaderValue::from_static("1"))?;
-    write(session, head, body).await
+    write(session, head, body, caller).await
 }
 
-async fn write(session: &mut ServerSession, mut head: ResponseHeader, body: Bytes) -> Result<()> {
+async fn write(session: &mut ServerSession, mut head: ResponseHeader, body: Bytes, caller: Caller) -> Result<()> {
     head.insert_header(CONTENT_TYPE, JSON)?;
     head.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len()))?;
     let is_read = session.is_body_done();
@@ -297,9 +299,18 @@ async fn write(session: &mut ServerSession, mut head: ResponseHeader, body: Byte
     session.finish_body().await?;
     if !is_read {
         // The client may still be sending; let it finish, so that it reads the answer and not a reset.
-        let _ = tokio::time::timeout(DRAIN_TIME, session.drain_request_body()).await;
+        let _ = timeout(caller.linger, drain(session)).await;
     }
     Ok(())
+}
+
+/// Reads and drops what is left of a body, until it ends or pauses.
+async fn drain(session: &mut ServerSession) {
+    while let Ok(Ok(Some(_))) = timeout(LINGER_PAUSE, session.read_request_body()).await {
+        if session.is_body_done() {
+            break;
+        }
+    }
 }
 
 /// A refusal on its way through Pingora's error path, to be written by `fail_to_proxy`.
