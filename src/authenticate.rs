@@ -94,7 +94,7 @@ pub fn authenticate(directory: &KeyDirectory, credential: &[u8], now: UnixMs) ->
     if key.revoked_at.is_some() {
         return Err(AuthError::Revoked);
     }
-    if key.expires_at.is_some_and(|at| now >= at) {
+    if key.settings.expires_at.is_some_and(|at| now >= at) {
         return Err(AuthError::Expired);
     }
     directory.touch(&key, now);
@@ -104,7 +104,7 @@ pub fn authenticate(directory: &KeyDirectory, credential: &[u8], now: UnixMs) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::accounts::key::KeyKind;
+    use crate::accounts::key::{KeyKind, KeySettings};
 
     #[test]
     fn credentials() {
@@ -143,15 +143,19 @@ mod tests {
     fn states_of_a_key() {
         let now = UnixMs(10_000);
         let sample = || KeyState::sample(KeyKind::Live);
+        let until = |at| KeyState {
+            settings: KeySettings { expires_at: Some(at), ..KeySettings::default() },
+            ..KeyState::sample(KeyKind::Live)
+        };
         let cases = [
             ("plain", sample(), Ok(())),
-            ("expires later", KeyState { expires_at: Some(UnixMs(10_001)), ..sample() }, Ok(())),
-            ("expires now", KeyState { expires_at: Some(now), ..sample() }, Err(AuthError::Expired)),
+            ("expires later", until(UnixMs(10_001)), Ok(())),
+            ("expires now", until(now), Err(AuthError::Expired)),
             ("revoked", KeyState { revoked_at: Some(UnixMs(1)), ..sample() }, Err(AuthError::Revoked)),
         ];
         for (name, key, expected) in cases {
             let directory = KeyDirectory::new(10, 10);
-            directory.put(KeyHash::of(b"raw"), key).unwrap();
+            directory.put(KeyHash::of(b"raw"), key, now).unwrap();
             assert_eq!(authenticate(&directory, b"raw", now).map(|_| ()), expected, "{name}");
             let used = directory.take_touched();
             assert_eq!(used.len(), usize::from(expected.is_ok()), "{name}: only a valid key counts as used");

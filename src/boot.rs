@@ -62,8 +62,8 @@ pub(crate) fn read_world(config_dir: &Path) -> Result<World, Vec<Complaint>> {
     let rules = read_rules(config_dir);
     match (loaded, rules) {
         (Ok(loaded), Ok(rules)) => {
-            let config::load::Loaded { config, catalog, fingerprint } = loaded;
-            Ok(World { snapshot: Snapshot { config, catalog, rules }, fingerprint })
+            let config::load::Loaded { config, catalog, tariffs, fingerprint } = loaded;
+            Ok(World { snapshot: Snapshot { config, catalog, tariffs, rules }, fingerprint })
         }
         (loaded, rules) => Err([loaded.err(), rules.err()].into_iter().flatten().flatten().collect()),
     }
@@ -111,7 +111,8 @@ pub fn serve(config_dir: &Path) -> Result<()> {
     let World { snapshot, fingerprint } = read_world(config_dir).map_err(|complaints| refused(&complaints))?;
     let config = snapshot.config.clone();
     start_log(config.log.level);
-    let store = Store::start(store_settings(&config), Arc::clone(&clock)).context("the data folder cannot be used")?;
+    let store = Store::start(store_settings(&config), Arc::clone(&snapshot.tariffs), Arc::clone(&clock))
+        .context("the data folder cannot be used")?;
     let store = Arc::new(store);
     let first_keys = store.bootstrap("default").context("the first account cannot be made")?;
 
@@ -147,7 +148,7 @@ pub fn serve(config_dir: &Path) -> Result<()> {
         fingerprint,
         Arc::clone(&snapshot),
         mock,
-        (Arc::clone(&metrics), Arc::clone(&clock)),
+        (Arc::clone(&store), Arc::clone(&metrics), Arc::clone(&clock)),
     );
     add_background(&mut server, "reload", reloader);
 

@@ -4,6 +4,7 @@
 //! behind the feature `shell` touch sockets, disks and clocks; all others are pure.
 
 // The way of a request.
+pub mod admit;
 pub mod authenticate;
 pub mod classify;
 pub mod exchange;

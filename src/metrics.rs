@@ -485,6 +485,7 @@ mod tests {
             usage: Usage { input: 5, output: 7, ..Usage::default() },
             estimated: false,
             amount: NanoUsd(33),
+            written_off: NanoUsd::ZERO,
             latency: Duration::from_millis(3),
             first_byte: Some(Duration::from_millis(2)),
             upstream: Duration::from_millis(2),

@@ -11,6 +11,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::base::money::NanoUsd;
 use crate::base::outcome::Outcome;
 use crate::config;
 
@@ -123,6 +124,7 @@ impl<'a> Line<'a> {
             usage,
             estimated,
             amount,
+            written_off,
             latency,
             first_byte,
             upstream: _,
@@ -152,6 +154,9 @@ impl<'a> Line<'a> {
         line.number("reasoning_tokens", usage.reasoning);
         line.switch("estimated", *estimated);
         line.raw_text("cost_usd", amount.to_string().as_bytes());
+        if *written_off > NanoUsd::ZERO {
+            line.raw_text("written_off_usd", written_off.to_string().as_bytes());
+        }
         line.number("latency_us", us(*latency));
         line.optional("first_byte_us", first_byte.map(us));
         line.number("overhead_us", us(*overhead));
@@ -245,6 +250,7 @@ mod tests {
             usage: Usage { input: u64::MAX, output: 7, ..Usage::default() },
             estimated: false,
             amount: NanoUsd(33),
+            written_off: NanoUsd::ZERO,
             latency: Duration::from_micros(3_040),
             first_byte: None,
             upstream: Duration::ZERO,

@@ -4,11 +4,18 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use sha2::{Digest, Sha256};
 
-use crate::base::ids::{AccountId, KeyId};
+use super::account::AccountState;
+use super::funds::{Funds, Spent, Terms};
+use super::rate::Gauges;
+use crate::base::ids::KeyId;
+use crate::base::money::NanoUsd;
+use crate::base::period::Reset;
+use crate::base::tariff::RateLimits;
 use crate::base::time::UnixMs;
 
 /// Characters of a raw key that may be shown again: enough to tell keys apart.
@@ -96,23 +103,107 @@ pub fn shown_prefix(raw: &str) -> &str {
     raw.get(..SHOWN_CHARS).unwrap_or(raw)
 }
 
+/// What a key may do beside asking models.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// Nothing: it sees its account's usage and credits.
+    Inference,
+    /// It makes, changes and revokes keys of its account.
+    Admin,
+}
+
+impl Scope {
+    /// Both with the names used in rows, requests and answers.
+    pub const NAMES: [(&'static str, Self); 2] = [("inference", Self::Inference), ("admin", Self::Admin)];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Inference => "inference",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// The scope of that name.
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, scope)| *scope)
+    }
+}
+
+/// How much one key may spend, within what its account may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// In one period.
+    pub amount: NanoUsd,
+    /// When a period begins: each day, each calendar month, or never again.
+    pub reset: Reset,
+}
+
+impl Budget {
+    /// The budget as funds, with what was spent of it.
+    pub fn funds(self, spent: NanoUsd, now: UnixMs) -> Arc<Funds> {
+        let spent = Spent { included: spent, overage: NanoUsd::ZERO };
+        Arc::new(Funds::new(self.terms(), spent, NanoUsd::ZERO, now))
+    }
+
+    fn terms(self) -> Terms {
+        let Self { amount, reset } = self;
+        Terms { included: amount, limit: Some(amount), reset, anchor: UnixMs(0) }
+    }
+}
+
+/// What the owner of a key chooses and may change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeySettings {
+    /// What its owner calls it; may be empty.
+    pub name: String,
+    /// From when on it is refused; `None`: never.
+    pub expires_at: Option<UnixMs>,
+    /// What it may do beside asking models.
+    pub scope: Scope,
+    /// Names of lanes and pins that it may ask for; empty: all.
+    pub allowed: Vec<String>,
+    /// Limits in the place of its account's tariff's.
+    pub limits: RateLimits,
+    /// What it may spend; `None`: all that its account may.
+    pub budget: Option<Budget>,
+    /// Whether answers tell what its account has left and holds.
+    pub shows_balance: bool,
+}
+
+impl Default for KeySettings {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            expires_at: None,
+            scope: Scope::Inference,
+            allowed: Vec::new(),
+            limits: RateLimits::default(),
+            budget: None,
+            shows_balance: false,
+        }
+    }
+}
+
 /// A key as the server sees it. A change of the stored key replaces the whole state.
 #[derive(Debug)]
 pub struct KeyState {
     /// Its id.
     pub id: KeyId,
     /// Whose it is.
-    pub account: AccountId,
-    /// What its owner calls it; may be empty.
-    pub name: String,
+    pub account: Arc<AccountState>,
     /// Its first characters.
     pub prefix: String,
     /// Live or test.
     pub kind: KeyKind,
+    /// What its owner has chosen.
+    pub settings: KeySettings,
+    /// What is left of its budget; `None` where it has none.
+    pub budget: Option<Arc<Funds>>,
+    /// What is counted of it.
+    pub gauges: Arc<Gauges>,
     /// When it was made.
     pub created_at: UnixMs,
-    /// From when on it is refused; `None`: never.
-    pub expires_at: Option<UnixMs>,
     /// When it was revoked; `None`: it was not.
     pub revoked_at: Option<UnixMs>,
     /// When it was last used.
@@ -120,17 +211,42 @@ pub struct KeyState {
 }
 
 impl KeyState {
+    /// The limits that hold for it at this moment.
+    pub fn rate_limits(&self) -> RateLimits {
+        self.settings.limits.or(self.account.contract().tariff.limits)
+    }
+
+    /// Whether it may ask for a lane, a pin or the router by this name.
+    pub fn may_ask_for(&self, name: &str) -> bool {
+        let allowed = &self.settings.allowed;
+        allowed.is_empty() || allowed.iter().any(|allowed| *allowed == *name)
+    }
+
+    /// Goes on counting where the key's former state stopped.
+    pub(super) fn take_over(&mut self, old: &Self, now: UnixMs) {
+        self.last_used.keep_newest(&old.last_used);
+        self.gauges = Arc::clone(&old.gauges);
+        if let (Some(budget), Some(fresh), Some(running)) = (self.settings.budget, &self.budget, &old.budget) {
+            let in_ledger = fresh.standing(now).spent;
+            running.change_terms(budget.terms(), now, |_| in_ledger);
+            self.budget = Some(Arc::clone(running));
+        }
+    }
+}
+
+#[cfg(test)]
+impl KeyState {
     /// A key without limits, for tests of whatever needs one.
-    #[cfg(test)]
     pub(crate) fn sample(kind: KeyKind) -> Self {
         Self {
             id: KeyId(1),
-            account: AccountId(1),
-            name: "sample".to_owned(),
+            account: Arc::new(AccountState::sample()),
             prefix: kind.scheme().to_owned(),
             kind,
+            settings: KeySettings::default(),
+            budget: None,
+            gauges: Arc::default(),
             created_at: UnixMs(0),
-            expires_at: None,
             revoked_at: None,
             last_used: LastUsed::default(),
         }
@@ -172,7 +288,7 @@ impl LastUsed {
         self.is_pending.store(false, Ordering::Release);
     }
 
-    pub(super) fn keep_newest(&self, older: &Self) {
+    fn keep_newest(&self, older: &Self) {
         self.at_ms.fetch_max(older.at_ms.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 }

@@ -5,7 +5,10 @@
 
 #![deny(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::float_arithmetic)]
 
+pub mod account;
+pub mod funds;
 pub mod key;
+pub mod rate;
 
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -89,10 +92,10 @@ impl KeyDirectory {
     ///
     /// # Errors
     /// When the directory is full and the key is new.
-    pub fn put(&self, hash: KeyHash, key: KeyState) -> Result<(), DirectoryFull> {
+    pub fn put(&self, hash: KeyHash, mut key: KeyState, now: UnixMs) -> Result<(), DirectoryFull> {
         let mut changing = self.changing();
         match self.keys.get(&hash) {
-            Some(old) => key.last_used.keep_newest(&old.last_used),
+            Some(old) => key.take_over(&old, now),
             None if changing.count >= self.keys_max => return Err(DirectoryFull { keys_max: self.keys_max }),
             None => changing.count = changing.count.saturating_add(1),
         }
@@ -166,10 +169,10 @@ mod tests {
     fn every_key_stays_up_to_the_bound() {
         let directory = KeyDirectory::new(1_000, 10);
         for n in 0..1_000 {
-            directory.put(hash(n), key(n.cast_signed())).unwrap();
+            directory.put(hash(n), key(n.cast_signed()), UnixMs(0)).unwrap();
         }
-        assert_eq!(directory.put(hash(1_000), key(1_000)), Err(DirectoryFull { keys_max: 1_000 }));
-        directory.put(hash(5), key(5)).unwrap();
+        assert_eq!(directory.put(hash(1_000), key(1_000), UnixMs(0)), Err(DirectoryFull { keys_max: 1_000 }));
+        directory.put(hash(5), key(5), UnixMs(0)).unwrap();
         directory.keys.run_pending_tasks();
         for n in 0..1_000 {
             assert!(matches!(directory.find(&hash(n), UnixMs(0)), Found::Key(k) if k.id == KeyId(n.cast_signed())));
@@ -183,7 +186,7 @@ mod tests {
         assert!(matches!(directory.find(&hash(1), UnixMs(5_000)), Found::UnknownNews));
         assert!(matches!(directory.find(&hash(1), UnixMs(5_999)), Found::UnknownAgain));
         assert!(matches!(directory.find(&hash(1), UnixMs(6_000)), Found::UnknownNews));
-        directory.put(hash(1), key(1)).unwrap();
+        directory.put(hash(1), key(1), UnixMs(0)).unwrap();
         assert!(matches!(directory.find(&hash(1), UnixMs(6_001)), Found::Key(_)));
     }
 
@@ -200,7 +203,7 @@ mod tests {
     #[test]
     fn a_used_key_is_handed_over_once_a_flush() {
         let directory = KeyDirectory::new(10, 10);
-        directory.put(hash(1), key(1)).unwrap();
+        directory.put(hash(1), key(1), UnixMs(0)).unwrap();
         let Found::Key(held) = directory.find(&hash(1), UnixMs(0)) else { panic!("known") };
         for at in [10_000, 10_001, 12_000] {
             directory.touch(&held, UnixMs(at));
@@ -211,7 +214,7 @@ mod tests {
         assert!(directory.take_touched().is_empty());
         directory.touch(&held, UnixMs(14_000));
         assert_eq!(directory.take_touched().len(), 1);
-        directory.put(hash(1), key(1)).unwrap();
+        directory.put(hash(1), key(1), UnixMs(0)).unwrap();
         let Found::Key(newer) = directory.find(&hash(1), UnixMs(0)) else { panic!("known") };
         assert_eq!(newer.last_used.at(), Some(UnixMs(14_000)), "a reload forgets no use");
     }

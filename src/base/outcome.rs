@@ -23,6 +23,8 @@ pub enum Ending {
     Refused,
     /// The provider failed after content had gone out.
     Cut,
+    /// The answer was ended where the account's money was.
+    Capped,
     /// The client left.
     Left,
     /// The charge could not be kept, so the answer was not completed.
@@ -36,10 +38,33 @@ impl Ending {
             Self::Done => "done",
             Self::Refused => "refused",
             Self::Cut => "cut",
+            Self::Capped => "capped",
             Self::Left => "left",
             Self::Unsettled => "unsettled",
         }
     }
+}
+
+/// What is counted in other units than tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pieces {
+    /// Pictures that were made.
+    pub images: u64,
+    /// Sound that was listened to, in milliseconds.
+    pub audio_ms: u64,
+    /// Characters that were read aloud.
+    pub characters: u64,
+}
+
+/// From where a charge was taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Draw {
+    /// All of it.
+    pub charged: NanoUsd,
+    /// The part that packs paid.
+    pub from_packs: NanoUsd,
+    /// The part beyond what the tariff includes, packs not counted. The rest was included.
+    pub overage: NanoUsd,
 }
 
 /// What is booked: one row of the ledger. Idempotent by `request_id`.
@@ -73,10 +98,19 @@ pub struct Charge {
     pub usage: Usage,
     /// Whether `usage` was estimated because the provider sent none.
     pub estimated: bool,
-    /// What the account pays.
-    pub amount: NanoUsd,
+    /// The tier that the provider served at; empty where it said none.
+    pub service_tier: Box<str>,
+    /// What was counted in other units than tokens.
+    pub pieces: Pieces,
+    /// What the account pays, and from where it was taken.
+    pub draw: Draw,
+    /// What the request cost beyond that: no cap had room for it.
+    pub written_off: NanoUsd,
     /// What the provider asks at its list price: for margins, not for the account.
     pub provider_cost: NanoUsd,
+    /// Names request and body for [`Charge::key`], where the client sent an idempotency key and this was the first
+    /// request with it.
+    pub idempotency: Option<u128>,
     /// From arrival to the last byte.
     pub latency: Duration,
 }
@@ -112,6 +146,8 @@ pub struct Outcome {
     pub estimated: bool,
     /// What the account was charged.
     pub amount: NanoUsd,
+    /// What the request cost beyond that.
+    pub written_off: NanoUsd,
     /// From arrival to the end.
     pub latency: Duration,
     /// From arrival to the first byte of content sent to the client.

@@ -6,6 +6,8 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use super::time::UnixMs;
+
 /// What is refused, as a closed list: each kind has one status and one code per wire format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RefusalKind {
@@ -15,6 +17,14 @@ pub enum RefusalKind {
     WireFormatMismatch,
     /// 400: the prompt is longer than any target's window.
     ContextTooLong,
+    /// 402: the account has spent what it may.
+    FundsSpent,
+    /// 402: the key has spent its own budget.
+    BudgetSpent,
+    /// 429: the key has asked as often as it may, or has as many requests at work as it may.
+    TooManyRequests,
+    /// 429: the key has used as many tokens as it may.
+    TooManyTokens,
     /// 401: no key, or one that is unknown, expired or revoked.
     InvalidKey,
     /// 403: an endpoint that is not served, or not allowed to this key.
@@ -43,6 +53,22 @@ pub enum RefusalKind {
     DeadlineExceeded,
 }
 
+/// The figures behind a limit, as they stand beside the error. Amounts are decimals, in what the account's tariff is
+/// sold in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// What could be spent at once.
+    pub balance: Option<String>,
+    /// What the request may cost at least.
+    pub estimated_cost: Option<String>,
+    /// The limit.
+    pub limit: Option<String>,
+    /// What is left of it.
+    pub remaining: Option<u64>,
+    /// When all of it is back.
+    pub reset: Option<UnixMs>,
+}
+
 /// A refusal: what the client is told, and what only the log is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -56,6 +82,8 @@ pub struct Refusal {
     pub code: Option<Box<str>>,
     /// How long the client should wait; sent as `retry-after`.
     pub retry_after: Option<Duration>,
+    /// The figures behind a limit.
+    pub figures: Option<Box<Figures>>,
     /// For the log only.
     pub detail: Option<Box<str>>,
 }
@@ -63,7 +91,7 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal with a message and nothing else.
     pub fn new(kind: RefusalKind, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, message: message.into(), param: None, code: None, retry_after: None, detail: None }
+        Self { kind, message: message.into(), param: None, code: None, retry_after: None, figures: None, detail: None }
     }
 
     /// Names the field that is at fault.
@@ -80,6 +108,13 @@ impl Refusal {
         self
     }
 
+    /// Adds the figures behind a limit.
+    #[must_use]
+    pub fn with_figures(mut self, figures: Figures) -> Self {
+        self.figures = Some(Box::new(figures));
+        self
+    }
+
     /// Adds what only the log may see.
     #[must_use]
     pub fn with_detail(mut self, detail: impl Into<Box<str>>) -> Self {
@@ -91,6 +126,8 @@ impl Refusal {
     pub fn status(&self) -> u16 {
         match self.kind {
             RefusalKind::InvalidRequest | RefusalKind::WireFormatMismatch | RefusalKind::ContextTooLong => 400,
+            RefusalKind::FundsSpent | RefusalKind::BudgetSpent => 402,
+            RefusalKind::TooManyRequests | RefusalKind::TooManyTokens => 429,
             RefusalKind::InvalidKey => 401,
             RefusalKind::Forbidden => 403,
             RefusalKind::NotFound | RefusalKind::ModelNotFound => 404,

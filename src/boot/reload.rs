@@ -19,6 +19,7 @@ use crate::base::time::Clock;
 use crate::config::load::Fingerprint;
 use crate::exchange::snapshot::Snapshot;
 use crate::metrics::Metrics;
+use crate::store::Store;
 
 /// How often the files are looked at.
 const POLL: Duration = Duration::from_millis(500);
@@ -31,8 +32,8 @@ pub(super) struct MockAddress {
 
 impl MockAddress {
     pub(super) fn put_into(&self, snapshot: Snapshot) -> Snapshot {
-        let Snapshot { config, catalog, rules } = snapshot;
-        Snapshot { config, catalog: catalog.with_mock(self.address, &self.secret), rules }
+        let catalog = snapshot.catalog.with_mock(self.address, &self.secret);
+        Snapshot { catalog, ..snapshot }
     }
 }
 
@@ -49,6 +50,7 @@ pub(super) struct Reloader {
     seen: Mutex<Seen>,
     snapshot: Arc<ArcSwap<Snapshot>>,
     mock: MockAddress,
+    store: Arc<Store>,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
 }
@@ -59,11 +61,11 @@ impl Reloader {
         config: Fingerprint,
         snapshot: Arc<ArcSwap<Snapshot>>,
         mock: MockAddress,
-        (metrics, clock): (Arc<Metrics>, Arc<dyn Clock>),
+        (store, metrics, clock): (Arc<Store>, Arc<Metrics>, Arc<dyn Clock>),
     ) -> Self {
         metrics.config_reloaded(clock.unix_ms().0 / 1000);
         let seen = Seen { config, rules: rules_stamp(config_dir) };
-        Self { config_dir: config_dir.to_owned(), seen: Mutex::new(seen), snapshot, mock, metrics, clock }
+        Self { config_dir: config_dir.to_owned(), seen: Mutex::new(seen), snapshot, mock, store, metrics, clock }
     }
 
     /// Notes what the files look like now; `true` when that is new.
@@ -82,6 +84,9 @@ impl Reloader {
             Ok(World { snapshot, .. }) => {
                 if snapshot.config.server != self.snapshot.load().config.server {
                     log::warn!("[server] has changed, which takes effect at the next start");
+                }
+                if let Err(error) = self.store.change_tariffs(Arc::clone(&snapshot.tariffs)) {
+                    log::warn!("accounts keep their tariffs: {error}");
                 }
                 self.snapshot.store(Arc::new(self.mock.put_into(snapshot)));
                 self.metrics.config_reloaded(self.clock.unix_ms().0 / 1000);

@@ -100,8 +100,8 @@ fn refuse_used(folder: &Path) -> anyhow::Result<()> {
 
 fn write(folder: &Path, texts: &Texts) -> anyhow::Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
-    let Texts { settings, providers, models, lanes } = texts;
-    for (file, (_, text)) in FILES.into_iter().zip([settings, providers, models, lanes]) {
+    let Texts { settings, providers, models, lanes, tariffs } = texts;
+    for (file, (_, text)) in FILES.into_iter().zip([settings, providers, models, lanes, tariffs]) {
         let path = folder.join(file);
         let mut made = OpenOptions::new().write(true).create_new(true).open(&path);
         let written = made.as_mut().map(|made| made.write_all(text.as_bytes()));

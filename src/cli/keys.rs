@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::table::{minute, print, rfc3339};
 use super::{DONE, DataDir, Form, print_json};
+use crate::accounts::key::KeySettings;
 use crate::base::time::{Clock, SystemClock, UnixMs};
 use crate::store::Settings;
 use crate::store::keys::{DEFAULT_ACCOUNT, KeyEntry, KeyTable, NewKey};
@@ -78,7 +79,8 @@ pub(super) fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<u8> {
 fn run_create(create: &Create, now: UnixMs, out: &mut dyn Write) -> anyhow::Result<()> {
     let Create { name, test, expires_in_days, account, data_dir, form } = create;
     let expires_at = expires_in_days.map(|days| UnixMs(now.0.saturating_add(days.saturating_mul(MS_PER_DAY))));
-    let new = NewKey { account, name, is_test: *test, expires_at };
+    let settings = KeySettings { name: name.clone(), expires_at, ..KeySettings::default() };
+    let new = NewKey { account, settings: &settings, is_test: *test };
     let created = KeyTable::open(&data_dir.path, keys_max(data_dir))?.create(&new, now)?;
     if form.json {
         let mut value = entry_json(&created.entry, now);
@@ -87,7 +89,7 @@ fn run_create(create: &Create, now: UnixMs, out: &mut dyn Write) -> anyhow::Resu
         }
         return print_json(out, &value);
     }
-    let KeyEntry { id, account, name, kind, expires_at, .. } = &created.entry;
+    let KeyEntry { id, account, kind, settings: KeySettings { name, expires_at, .. }, .. } = &created.entry;
     writeln!(out, "{}\n", created.raw.expose())?;
     let rows = [
         ("id", id.0.to_string()),
@@ -136,13 +138,13 @@ fn row(key: &KeyEntry, now: UnixMs) -> [String; 9] {
     [
         key.id.0.to_string(),
         format!("{}…", key.prefix),
-        or_dash(&key.name),
+        or_dash(&key.settings.name),
         key.kind.to_owned(),
         key.account.clone(),
         key.standing(now).to_owned(),
         minute(key.created_at),
         time(key.last_used_at),
-        time(key.expires_at),
+        time(key.settings.expires_at),
     ]
 }
 
@@ -151,8 +153,8 @@ fn or_dash(text: &str) -> String {
 }
 
 fn entry_json(key: &KeyEntry, now: UnixMs) -> Value {
-    let KeyEntry { id, account_id, account, name, prefix, kind, created_at, last_used_at, expires_at, revoked_at } =
-        key;
+    let KeyEntry { id, account_id, account, prefix, kind, settings, created_at, last_used_at, revoked_at } = key;
+    let KeySettings { name, expires_at, .. } = settings;
     json!({
         "id": id.0,
         "prefix": prefix,

@@ -2,21 +2,24 @@
 //!
 //! Must not read files or the process's environment: both come in as arguments.
 
+use std::sync::Arc;
+
 use crate::base::complaint::Complaint;
+use crate::base::tariff::Tariffs;
 use crate::catalog::{Catalog, Parts};
 
 use super::fields::{Findings, meant};
 use super::raw::{self, Origin, Table};
-use super::{Config, lanes, models, providers, settings};
+use super::{Config, lanes, models, providers, settings, tariffs};
 
 /// What every override begins with.
 const PREFIX: &str = "FLUX_";
 /// Between section and key, and key and key.
 const SEPARATOR: &str = "__";
-const SETTINGS_SECTIONS: [&str; 6] = ["server", "limits", "timeouts", "ledger", "log", "mock"];
+const SETTINGS_SECTIONS: [&str; 7] = ["server", "limits", "timeouts", "money", "ledger", "log", "mock"];
 const LANES_SECTIONS: [&str; 4] = ["auto", "lanes", "pins", "client_names"];
 
-/// The four files: name for complaints, and content.
+/// The five files: name for complaints, and content.
 #[derive(Clone, Debug, Default)]
 pub struct Texts {
     /// `flux.toml`.
@@ -27,6 +30,8 @@ pub struct Texts {
     pub models: (String, String),
     /// `lanes.toml`.
     pub lanes: (String, String),
+    /// `tariffs.toml`.
+    pub tariffs: (String, String),
 }
 
 /// What was found good.
@@ -36,6 +41,8 @@ pub struct Checked {
     pub config: Config,
     /// Providers, models, lanes and pins.
     pub catalog: Catalog,
+    /// What accounts can be on.
+    pub tariffs: Arc<Tariffs>,
     /// Settings of `flux.toml` that no file and no variable mentions.
     pub defaulted: Vec<String>,
 }
@@ -51,6 +58,7 @@ pub fn check(texts: &Texts, environment: &[(String, String)]) -> Result<Checked,
         providers: raw::parse(&texts.providers.0, &texts.providers.1, &mut findings.complaints),
         models: raw::parse(&texts.models.0, &texts.models.1, &mut findings.complaints),
         lanes: raw::parse(&texts.lanes.0, &texts.lanes.1, &mut findings.complaints),
+        tariffs: raw::parse(&texts.tariffs.0, &texts.tariffs.1, &mut findings.complaints),
     };
     for (variable, text) in environment {
         trees.lay_over(variable, text, &mut findings.complaints);
@@ -62,6 +70,7 @@ pub fn check(texts: &Texts, environment: &[(String, String)]) -> Result<Checked,
     let providers = providers::read(&trees.providers, &variables, &mut findings);
     let models = models::read(&trees.models, &providers, &mut findings);
     let lanes = lanes::read(&trees.lanes, &origin(&texts.lanes.0), &providers, &models, &mut findings);
+    let tariffs = tariffs::read(&trees.tariffs, &origin(&texts.tariffs.0), &mut findings);
     if !findings.complaints.is_empty() {
         return Err(sorted(findings.complaints));
     }
@@ -75,7 +84,7 @@ pub fn check(texts: &Texts, environment: &[(String, String)]) -> Result<Checked,
         client_names: lanes.client_names,
         stand_in: config.mock.mode,
     });
-    Ok(Checked { config, catalog, defaulted })
+    Ok(Checked { config, catalog, tariffs: Arc::new(tariffs), defaulted })
 }
 
 fn sorted(mut complaints: Vec<Complaint>) -> Vec<Complaint> {
@@ -84,12 +93,13 @@ fn sorted(mut complaints: Vec<Complaint>) -> Vec<Complaint> {
     complaints
 }
 
-/// What the four files say.
+/// What the five files say.
 struct Trees {
     settings: Table,
     providers: Table,
     models: Table,
     lanes: Table,
+    tariffs: Table,
 }
 
 impl Trees {
@@ -117,6 +127,7 @@ impl Trees {
         match section.as_str() {
             "providers" => self.providers.lay_over(rest, variable, text),
             "models" => self.models.lay_over(rest, variable, text),
+            "tariffs" => self.tariffs.lay_over(rest, variable, text),
             section if LANES_SECTIONS.contains(&section) => self.lanes.lay_over(&path, variable, text),
             section if SETTINGS_SECTIONS.contains(&section) => self.settings.lay_over(&path, variable, text),
             section => {
@@ -128,7 +139,7 @@ impl Trees {
 }
 
 fn sections() -> impl Iterator<Item = &'static str> {
-    SETTINGS_SECTIONS.into_iter().chain(["providers", "models"]).chain(LANES_SECTIONS)
+    SETTINGS_SECTIONS.into_iter().chain(["providers", "models", "tariffs"]).chain(LANES_SECTIONS)
 }
 
 /// `SERVER_LISTEN` was meant to be `SERVER__LISTEN`. Other variables that begin with `FLUX_` are not

@@ -70,6 +70,11 @@ impl<'a, 'f> Fields<'a, 'f> {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
+    /// Whether there is anything at a key.
+    pub(super) fn is_stated(&self, key: &str) -> bool {
+        self.table.get(key).is_some()
+    }
+
     /// A value read by `read`, the default where the key is missing or the value is of another type.
     fn value<T>(&mut self, key: &'static str, expected: &str, read: impl Fn(&'a Value) -> Option<T>) -> Option<T> {
         let Some(node) = self.node(key) else {

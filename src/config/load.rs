@@ -1,12 +1,14 @@
-//! Reads the four files of a configuration folder.
+//! Reads the five files of a configuration folder.
 //!
 //! Must not judge what they say: `check` does that. The environment comes in as an argument.
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use crate::base::complaint::Complaint;
+use crate::base::tariff::Tariffs;
 use crate::catalog::Catalog;
 
 use super::Config;
@@ -15,7 +17,10 @@ use super::check::{Checked, Texts, check};
 /// Larger files are refused: a catalogue of a thousand models has one megabyte.
 const FILE_BYTES_MAX: u64 = 32 << 20;
 /// The files of a configuration folder.
-pub const FILES: [&str; 4] = ["flux.toml", "providers.toml", "models.toml", "lanes.toml"];
+pub const FILES: [&str; 5] = ["flux.toml", "providers.toml", "models.toml", "lanes.toml", TARIFFS_FILE];
+const TARIFFS_FILE: &str = "tariffs.toml";
+/// The tariffs of the repository, used where a folder has none of its own.
+const BUILT_IN_TARIFFS: &str = include_str!("../../conf/tariffs.toml");
 
 /// A configuration that was found good.
 #[derive(Clone, Debug)]
@@ -24,6 +29,8 @@ pub struct Loaded {
     pub config: Config,
     /// Providers, models, lanes and pins.
     pub catalog: Catalog,
+    /// What accounts can be on.
+    pub tariffs: Arc<Tariffs>,
     /// Of the files, taken before they were read.
     pub fingerprint: Fingerprint,
 }
@@ -50,8 +57,8 @@ pub fn load(dir: &Path, environment: &[(String, String)]) -> Result<Loaded, Vec<
     // Without a file the others refer to nothing; what they say about that would only hide the cause.
     let texts = read_texts(dir)?;
     let checked = check(&texts, environment);
-    let Checked { config, catalog, defaulted: _ } = checked?;
-    Ok(Loaded { config, catalog, fingerprint })
+    let Checked { config, catalog, tariffs, defaulted: _ } = checked?;
+    Ok(Loaded { config, catalog, tariffs, fingerprint })
 }
 
 /// Reads the files of a configuration folder, without a look at what they say.
@@ -60,9 +67,12 @@ pub fn load(dir: &Path, environment: &[(String, String)]) -> Result<Loaded, Vec<
 /// With the files that cannot be read.
 pub fn read_texts(dir: &Path) -> Result<Texts, Vec<Complaint>> {
     let mut unread = Vec::new();
-    let [settings, providers, models, lanes] = FILES.map(|file| {
+    let [settings, providers, models, lanes, tariffs] = FILES.map(|file| {
         let path = dir.join(file);
         let name = path.display().to_string();
+        if file == TARIFFS_FILE && !path.exists() {
+            return ("built-in tariffs".to_owned(), BUILT_IN_TARIFFS.to_owned());
+        }
         let text = read(&path).unwrap_or_else(|message| {
             let hint = "the folder needs flux.toml, providers.toml, models.toml and lanes.toml".to_owned();
             unread.push(Complaint { file: name.clone(), line: 0, message, hint });
@@ -70,7 +80,7 @@ pub fn read_texts(dir: &Path) -> Result<Texts, Vec<Complaint>> {
         });
         (name, text)
     });
-    if unread.is_empty() { Ok(Texts { settings, providers, models, lanes }) } else { Err(unread) }
+    if unread.is_empty() { Ok(Texts { settings, providers, models, lanes, tariffs }) } else { Err(unread) }
 }
 
 fn read(path: &Path) -> Result<String, String> {

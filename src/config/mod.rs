@@ -14,6 +14,7 @@ mod prices;
 mod providers;
 mod raw;
 mod settings;
+mod tariffs;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -28,6 +29,8 @@ pub struct Config {
     pub limits: Limits,
     /// `[timeouts]`
     pub timeouts: Timeouts,
+    /// `[money]`
+    pub money: Money,
     /// `[ledger]`
     pub ledger: Ledger,
     /// `[log]`
@@ -114,6 +117,19 @@ pub struct Timeouts {
     pub upstream_keepalive: Duration,
     /// Open requests at shutdown.
     pub shutdown: Duration,
+}
+
+/// `[money]`: what is held for a request of an account or a key that may not spend without bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Money {
+    /// An answer that only so much could be paid for is refused below.
+    pub output_tokens_min: u64,
+    /// The least that is held for an answer whose length the client does not bound.
+    pub output_tokens_unstated: u64,
+    /// Else, at most one in so many parts of what is available is held for it.
+    pub reservation_share: u64,
+    /// Tokens of such an answer that are counted ahead against a key's tokens a minute.
+    pub rate_tokens_unstated: u64,
 }
 
 /// `[ledger]`

@@ -8,7 +8,7 @@ use crate::catalog::StandIn;
 
 use super::fields::{Fields, Findings};
 use super::raw::{Origin, Table};
-use super::{Config, Ledger, Limits, Log, Mock, MockFault, RequestLog, Server, Timeouts, Tls, address};
+use super::{Config, Ledger, Limits, Log, Mock, Money, MockFault, RequestLog, Server, Timeouts, Tls, address};
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -23,8 +23,8 @@ const SEGMENTS_MIN: u64 = 2;
 pub(super) fn read(file: &Table, origin: &Origin, findings: &mut Findings) -> Config {
     let empty = Table::default();
     let mut sections = Fields::new(file, origin, "", findings);
-    let [server, limits, timeouts, ledger, log, mock] =
-        ["server", "limits", "timeouts", "ledger", "log", "mock"].map(|name| {
+    let [server, limits, timeouts, money, ledger, log, mock] =
+        ["server", "limits", "timeouts", "money", "ledger", "log", "mock"].map(|name| {
             let (table, at) = sections.table(name).unwrap_or((&empty, origin));
             (table, at, name)
         });
@@ -33,6 +33,7 @@ pub(super) fn read(file: &Table, origin: &Origin, findings: &mut Findings) -> Co
         server: section(server, findings, read_server),
         limits: section(limits, findings, read_limits),
         timeouts: section(timeouts, findings, read_timeouts),
+        money: section(money, findings, read_money),
         ledger: section(ledger, findings, read_ledger),
         log: section(log, findings, read_log),
         mock: section(mock, findings, read_mock),
@@ -92,6 +93,15 @@ fn read_server(fields: &mut Fields<'_, '_>) -> Server {
         }
     };
     Server { listen, private_listen, data_dir: data_dir.into(), threads, tls }
+}
+
+fn read_money(fields: &mut Fields<'_, '_>) -> Money {
+    Money {
+        output_tokens_min: fields.whole("output_tokens_min", 256, 1..=1 << 20),
+        output_tokens_unstated: fields.whole("output_tokens_unstated", 8_192, 1..=1 << 20),
+        reservation_share: fields.whole("reservation_share", 16, 1..=1_000),
+        rate_tokens_unstated: fields.whole("rate_tokens_unstated", 4_096, 0..=1 << 20),
+    }
 }
 
 fn read_limits(fields: &mut Fields<'_, '_>) -> Limits {

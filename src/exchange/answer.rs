@@ -159,7 +159,7 @@ impl Exchange {
     #[inline]
     pub fn passes(&mut self, chunk: &[u8]) -> bool {
         let Answer::Events { meter, is_open: true, .. } = &mut self.answer else { return false };
-        meter.passes(chunk)
+        meter.text_bytes_total() <= self.text_bytes_max && meter.passes(chunk)
     }
 
     /// Whether the whole answer has been handed out.
@@ -342,6 +342,9 @@ impl Exchange {
         if !was_open {
             self.note_content(now);
         }
+        if self.has_outgrown() {
+            out.parts.extend(self.pay_or_end(now, keep)?);
+        }
         Ok(out.into_flow())
     }
 
@@ -351,7 +354,11 @@ impl Exchange {
             Piece::UsageFrame { bytes, cost_at } => {
                 let priced = self.price_seen();
                 match (cost_at, priced) {
-                    (Some(at), Some(settlement)) if !self.is_test() => out.push(with_cost(&bytes, at, &settlement)),
+                    (Some(at), Some(mut settlement)) if !self.is_test() => {
+                        // What no cap has room for is not charged.
+                        settlement.amount = settlement.amount.min(self.admission.raise_to(settlement.amount));
+                        out.push(with_cost(&bytes, at, &settlement));
+                    }
                     _ => out.push(bytes),
                 }
             }
@@ -429,7 +436,7 @@ impl Exchange {
         }
     }
 
-    fn cost_comment(&self) -> Bytes {
+    pub(super) fn cost_comment(&self) -> Bytes {
         match &self.settlement {
             Some(settlement) if !self.is_test() => Bytes::from(format!(": x-flux-cost-usd {}\n\n", settlement.amount)),
             _ => Bytes::new(),

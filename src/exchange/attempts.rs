@@ -16,7 +16,9 @@ use crate::base::wire_format::WireFormat;
 use crate::catalog::Target;
 use crate::catalog::provider::StreamUsage;
 use crate::plan::Attempt;
+use crate::translate::openai_chat;
 use crate::translate::{self, Emulated, Invalid, InvalidFault, Written, envelope};
+use crate::wire::head;
 use crate::wire::splice::{self, UsageAsk};
 
 /// What has been tried.
@@ -105,6 +107,7 @@ impl Exchange {
         self.attempts.repeated = false;
         self.attempts.current = Some(Current { target: Arc::clone(&target), format, rewritten });
         self.answer = Answer::Awaiting;
+        self.text_bytes_max = self.text_bytes_paid_for();
         Next::Ask(target, format)
     }
 
@@ -117,7 +120,11 @@ impl Exchange {
             return Ok(None);
         }
         let envelope = self.envelope();
-        let written = translate::convert::request(&self.body, client, &envelope, &attempt.target, attempt.format)?;
+        let body = match self.output_limit {
+            Some(tokens) => splice::limited_body(&self.body, &self.head, limit_field(client), tokens),
+            None => self.body.clone(),
+        };
+        let written = translate::convert::request(&body, client, &envelope, &attempt.target, attempt.format)?;
         let Written { body, ignored, emulated, has_legacy_functions } = written;
         Ok(Some(Box::new(Rewritten { body: Bytes::from(body), ignored, emulated, has_legacy_functions })))
     }
@@ -155,7 +162,17 @@ impl Exchange {
         } else {
             UsageAsk::AsIs
         };
-        splice::upstream_body(&self.body, &self.head, &target.model.provider_model_id, ask)
+        let model = &target.model.provider_model_id;
+        let Some(tokens) = self.output_limit else { return splice::upstream_body(&self.body, &self.head, model, ask) };
+        let field = match self.arrival.format {
+            WireFormat::OpenaiChat => openai_chat::limit_field(target.provider.dialect),
+            other => limit_field(other),
+        };
+        let limited = splice::limited_body(&self.body, &self.head, field, tokens);
+        match head::scan(&limited) {
+            Ok(head) => splice::upstream_body(&limited, &head, model, ask),
+            Err(_) => limited,
+        }
     }
 
     /// The format that the current target answers in; the client's own before there is one.
@@ -187,6 +204,22 @@ impl Exchange {
             && is_mendable
             && !self.is_past_deadline(now)
             && (self.attempts.again || self.attempts.taken < self.plan.attempts.len())
+    }
+}
+
+/// What a client's format calls the most tokens of an answer.
+fn limit_field(format: WireFormat) -> &'static str {
+    match format {
+        WireFormat::OpenaiChat => "max_completion_tokens",
+        WireFormat::OpenaiResponses => "max_output_tokens",
+        WireFormat::AnthropicMessages
+        | WireFormat::OpenaiImages
+        | WireFormat::GeminiGenerate
+        | WireFormat::BedrockConverse
+        | WireFormat::OpenaiEmbeddings
+        | WireFormat::OpenaiImageEdits
+        | WireFormat::OpenaiTranscriptions
+        | WireFormat::OpenaiSpeech => "max_tokens",
     }
 }
 

@@ -9,10 +9,10 @@ use super::Exchange;
 use super::answer::{Answer, Keep, Stop};
 use super::attempts::Current;
 use super::count::Purpose;
-use super::counted::Counted;
 use super::translation::Seen;
 use crate::base::money::NanoUsd;
-use crate::base::outcome::{Charge, Ending, Outcome};
+use crate::admit::Settled;
+use crate::base::outcome::{Charge, Ending, Outcome, Pieces};
 use crate::base::usage::Usage;
 use crate::catalog::price::Circumstances;
 use crate::meter::{StreamMeter, estimate};
@@ -25,8 +25,12 @@ use crate::wire::usage::UsageQuirks;
 pub(super) struct Settlement {
     pub(super) usage: Usage,
     pub(super) estimated: bool,
+    /// What it costs; once it is settled, what is paid.
     pub(super) amount: NanoUsd,
     pub(super) provider_cost: NanoUsd,
+    pub(super) pieces: Pieces,
+    pub(super) service_tier: Box<str>,
+    pub(super) paid: Settled,
     /// How the request ended; `None` until the charge is kept.
     pub(super) ending: Option<Ending>,
 }
@@ -41,13 +45,13 @@ impl Exchange {
     }
 
     pub(super) fn price(&self, usage: Usage, service_tier: Option<&str>) -> Settlement {
-        self.price_all(usage, Counted::default(), service_tier)
+        self.price_all(usage, Pieces::default(), service_tier)
     }
 
     /// The price of tokens and of what is counted otherwise.
-    pub(super) fn price_all(&self, usage: Usage, counted: Counted, service_tier: Option<&str>) -> Settlement {
+    pub(super) fn price_all(&self, usage: Usage, counted: Pieces, service_tier: Option<&str>) -> Settlement {
         let Some(Current { target, .. }) = &self.attempts.current else { return Settlement::default() };
-        let Counted { images, audio_ms, characters } = counted;
+        let Pieces { images, audio_ms, characters } = counted;
         let name = if images > 0 { self.image_name() } else { String::new() };
         let circumstances = Circumstances {
             at: self.arrival.at,
@@ -60,7 +64,14 @@ impl Exchange {
         };
         let priced = settle::amounts(self.plan.chain.rates.as_ref(), &target.model.price, &usage, &circumstances);
         let amount = if self.is_test() { NanoUsd::ZERO } else { priced.amount };
-        Settlement { usage, estimated: false, amount, provider_cost: priced.provider_cost, ending: None }
+        Settlement {
+            usage,
+            amount,
+            provider_cost: priced.provider_cost,
+            pieces: counted,
+            service_tier: service_tier.unwrap_or_default().into(),
+            ..Settlement::default()
+        }
     }
 
     /// The price of an answer whose provider reported nothing, from the text that was seen.
@@ -138,7 +149,13 @@ impl Exchange {
         if self.is_settled() {
             return Ok(());
         }
+        let tokens = settlement.usage.prompt_total().saturating_add(settlement.usage.completion_total());
+        settlement.paid = self.admission.settle(settlement.amount, tokens);
+        settlement.amount = settlement.paid.draw.charged;
         let is_kept = self.is_test() || keep(&self.charge(&settlement, ending, now));
+        if !is_kept {
+            self.admission.undo(&settlement.paid.draw, self.arrival.at);
+        }
         settlement.ending = is_kept.then_some(ending);
         self.settlement = Some(settlement);
         if is_kept { Ok(()) } else { Err(Stop::Unsettled) }
@@ -186,7 +203,7 @@ impl Exchange {
         let routing = self.routing();
         Charge {
             request_id: self.arrival.id,
-            account: self.arrival.key.account,
+            account: self.arrival.key.account.id,
             key: self.arrival.key.id,
             at: self.arrival.at,
             requested: routing.requested,
@@ -199,8 +216,12 @@ impl Exchange {
             attempts: routing.attempts,
             usage: settlement.usage,
             estimated: settlement.estimated,
-            amount: settlement.amount,
+            service_tier: settlement.service_tier.clone(),
+            pieces: settlement.pieces,
+            draw: settlement.paid.draw,
+            written_off: settlement.paid.written_off,
             provider_cost: settlement.provider_cost,
+            idempotency: None,
             latency: now.saturating_duration_since(self.arrival.instant),
         }
     }
@@ -217,7 +238,7 @@ impl Exchange {
             route: self.arrival.route,
             status,
             ending: settled.map_or(Ending::Refused, |s| s.ending.unwrap_or(Ending::Unsettled)),
-            key: Some((self.arrival.key.account, self.arrival.key.id)),
+            key: Some((self.arrival.key.account.id, self.arrival.key.id)),
             lane: routing.lane,
             requested: routing.requested,
             model: routing.model,
@@ -227,6 +248,7 @@ impl Exchange {
             usage: settled.map(|s| s.usage).unwrap_or_default(),
             estimated: settled.is_some_and(|s| s.estimated),
             amount: settled.map_or(NanoUsd::ZERO, |s| s.amount),
+            written_off: settled.map_or(NanoUsd::ZERO, |s| s.paid.written_off),
             latency,
             first_byte: since(self.attempts.first_content),
             upstream: latency.saturating_sub(self.attempts.overhead),

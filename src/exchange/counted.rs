@@ -10,7 +10,7 @@ use super::Exchange;
 use super::answer::{Answer, Flow, Keep, Stop};
 use super::close::Settlement;
 use super::retry::Failure;
-use crate::base::outcome::Ending;
+use crate::base::outcome::{Ending, Pieces};
 use crate::base::refusal::{Refusal, RefusalKind};
 use crate::base::usage::Usage;
 use crate::base::wire_format::WireFormat;
@@ -26,17 +26,6 @@ const IMAGE_TOKENS_GUESSED: u64 = 4_160;
 /// Tokens of an hour of sound that nobody counted: a thousand a minute.
 const AUDIO_TOKENS_PER_HOUR_GUESSED: u64 = 60_000;
 const MS_PER_HOUR: u64 = 3_600_000;
-
-/// What is counted in other units than tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counted {
-    /// Pictures that were made.
-    pub(super) images: u64,
-    /// Sound that was listened to.
-    pub(super) audio_ms: u64,
-    /// Characters that were read aloud.
-    pub(super) characters: u64,
-}
 
 /// Refuses requests for a stream where answers come whole.
 pub(super) fn check_whole(format: WireFormat, head: &Head, form: Option<&Form>, body: &[u8]) -> Result<(), Refusal> {
@@ -86,7 +75,7 @@ impl Exchange {
             return Err(Failure::BadAnswer);
         }
         let images = if format == WireFormat::OpenaiEmbeddings { 0 } else { count };
-        let all = Counted { images, ..Counted::default() };
+        let all = Pieces { images, ..Pieces::default() };
         Ok(match answer.usage {
             Some(usage) => self.price_all(usage, all, tier),
             None if images > 0 && self.pays_by_image() => self.price_all(Usage::default(), all, tier),
@@ -98,26 +87,26 @@ impl Exchange {
     /// The price of tokens that an answer too large to be held reports, with what the request says of the rest.
     pub(super) fn price_by_request(&self, usage: Usage) -> Settlement {
         let counted =
-            if self.arrival.format.is_conversation() { Counted::default() } else { self.counted_by_request() };
+            if self.arrival.format.is_conversation() { Pieces::default() } else { self.counted_by_request() };
         self.price_all(usage, counted, None)
     }
 
     /// The price of an answer of which nothing is known but the request.
     pub(super) fn price_guessed(&self) -> Settlement {
         let counted = self.counted_by_request();
-        let Counted { images, audio_ms, characters } = counted;
+        let Pieces { images, audio_ms, characters } = counted;
         match self.arrival.format {
             WireFormat::OpenaiImages | WireFormat::OpenaiImageEdits => {
                 self.price_guessed_images(self.prompt_guessed(), images)
             }
             WireFormat::OpenaiTranscriptions => {
                 let (usage, length) = self.by_length_or_token(audio_ms);
-                let counted = Counted { audio_ms: length, ..Counted::default() };
+                let counted = Pieces { audio_ms: length, ..Pieces::default() };
                 Settlement { estimated: true, ..self.price_all(usage, counted, None) }
             }
             WireFormat::OpenaiSpeech => {
                 // All of it is in the request: this is no guess.
-                self.price_all(Usage::default(), Counted { characters, ..Counted::default() }, None)
+                self.price_all(Usage::default(), Pieces { characters, ..Pieces::default() }, None)
             }
             WireFormat::OpenaiEmbeddings
             | WireFormat::OpenaiChat
@@ -133,7 +122,7 @@ impl Exchange {
     /// The price of pictures whose tokens nobody counted.
     pub(super) fn price_guessed_images(&self, usage: Usage, images: u64) -> Settlement {
         let output_image = if self.pays_by_image() { 0 } else { images.saturating_mul(IMAGE_TOKENS_GUESSED) };
-        let counted = Counted { images, ..Counted::default() };
+        let counted = Pieces { images, ..Pieces::default() };
         Settlement { estimated: true, ..self.price_all(Usage { output_image, ..usage }, counted, None) }
     }
 
@@ -141,7 +130,7 @@ impl Exchange {
         let by_length = self.pays_by_length();
         match (usage, audio_ms) {
             (usage, Some(audio_ms)) if by_length => {
-                self.price_all(usage.unwrap_or_default(), Counted { audio_ms, ..Counted::default() }, None)
+                self.price_all(usage.unwrap_or_default(), Pieces { audio_ms, ..Pieces::default() }, None)
             }
             (Some(usage), _) if !by_length => self.price(usage, None),
             (_, Some(audio_ms)) => {
@@ -175,10 +164,10 @@ impl Exchange {
     }
 
     /// What the request says of the answer's units.
-    fn counted_by_request(&self) -> Counted {
+    fn counted_by_request(&self) -> Pieces {
         let value = |range: &Option<std::ops::Range<usize>>| range.clone().and_then(|range| self.body.get(range));
         let Some(form) = &self.form else {
-            return Counted {
+            return Pieces {
                 images: self.head.n.unwrap_or(1),
                 audio_ms: 0,
                 characters: value(&self.head.input).map_or(0, counted::characters),
@@ -186,7 +175,7 @@ impl Exchange {
         };
         let n = std::str::from_utf8(form.text("n", &self.body)).ok().and_then(|n| n.parse().ok());
         let audio_ms = counted::audio_ms_guessed(form.file(&self.body));
-        Counted { images: n.unwrap_or(1), audio_ms, characters: 0 }
+        Pieces { images: n.unwrap_or(1), audio_ms, characters: 0 }
     }
 
     /// `quality@size` as the request says them: names of prices in the catalogue, if they are there.

@@ -6,9 +6,12 @@
 
 pub mod answer;
 pub mod attempts;
+mod capped;
 mod close;
 pub mod count;
 mod counted;
+pub mod deny;
+mod reserve;
 pub mod retry;
 pub mod route;
 pub mod snapshot;
@@ -21,11 +24,12 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::accounts::key::{KeyKind, KeyState};
+use crate::admit::Admission;
 use crate::base::ids::RequestId;
 use crate::base::refusal::{Refusal, RefusalKind};
 use crate::base::time::UnixMs;
 use crate::base::wire_format::WireFormat;
-use crate::catalog::{Chain, ChainKind, ModelKind, Route, Target};
+use crate::catalog::{Catalog, Chain, ChainKind, ModelKind, Route, Target};
 use crate::classify;
 use crate::classify::features::FeatureInput;
 use crate::plan::{self, Needs, Plan, PlanError, Terms, Via};
@@ -121,6 +125,12 @@ pub struct Exchange {
     plan: Plan,
     attempts: Attempts,
     answer: Answer,
+    /// What the request holds of its key and its account.
+    admission: Admission,
+    /// The bound that was set on the answer, because no more could be paid for.
+    output_limit: Option<u64>,
+    /// The text of a stream that what is held pays for.
+    text_bytes_max: u64,
     settlement: Option<close::Settlement>,
 }
 
@@ -130,7 +140,12 @@ impl Exchange {
     /// # Errors
     /// The refusal for a body that makes no sense, a model that is not known, or a plan without
     /// a target.
-    pub fn open(snapshot: Arc<Snapshot>, arrival: Arrival, body: Bytes) -> Result<Self, Box<Refused>> {
+    pub fn open(
+        snapshot: Arc<Snapshot>,
+        arrival: Arrival,
+        admission: Admission,
+        body: Bytes,
+    ) -> Result<Self, Box<Refused>> {
         let (head, form) = read(&arrival, &body)?;
         let model = form.as_ref().map_or_else(|| head.model(&body), |form| form.model(&body));
         let catalog = &snapshot.catalog;
@@ -140,6 +155,7 @@ impl Exchange {
             Route::Lane(_) | Route::Pin(_) => route,
         };
         let chain = catalog.chain(served).ok_or_else(|| unknown_model(&model))?;
+        check_allowed(&arrival.key, catalog, route, chain)?;
         let requested = Arc::clone(if route == Route::Auto { catalog.auto_name() } else { &chain.name });
         let original: Arc<str> = if *requested == *model { Arc::clone(&requested) } else { Arc::from(&*model) };
         if arrival.format == WireFormat::AnthropicMessages && makes_only_images(chain) {
@@ -158,7 +174,7 @@ impl Exchange {
         })?;
         let asked_for_usage =
             head.stream_options.as_ref().and_then(|o| o.include_usage.as_ref()).is_some_and(|(asked, _)| *asked);
-        Ok(Self {
+        let mut exchange = Self {
             arrival,
             snapshot,
             body,
@@ -170,8 +186,20 @@ impl Exchange {
             plan,
             attempts: Attempts::default(),
             answer: Answer::Awaiting,
+            admission,
+            output_limit: None,
+            text_bytes_max: u64::MAX,
             settlement: None,
-        })
+        };
+        match exchange.reserve() {
+            Ok(()) => Ok(exchange),
+            Err(refusal) => Err(Box::new(Refused { refusal, routing: Some(exchange.routing()) })),
+        }
+    }
+
+    /// What the request holds of its key and its account.
+    pub fn admission(&self) -> &Admission {
+        &self.admission
     }
 
     /// Records why the current attempt failed.
@@ -252,7 +280,7 @@ impl Exchange {
     }
 
     fn envelope(&self) -> Envelope {
-        Envelope::new(self.arrival.sealing_key, self.arrival.key.account)
+        Envelope::new(self.arrival.sealing_key, self.arrival.key.account.id)
     }
 
     /// Attempts made so far.
@@ -302,6 +330,16 @@ fn read(arrival: &Arrival, body: &Bytes) -> Result<(Head, Option<Box<Form>>), Re
     };
     counted::check_whole(arrival.format, &head, form.as_deref(), body)?;
     Ok((head, form))
+}
+
+/// Whether the key may ask for what the name stands for: a lane or a pin by its name, or the router by its own.
+fn check_allowed(key: &KeyState, catalog: &Catalog, route: Route, chain: &Chain) -> Result<(), Refusal> {
+    let is_allowed = key.may_ask_for(&chain.name) || (route == Route::Auto && key.may_ask_for(catalog.auto_name()));
+    if is_allowed {
+        return Ok(());
+    }
+    let message = format!("this key may not ask for {}; it may ask for: {}", chain.name, key.settings.allowed.join(", "));
+    Err(Refusal::new(RefusalKind::Forbidden, message).with_param("model"))
 }
 
 fn makes_only_images(chain: &Chain) -> bool {

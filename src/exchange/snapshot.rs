@@ -2,6 +2,9 @@
 //!
 //! Must not change: a reload builds a new snapshot and swaps it in.
 
+use std::sync::Arc;
+
+use crate::base::tariff::Tariffs;
 use crate::catalog::Catalog;
 use crate::classify::rules::RuleSet;
 use crate::config::Config;
@@ -13,6 +16,8 @@ pub struct Snapshot {
     pub config: Config,
     /// Providers, models, aliases, lanes and prices.
     pub catalog: Catalog,
+    /// What accounts can be on.
+    pub tariffs: Arc<Tariffs>,
     /// How `flux-auto` chooses a lane.
     pub rules: RuleSet,
 }

@@ -10,10 +10,9 @@ use super::Exchange;
 use super::answer::{Answer, Flow, Keep, Stop};
 use super::attempts::Current;
 use super::close::Settlement;
-use super::counted::Counted;
 use super::retry::Failure;
 use super::translation::{Bounds, Translation};
-use crate::base::outcome::Ending;
+use crate::base::outcome::{Ending, Pieces};
 use crate::base::refusal::{Refusal, RefusalKind};
 use crate::base::usage::Usage;
 use crate::base::wire_format::WireFormat;
@@ -108,6 +107,15 @@ impl Exchange {
             Some(failure) => Ok(self.cut(failure, now, keep).map_or(Flow::Hold, Flow::Send)),
             None if is_whole => self.finish_translated(now, keep),
             None if !opens => Ok(Flow::Hold),
+            None if self.has_outgrown() => {
+                let ready = self.release_translated(now);
+                let last = self.pay_or_end(now, keep)?;
+                Ok(match (ready, last) {
+                    (ready, None) => ready,
+                    (Flow::Hold, Some(last)) => Flow::Send(last),
+                    (Flow::Send(ready), Some(last)) => Flow::Send(Bytes::from([ready, last].concat())),
+                })
+            }
             None => Ok(self.release_translated(now)),
         }
     }
@@ -165,7 +173,7 @@ impl Exchange {
     }
 
     /// The cost as a client is told it in a stream; nothing where nothing is paid.
-    fn cost_told(&self) -> Option<String> {
+    pub(super) fn cost_told(&self) -> Option<String> {
         let amount = self.amount().filter(|_| !self.is_test())?;
         Some(amount.to_string())
     }
@@ -173,7 +181,7 @@ impl Exchange {
     /// What a translated answer cost, by what the provider said of it.
     pub(super) fn price_translated(&self, translation: &Translation) -> Option<Settlement> {
         let seen = translation.seen();
-        let counted = Counted { images: seen.images, ..Counted::default() };
+        let counted = Pieces { images: seen.images, ..Pieces::default() };
         // A provider that is paid by the picture need not say more.
         let usage = seen.usage.or_else(|| (seen.images > 0 && self.pays_by_image()).then(Usage::default));
         usage.map(|usage| self.price_all(usage, counted, seen.service_tier.as_deref()))

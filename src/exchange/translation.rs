@@ -177,6 +177,17 @@ impl Translation {
         }
     }
 
+    /// The last frames of a stream that may not go on, after `usage`.
+    pub(super) fn end_at_limit(&mut self, usage: Usage, cost_usd: Option<&str>) -> Bytes {
+        let mut sink = self.undoing.on(&mut self.through);
+        sink.take(Event::PartEnd);
+        sink.take(Event::Finish { reason: Finish::Length, stop: None });
+        sink.take(Event::Usage { usage, service_tier: None });
+        // A client that cannot be told more has what it has.
+        let _ = self.close(&Closing { cost_usd });
+        self.take_ready()
+    }
+
     /// The client's whole answer.
     pub(super) fn into_body(self, closing: &Closing<'_>) -> Bytes {
         match self.through.writer {

@@ -94,6 +94,10 @@ struct Seen {
     is_terminated: bool,
     has_finish_reason: bool,
     service_tier: Option<Box<str>>,
+    /// Events that were read.
+    events: u64,
+    /// The index of Anthropic's block that has begun and not ended.
+    open_block: Option<u64>,
     openai: Option<Usage>,
     anthropic: AnthropicFigures,
 }
@@ -149,6 +153,8 @@ impl StreamMeter {
             is_terminated: false,
             has_finish_reason: false,
             service_tier: None,
+            events: 0,
+            open_block: None,
             openai: None,
             anthropic: AnthropicFigures::default(),
         };
@@ -308,6 +314,16 @@ impl StreamMeter {
     /// The visible text so far, up to the bound, as it stands in JSON strings.
     pub fn text(&self) -> &[u8] {
         &self.seen.text.kept
+    }
+
+    /// How many events were read. In Responses, where none is passed unread, the number of the next.
+    pub fn events(&self) -> u64 {
+        self.seen.events
+    }
+
+    /// The index of Anthropic's content block that has begun and not ended.
+    pub fn open_block(&self) -> Option<u64> {
+        self.seen.open_block
     }
 
     /// The bytes of all visible text.

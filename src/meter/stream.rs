@@ -20,6 +20,7 @@ const DELTA_DEPTH_MAX: u32 = 6;
 /// Reads an event, notes what it says, and decides what becomes of its frame.
 pub(super) fn read(meter: &mut StreamMeter, event: &Event<'_>) -> Verdict {
     let json: &[u8] = &event.data;
+    meter.seen.events = meter.seen.events.saturating_add(u64::from(!json.is_empty()));
     match meter.format {
         WireFormat::OpenaiChat => read_chat(meter, event.name, json),
         WireFormat::AnthropicMessages => read_anthropic(meter, event.name, json),
@@ -210,6 +211,10 @@ fn read_anthropic(meter: &mut StreamMeter, name: &[u8], json: &[u8]) -> Verdict 
         }
         b"content_block_start" | b"content_block_delta" => {
             seen.is_opened = true;
+            if kind == b"content_block_start" {
+                let index = std::str::from_utf8(member(json, b"index")).ok();
+                seen.open_block = index.and_then(|index| index.parse().ok());
+            }
             let mut delta = Delta::default();
             // Both names hold an object with the text; the event itself has none beside it.
             delta.gather(seen, json, &(0..json.len()), DELTA_DEPTH_MAX);
@@ -219,6 +224,10 @@ fn read_anthropic(meter: &mut StreamMeter, name: &[u8], json: &[u8]) -> Verdict 
                 }
                 _ => Verdict::Forward,
             }
+        }
+        b"content_block_stop" => {
+            seen.open_block = None;
+            Verdict::Forward
         }
         b"message_delta" => {
             seen.is_opened = true;

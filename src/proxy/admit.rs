@@ -14,11 +14,13 @@ use pingora::{ErrorType, OrErr};
 
 use super::reply::Caller;
 use super::{Ctx, Flux, accept, reply};
+use crate::admit;
 use crate::api;
 use crate::base::ids::RequestId;
 use crate::base::refusal::{Refusal, RefusalKind};
 use crate::base::time::UnixMs;
 use crate::exchange::count::Purpose;
+use crate::exchange::deny;
 use crate::exchange::route;
 use crate::exchange::snapshot::Snapshot;
 use crate::exchange::{Arrival, Exchange, Refused};
@@ -55,7 +57,7 @@ impl Flux {
         let has_version = head.headers.contains_key(ANTHROPIC_VERSION);
         let snapshot = self.snapshot.load_full();
         let format = route::error_format(&target, has_version);
-        let caller = Caller { id: self.ids.next(at), format, linger: snapshot.config.timeouts.linger };
+        let caller = Caller { id: self.ids.next(at), format, at, linger: snapshot.config.timeouts.linger };
         ctx.caller = Some(caller);
         ctx.route = "none";
         accept::check_framing(head)?;
@@ -64,7 +66,7 @@ impl Flux {
         self.check_keys()?;
         let key = accept::authenticate(&head.headers, &self.keys, at).inspect_err(|_| self.metrics.key_missed())?;
         self.metrics.key_found();
-        ctx.key = Some((key.account, key.id));
+        ctx.key = Some((key.account.id, key.id));
         let Some(format) = endpoint.wire_format() else {
             let listing = api::models::answer(&endpoint, &snapshot, caller.format, at)?;
             // A client that is gone needs no list.
@@ -72,9 +74,12 @@ impl Flux {
             return Ok(true);
         };
         ctx.in_flight = Some(self.enter(&snapshot)?);
+        let instant = ctx.arrived.unwrap_or_else(|| self.clock.now());
+        let since_start = instant.saturating_duration_since(self.origin).as_millis();
+        let entered = admit::enter(Arc::clone(&key), u64::try_from(since_start).unwrap_or(u64::MAX));
+        let admission = entered.map_err(|denied| deny::denied_to(&denied, &key, at))?;
         let within = snapshot.config.timeouts.body;
         let body = accept::read_body(downstream, snapshot.config.limits.body_bytes_max, within).await?;
-        let instant = ctx.arrived.unwrap_or_else(|| self.clock.now());
         let read = self.clock.now();
         let media_type = if format.is_form() { content_type(downstream.req_header()) } else { Box::default() };
         let arrival = Arrival {
@@ -89,7 +94,7 @@ impl Flux {
             key,
             sealing_key: self.sealing_key,
         };
-        let mut exchange = Box::new(Exchange::open(snapshot, arrival, body)?);
+        let mut exchange = Box::new(Exchange::open(snapshot, arrival, admission, body)?);
         let link =
             ctx.link.as_ref().ok_or_else(|| Refusal::new(RefusalKind::Internal, "the request lost its session"))?;
         let is_counted_here = exchange.purpose() == Purpose::Count && !exchange.keep_counting_targets();

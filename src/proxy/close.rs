@@ -78,6 +78,7 @@ impl Flux {
             usage: Usage::default(),
             estimated: false,
             amount: NanoUsd::ZERO,
+            written_off: NanoUsd::ZERO,
             latency,
             first_byte: None,
             upstream: Duration::ZERO,

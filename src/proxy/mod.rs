@@ -10,6 +10,7 @@ mod admit;
 mod app;
 mod close;
 mod held;
+mod limits;
 mod link;
 mod patience;
 mod reply;
@@ -63,6 +64,8 @@ pub(crate) struct Flux {
     keep: KeepCharge,
     ids: RequestIds,
     sealing_key: SealingKey,
+    /// From where the milliseconds of limits are counted.
+    origin: Instant,
 }
 
 /// What `boot` hands in.
@@ -111,8 +114,9 @@ impl Flux {
                 false
             }
         });
-        let (keys, ids) = (store.keys(), RequestIds::new(seed));
-        Self { snapshot, store, keys, metrics, log, clock, resolver: Resolver::new(), keep, ids, sealing_key }
+        let (keys, ids, origin) = (store.keys(), RequestIds::new(seed), clock.now());
+        let resolver = Resolver::new();
+        Self { snapshot, store, keys, metrics, log, clock, resolver, keep, ids, sealing_key, origin }
     }
 
     /// Records a failure that is not recorded yet, and says whether another attempt follows.

@@ -19,10 +19,13 @@ use pingora::{Error, ErrorType, Result};
 
 use crate::base::ids::RequestId;
 use crate::base::refusal::{Refusal, RefusalKind};
+use crate::base::time::UnixMs;
 use crate::base::wire_format::WireFormat;
 use crate::catalog::{Chain, ChainKind, Target};
 use crate::exchange::{Exchange, Routing};
 use crate::wire;
+
+use super::limits;
 
 /// Of the provider's head only these pass on; the rest speaks of the provider's account, not of the
 /// client's.
@@ -57,6 +60,8 @@ const FIRST_ATTEMPT: u8 = 1;
 pub(crate) struct Caller {
     pub(crate) id: RequestId,
     pub(crate) format: WireFormat,
+    /// When it asked.
+    pub(crate) at: UnixMs,
     /// For how long the rest of its body is read and dropped after a refusal.
     pub(crate) linger: Duration,
 }
@@ -92,6 +97,7 @@ pub(crate) fn answer_head(provider: &ResponseHeader, exchange: &Exchange) -> Res
         headers.remove(X_FLUX_ORIGINAL_MODEL);
         put_name(&mut headers, X_FLUX_ORIGINAL_MODEL, exchange.original());
     }
+    limits::put(&mut headers, exchange);
     let id = id_value(exchange.arrival().id)?;
     if exchange.arrival().format == WireFormat::AnthropicMessages {
         headers.insert(REQUEST_ID, id.clone());
@@ -237,6 +243,7 @@ pub(crate) async fn refuse(
     if let Some(wait) = refusal.retry_after {
         head.insert_header(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)))?;
     }
+    limits::put_refused(&mut head, refusal, caller);
     if let RefusalKind::MethodNotAllowed(allowed) = refusal.kind {
         head.insert_header(ALLOW, HeaderValue::from_static(allowed))?;
     }

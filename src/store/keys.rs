@@ -1,16 +1,14 @@
-//! Keys for those who manage them: make, list, revoke; and the watch on what other processes do.
+//! Keys for those who manage them: make, list, change, revoke.
 //!
 //! Must not keep a raw key: it is handed to its owner once and forgotten.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use super::folder::Folder;
 use super::sqlite::Database;
 use super::sqlite::keys::{KeyToAdd, StoredKey};
 use super::{BUSY_TIMEOUT, StoreError};
-use crate::accounts::KeyDirectory;
-use crate::accounts::key::{KeyHash, KeyKind, KeyState, RANDOM_BYTES, shown_prefix};
+use crate::accounts::key::{KeyHash, KeyKind, KeySettings, RANDOM_BYTES, shown_prefix};
 use crate::base::ids::{AccountId, KeyId};
 use crate::base::secret::Secret;
 use crate::base::time::UnixMs;
@@ -25,12 +23,10 @@ pub const DEFAULT_ACCOUNT: &str = "default";
 pub struct NewKey<'a> {
     /// Name of the account; it is made if there is none of that name.
     pub account: &'a str,
-    /// What its owner calls it; may be empty.
-    pub name: &'a str,
+    /// What its owner chooses.
+    pub settings: &'a KeySettings,
     /// Whether it gets mock answers only.
     pub is_test: bool,
-    /// From when on it is refused; `None`: never.
-    pub expires_at: Option<UnixMs>,
 }
 
 /// A key that was just made. The raw key is in here and nowhere else.
@@ -60,18 +56,16 @@ pub struct KeyEntry {
     pub account_id: AccountId,
     /// Its account's name.
     pub account: String,
-    /// What its owner calls it.
-    pub name: String,
     /// Its first characters.
     pub prefix: String,
     /// `live` or `test`.
     pub kind: &'static str,
+    /// What its owner has chosen.
+    pub settings: KeySettings,
     /// When it was made.
     pub created_at: UnixMs,
     /// When it was last used, a few seconds late.
     pub last_used_at: Option<UnixMs>,
-    /// From when on it is refused.
-    pub expires_at: Option<UnixMs>,
     /// When it was revoked.
     pub revoked_at: Option<UnixMs>,
 }
@@ -79,7 +73,7 @@ pub struct KeyEntry {
 impl KeyEntry {
     /// `active`, `expired` or `revoked`.
     pub fn standing(&self, now: UnixMs) -> &'static str {
-        match (self.revoked_at, self.expires_at) {
+        match (self.revoked_at, self.settings.expires_at) {
             (Some(_), _) => "revoked",
             (None, Some(at)) if now >= at => "expired",
             (None, Some(_) | None) => "active",
@@ -87,11 +81,20 @@ impl KeyEntry {
     }
 
     fn of(stored: StoredKey) -> Self {
-        let StoredKey { hash: _, state, account, change: _ } = stored;
-        let KeyState { id, account: account_id, name, prefix, kind, created_at, expires_at, revoked_at, last_used } =
-            state;
-        let (kind, last_used_at) = (kind.name(), last_used.at());
-        Self { id, account_id, account, name, prefix, kind, created_at, last_used_at, expires_at, revoked_at }
+        let StoredKey {
+            id,
+            account_id,
+            account,
+            hash: _,
+            prefix,
+            kind,
+            created_at,
+            revoked_at,
+            last_used_at,
+            settings,
+            change: _,
+        } = stored;
+        Self { id, account_id, account, prefix, kind: kind.name(), settings, created_at, last_used_at, revoked_at }
     }
 }
 
@@ -127,16 +130,16 @@ impl KeyTable {
     /// # Errors
     /// When a name is not usable, there are too many keys, or the database cannot be written.
     pub fn create(&mut self, new: &NewKey<'_>, now: UnixMs) -> Result<CreatedKey, StoreError> {
-        let NewKey { account, name, is_test, expires_at } = *new;
+        let NewKey { account, settings, is_test } = *new;
         check_name(account, "account")?;
-        check_name(name, "key")?;
+        check_name(&settings.name, "key")?;
         if account.is_empty() {
             return Err(StoreError::BadName { what: "account" });
         }
         let kind = if is_test { KeyKind::Test } else { KeyKind::Live };
         let raw = mint(kind)?;
-        let add =
-            KeyToAdd { account, name, hash: KeyHash::of(raw.as_bytes()), prefix: shown_prefix(&raw), kind, expires_at };
+        let hash = KeyHash::of(raw.as_bytes());
+        let add = KeyToAdd { account, settings, hash, prefix: shown_prefix(&raw), kind };
         let id = self.database.add_key(&add, now, self.keys_max)?;
         Ok(CreatedKey { entry: self.entry(id)?, raw: Secret::new(raw) })
     }
@@ -148,7 +151,8 @@ impl KeyTable {
     /// When the database cannot be written.
     pub fn bootstrap(&mut self, account: &str, now: UnixMs) -> Result<Option<FirstKeys>, StoreError> {
         let (live, test) = (mint(KeyKind::Live)?, mint(KeyKind::Test)?);
-        let add = |raw, kind: KeyKind| first_key(account, raw, kind);
+        let settings = KeySettings { name: "first start".to_owned(), ..KeySettings::default() };
+        let add = |raw, kind: KeyKind| first_key(account, &settings, raw, kind);
         let first = [add(&live, KeyKind::Live), add(&test, KeyKind::Test)];
         let is_first = self.database.add_first_keys(&first, now)?;
         Ok(is_first.then(|| FirstKeys { live: Secret::new(live), test: Secret::new(test) }))
@@ -178,17 +182,17 @@ impl KeyTable {
     fn find(&self, which: &str) -> Result<KeyId, StoreError> {
         let none = || StoreError::NoSuchKey { which: shown_prefix(which).to_owned() };
         if let Ok(id) = which.parse() {
-            return Ok(self.database.key_by_id(KeyId(id))?.ok_or_else(none)?.state.id);
+            return Ok(self.database.key_by_id(KeyId(id))?.ok_or_else(none)?.id);
         }
         if shown_prefix(which) != which {
-            return Ok(self.database.key_by_hash(KeyHash::of(which.as_bytes()))?.ok_or_else(none)?.state.id);
+            return Ok(self.database.key_by_hash(KeyHash::of(which.as_bytes()))?.ok_or_else(none)?.id);
         }
         let found = if which.is_empty() { Vec::new() } else { self.database.keys_by_prefix(which)? };
         match found.as_slice() {
             [] => Err(none()),
-            [key] => Ok(key.state.id),
+            [key] => Ok(key.id),
             keys => {
-                let ids: Vec<_> = keys.iter().take(10).map(|key| key.state.id.0.to_string()).collect();
+                let ids: Vec<_> = keys.iter().take(10).map(|key| key.id.0.to_string()).collect();
                 Err(StoreError::SeveralKeys { which: which.to_owned(), ids: ids.join(", ") })
             }
         }
@@ -200,9 +204,8 @@ impl KeyTable {
     }
 }
 
-fn first_key<'a>(account: &'a str, raw: &'a str, kind: KeyKind) -> KeyToAdd<'a> {
-    let hash = KeyHash::of(raw.as_bytes());
-    KeyToAdd { account, name: "first start", hash, prefix: shown_prefix(raw), kind, expires_at: None }
+fn first_key<'a>(account: &'a str, settings: &'a KeySettings, raw: &'a str, kind: KeyKind) -> KeyToAdd<'a> {
+    KeyToAdd { account, settings, hash: KeyHash::of(raw.as_bytes()), prefix: shown_prefix(raw), kind }
 }
 
 fn mint(kind: KeyKind) -> Result<String, StoreError> {
@@ -214,48 +217,4 @@ fn mint(kind: KeyKind) -> Result<String, StoreError> {
 fn check_name(name: &str, what: &'static str) -> Result<(), StoreError> {
     let is_plain = name.len() <= NAME_BYTES_MAX && !name.chars().any(char::is_control);
     if is_plain { Ok(()) } else { Err(StoreError::BadName { what }) }
-}
-
-/// Brings what other processes change into the directory.
-#[derive(Debug)]
-pub(super) struct Watch {
-    database: Database,
-    directory: Arc<KeyDirectory>,
-    version: i64,
-    change: i64,
-}
-
-impl Watch {
-    /// Loads all keys.
-    ///
-    /// # Errors
-    /// When the database cannot be read or holds more keys than the directory may.
-    pub(super) fn start(database: Database, directory: Arc<KeyDirectory>) -> Result<Self, StoreError> {
-        // The version first: what is committed between the two is read now and once more later.
-        let version = database.data_version()?;
-        let mut watch = Self { database, directory, version, change: 0 };
-        watch.load()?;
-        Ok(watch)
-    }
-
-    /// Loads the keys that were changed, if anything was.
-    ///
-    /// # Errors
-    /// When the database cannot be read or holds more keys than the directory may.
-    pub(super) fn poll(&mut self) -> Result<(), StoreError> {
-        let version = self.database.data_version()?;
-        if version != self.version {
-            self.load()?;
-            self.version = version;
-        }
-        Ok(())
-    }
-
-    fn load(&mut self) -> Result<(), StoreError> {
-        for key in self.database.keys_changed_since(self.change)? {
-            self.directory.put(key.hash, key.state)?;
-            self.change = key.change;
-        }
-        Ok(())
-    }
 }

@@ -10,6 +10,7 @@ pub mod keys;
 mod progress;
 pub mod reconcile;
 pub mod sqlite;
+mod watch;
 mod writer;
 
 #[cfg(test)]
@@ -23,15 +24,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::accounts::account::Accounts;
 use crate::accounts::{DirectoryFull, KeyDirectory};
 use crate::base::outcome::Charge;
+use crate::base::tariff::Tariffs;
 use crate::base::time::Clock;
 
 use self::folder::Folder;
 use self::journal::{Journal, JournalBounds, JournalError};
-use self::keys::{CreatedKey, FirstKeys, KeyEntry, KeyTable, NewKey, Watch};
+use self::keys::{CreatedKey, FirstKeys, KeyEntry, KeyTable, NewKey};
 use self::progress::{Progress, add};
 use self::sqlite::{Database, DatabaseError};
+use self::watch::{TariffBook, Watch};
 use self::writer::{Pace, Writer};
 
 /// How long people and the start wait for a lock of another process.
@@ -202,6 +206,8 @@ pub struct Store {
     clock: Arc<dyn Clock>,
     journal: Arc<Journal>,
     directory: Arc<KeyDirectory>,
+    accounts: Arc<Accounts>,
+    tariffs: Arc<TariffBook>,
     progress: Arc<Progress>,
     // Guards a connection: keys are made and revoked by people, one after the other.
     table: Mutex<KeyTable>,
@@ -219,7 +225,7 @@ impl Store {
     ///
     /// # Errors
     /// When another server has the folder, or anything in it cannot be used.
-    pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+    pub fn start(settings: Settings, tariffs: Arc<Tariffs>, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         let folder = Folder::new(&settings.data_dir);
         folder.create()?;
         let lock = folder.lock()?;
@@ -244,12 +250,16 @@ impl Store {
         progress.counters.handled.store(0, Ordering::Relaxed);
         let reading = Database::open(&folder.database(), THREAD_BUSY_TIMEOUT)?;
         progress.set_keys_checked(clock.now());
-        let watch = Watch::start(reading, Arc::clone(&directory))?;
+        let (accounts, tariffs) = (Arc::new(Accounts::default()), Arc::new(TariffBook::new(tariffs)));
+        let known = (Arc::clone(&directory), Arc::clone(&accounts), Arc::clone(&tariffs));
+        let watch = Watch::start(reading, known, clock.unix_ms())?;
         let store = Self {
             settings,
             clock,
             journal,
             directory,
+            accounts,
+            tariffs,
             progress,
             table: Mutex::new(table),
             watch: Arc::new(Mutex::new(watch)),
@@ -305,6 +315,21 @@ impl Store {
     /// The keys, for those who authenticate.
     pub fn keys(&self) -> Arc<KeyDirectory> {
         Arc::clone(&self.directory)
+    }
+
+    /// The accounts, for those who show them.
+    pub fn accounts(&self) -> Arc<Accounts> {
+        Arc::clone(&self.accounts)
+    }
+
+    /// Takes other tariffs in: every account has its new one when this returns.
+    ///
+    /// # Errors
+    /// When the accounts cannot be read; they keep their tariffs then.
+    pub fn change_tariffs(&self, tariffs: Arc<Tariffs>) -> Result<(), StoreError> {
+        self.tariffs.replace(tariffs);
+        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        watch.reload_accounts(self.clock.unix_ms())
     }
 
     /// Whether the keys in memory are older than may be: a revocation could have been missed, so
@@ -433,7 +458,7 @@ fn look_at_keys(watch: &Mutex<Watch>, clock: &dyn Clock, progress: &Progress) {
     let mut watch = watch.lock().unwrap_or_else(PoisonError::into_inner);
     // Taken before the look: a change that is committed meanwhile may be missed by it.
     let at = clock.now();
-    match watch.poll() {
+    match watch.poll(clock.unix_ms()) {
         Ok(()) => {
             progress.set_keys_checked(at);
             progress.went_well(WATCHING);

@@ -179,7 +179,7 @@ fn look_up(charge: &Charge, database: &Database, report: &mut Report) -> Result<
     report.booked_records = report.booked_records.saturating_add(1);
     match database.amount_of(charge.request_id)? {
         None => report.missing_records = report.missing_records.saturating_add(1),
-        Some(amount) if amount != charge.amount => {
+        Some(amount) if amount != charge.draw.charged => {
             report.differing_records = report.differing_records.saturating_add(1);
         }
         Some(_) => {}
@@ -189,7 +189,7 @@ fn look_up(charge: &Charge, database: &Database, report: &mut Report) -> Result<
 
 fn add_pending(charge: &Charge, report: &mut Report) -> Result<(), StoreError> {
     report.pending_records = report.pending_records.saturating_add(1);
-    let sum = report.pending.checked_add(charge.amount);
+    let sum = report.pending.checked_add(charge.draw.charged);
     report.pending = sum.ok_or(DatabaseError::TooLarge { what: "the sum of pending charges" })?;
     Ok(())
 }

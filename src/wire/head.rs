@@ -8,6 +8,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use smallvec::SmallVec;
+
 use super::leap::{self, Items, Malformed, NAME_BYTES_MAX};
 
 /// The longest model name that is looked at, in bytes of the body. Names end up in log lines and messages.
@@ -27,6 +29,8 @@ pub struct Head {
     /// The limit on output: `max_completion_tokens`, else `max_output_tokens`, else `max_tokens`. `None` also
     /// where it is no whole number.
     pub max_tokens: Option<u64>,
+    /// Where limits on output stand, whatever their values.
+    pub output_limits: SmallVec<[Range<usize>; 1]>,
     /// How many answers are wanted; `None` also where it is no whole number.
     pub n: Option<u64>,
     /// `reasoning_effort` of Chat, with its quotes.
@@ -243,6 +247,7 @@ impl Found {
             stream: false,
             stream_options: None,
             max_tokens: None,
+            output_limits: SmallVec::new(),
             n: None,
             reasoning_effort: None,
             reasoning: None,
@@ -270,6 +275,9 @@ impl Found {
         let value = body.get(at.clone()).unwrap_or_default();
         let head = &mut self.head;
         let given = (value != b"null").then(|| at.clone());
+        if let Field::MaxCompletionTokens | Field::MaxOutputTokens | Field::MaxTokens = field {
+            head.output_limits.push(at.clone());
+        }
         match field {
             Field::Model => head.model = model(value, at)?,
             Field::Stream => head.stream = switch(value, field.name())?,

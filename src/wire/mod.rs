@@ -4,6 +4,7 @@
 
 pub mod count;
 pub mod counted;
+pub mod ending;
 pub mod head;
 pub mod json;
 pub mod jumps;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde_json::json;
 
 use crate::base::ids::RequestId;
-use crate::base::refusal::{Refusal, RefusalKind};
+use crate::base::refusal::{Figures, Refusal, RefusalKind};
 use crate::base::wire_format::WireFormat;
 
 /// The JSON body of a refusal.
@@ -25,7 +25,30 @@ pub fn body(refusal: &Refusal, format: WireFormat, id: RequestId) -> Bytes {
         | WireFormat::OpenaiTranscriptions
         | WireFormat::OpenaiSpeech => openai(refusal),
     };
-    Bytes::from(value.to_string())
+    let mut body = value.to_string();
+    if let (Some(figures), true) = (&refusal.figures, body.ends_with('}')) {
+        body.pop();
+        add_figures(&mut body, figures);
+        body.push('}');
+    }
+    Bytes::from(body)
+}
+
+/// The figures stand beside `error`, as numbers of any length.
+fn add_figures(body: &mut String, figures: &Figures) {
+    let Figures { balance, estimated_cost, limit, remaining, reset } = figures;
+    let members = [
+        ("balance", balance.clone()),
+        ("estimated_cost", estimated_cost.clone()),
+        ("limit", limit.clone()),
+        ("remaining", remaining.map(|remaining| remaining.to_string())),
+        ("reset", reset.map(|reset| reset.0.div_ceil(1_000).to_string())),
+    ];
+    for (name, value) in members {
+        if let Some(value) = value {
+            body.extend([",\"", name, "\":", &value]);
+        }
+    }
 }
 
 /// The event that ends a stream which failed after content had gone out. No terminator follows it:
@@ -88,6 +111,10 @@ fn openai_type_and_code(kind: RefusalKind) -> (&'static str, Option<&'static str
         RefusalKind::InvalidRequest | RefusalKind::UpstreamRejected(_) => ("invalid_request_error", None),
         RefusalKind::WireFormatMismatch => ("invalid_request_error", Some("unsupported_wire_format")),
         RefusalKind::ContextTooLong => ("invalid_request_error", Some("context_length_exceeded")),
+        RefusalKind::FundsSpent => ("insufficient_quota", Some("insufficient_quota")),
+        RefusalKind::BudgetSpent => ("insufficient_quota", Some("key_budget_exceeded")),
+        RefusalKind::TooManyRequests => ("requests", Some("rate_limit_exceeded")),
+        RefusalKind::TooManyTokens => ("tokens", Some("rate_limit_exceeded")),
         RefusalKind::InvalidKey => ("invalid_request_error", Some("invalid_api_key")),
         RefusalKind::Forbidden => ("permission_error", Some("forbidden")),
         RefusalKind::NotFound => ("invalid_request_error", Some("not_found")),

@@ -44,6 +44,17 @@ pub fn upstream_body(body: &Bytes, head: &Head, model: &str, usage: UsageAsk) ->
     }
 }
 
+/// The client's body with its answer bounded to `tokens`, and nothing else changed. `field` is set where the client
+/// names no bound. `head` must be the head of `body`.
+pub fn limited_body(body: &Bytes, head: &Head, field: &str, tokens: u64) -> Bytes {
+    let (bound, member) = (tokens.to_string(), format!("\"{field}\":{tokens},"));
+    if head.output_limits.is_empty() {
+        return apply(body, &[(head.object_start..head.object_start, member.as_str())]);
+    }
+    let edits: Vec<Edit<'_>> = head.output_limits.iter().map(|at| (at.clone(), bound.as_str())).collect();
+    apply(body, &edits)
+}
+
 fn usage_edit(body: &[u8], head: &Head) -> Option<Edit<'static>> {
     match &head.stream_options {
         None => Some((head.object_start..head.object_start, r#""stream_options":{"include_usage":true},"#)),

@@ -6,7 +6,7 @@
 use crate::base::outcome::Charge;
 
 /// What a segment begins with: says what the file is and which form its records have.
-pub(super) const SEGMENT_HEAD: &[u8; 16] = b"flux journal 1\r\n";
+pub(super) const SEGMENT_HEAD: &[u8; 16] = b"flux journal 2\r\n";
 /// Where the first record of a segment stands.
 pub(super) const HEAD_BYTES: u64 = SEGMENT_HEAD.len() as u64;
 /// Longest record, its eight bytes in front included: a charge holds figures and short names.

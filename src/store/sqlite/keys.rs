@@ -4,25 +4,44 @@
 
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
-use super::{Database, DatabaseError, time, unix_ms};
-use crate::accounts::key::{KeyHash, KeyKind, KeyState, LastUsed};
+use super::{Database, DatabaseError, count, time, unix_ms};
+use crate::accounts::key::{Budget, KeyHash, KeyKind, KeySettings, Scope};
 use crate::base::ids::{AccountId, KeyId};
+use crate::base::money::NanoUsd;
+use crate::base::period::Reset;
+use crate::base::tariff::RateLimits;
 use crate::base::time::UnixMs;
 
 /// Reads one key; the columns stand as in [`key`].
 const SELECT_KEY: &str = "SELECT keys.id, keys.account_id, keys.name, keys.prefix, keys.kind, keys.created_at,
-        keys.expires_at, keys.revoked_at, keys.last_used_at, keys.hash, keys.change, accounts.name
+        keys.expires_at, keys.revoked_at, keys.last_used_at, keys.hash, keys.change, accounts.name, keys.scope,
+        keys.allowed, keys.requests_per_second, keys.requests_per_minute, keys.tokens_per_minute, keys.concurrent,
+        keys.budget_nano, keys.budget_reset, keys.shows_balance
     FROM keys JOIN accounts ON accounts.id = keys.account_id";
 
 /// A key as it is stored.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::store) struct StoredKey {
-    /// Its SHA-256.
-    pub(in crate::store) hash: KeyHash,
-    /// All the rest.
-    pub(in crate::store) state: KeyState,
+    /// Its id.
+    pub(in crate::store) id: KeyId,
+    /// Its account.
+    pub(in crate::store) account_id: AccountId,
     /// Its account's name.
     pub(in crate::store) account: String,
+    /// Its SHA-256.
+    pub(in crate::store) hash: KeyHash,
+    /// The part of the raw key that may be shown.
+    pub(in crate::store) prefix: String,
+    /// Live or test.
+    pub(in crate::store) kind: KeyKind,
+    /// When it was made.
+    pub(in crate::store) created_at: UnixMs,
+    /// When it was revoked.
+    pub(in crate::store) revoked_at: Option<UnixMs>,
+    /// When it was last used.
+    pub(in crate::store) last_used_at: Option<UnixMs>,
+    /// What its owner has chosen.
+    pub(in crate::store) settings: KeySettings,
     /// The counter of changes after its last one.
     pub(in crate::store) change: i64,
 }
@@ -32,16 +51,14 @@ pub(in crate::store) struct StoredKey {
 pub(in crate::store) struct KeyToAdd<'a> {
     /// The account's name; it is made if there is none of that name.
     pub(in crate::store) account: &'a str,
-    /// What its owner calls it.
-    pub(in crate::store) name: &'a str,
+    /// What its owner has chosen.
+    pub(in crate::store) settings: &'a KeySettings,
     /// SHA-256 of the raw key.
     pub(in crate::store) hash: KeyHash,
     /// The part of the raw key that may be shown.
     pub(in crate::store) prefix: &'a str,
     /// Live or test.
     pub(in crate::store) kind: KeyKind,
-    /// From when on it is refused.
-    pub(in crate::store) expires_at: Option<UnixMs>,
 }
 
 impl Database {
@@ -121,6 +138,16 @@ impl Database {
         Ok(true)
     }
 
+    /// Changes what the owner of a key chooses.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub(in crate::store) fn change_key(&mut self, id: KeyId, settings: &KeySettings) -> Result<(), DatabaseError> {
+        let transaction = self.write()?;
+        write_settings(&transaction, id, settings)?;
+        Ok(transaction.commit()?)
+    }
+
     /// Revokes a key; false when it was revoked before.
     ///
     /// # Errors
@@ -151,13 +178,40 @@ fn add_key(
         return Err(DatabaseError::KeysFull { keys_max });
     }
     let account = account_named(transaction, new.account, now)?;
-    let expires_at = new.expires_at.map(time).transpose()?;
     transaction.execute(
-        "INSERT INTO keys (account_id, hash, prefix, name, kind, created_at, expires_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        params![account.0, new.hash.0, new.prefix, new.name, new.kind.name(), time(now)?, expires_at],
+        "INSERT INTO keys (account_id, hash, prefix, kind, created_at, name) VALUES (?1, ?2, ?3, ?4, ?5, '')",
+        params![account.0, new.hash.0, new.prefix, new.kind.name(), time(now)?],
     )?;
-    Ok(KeyId(transaction.last_insert_rowid()))
+    let id = KeyId(transaction.last_insert_rowid());
+    write_settings(transaction, id, new.settings)?;
+    Ok(id)
+}
+
+fn write_settings(transaction: &Transaction<'_>, id: KeyId, settings: &KeySettings) -> Result<(), DatabaseError> {
+    let KeySettings { name, expires_at, scope, allowed, limits, budget, shows_balance } = settings;
+    let RateLimits { requests_per_second, requests_per_minute, tokens_per_minute, concurrent } = *limits;
+    let allowed = if allowed.is_empty() { String::new() } else { serde_json::json!(allowed).to_string() };
+    let tokens_per_minute = tokens_per_minute.map(|tokens| count(tokens, "a token limit")).transpose()?;
+    transaction.execute(
+        "UPDATE keys SET name = ?2, expires_at = ?3, scope = ?4, allowed = ?5, requests_per_second = ?6,
+            requests_per_minute = ?7, tokens_per_minute = ?8, concurrent = ?9, budget_nano = ?10, budget_reset = ?11,
+            shows_balance = ?12 WHERE id = ?1",
+        params![
+            id.0,
+            name,
+            expires_at.map(time).transpose()?,
+            scope.name(),
+            allowed,
+            requests_per_second,
+            requests_per_minute,
+            tokens_per_minute,
+            concurrent,
+            budget.map(|budget| budget.amount.0),
+            budget.map_or(Reset::CalendarMonth, |budget| budget.reset).name(),
+            shows_balance,
+        ],
+    )?;
+    Ok(())
 }
 
 fn account_named(transaction: &Transaction<'_>, name: &str, now: UnixMs) -> Result<AccountId, DatabaseError> {
@@ -173,17 +227,36 @@ fn account_named(transaction: &Transaction<'_>, name: &str, now: UnixMs) -> Resu
 fn key(row: &Row<'_>) -> rusqlite::Result<StoredKey> {
     let moment = |index: usize| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(index)?.map(unix_ms));
     let kind: String = row.get(4)?;
-    let state = KeyState {
-        id: KeyId(row.get(0)?),
-        account: AccountId(row.get(1)?),
+    let (scope, allowed, reset): (String, String, String) = (row.get(12)?, row.get(13)?, row.get(19)?);
+    let budget = row.get::<_, Option<i64>>(18)?.map(NanoUsd);
+    let tokens_per_minute: Option<i64> = row.get(16)?;
+    let settings = KeySettings {
         name: row.get(2)?,
+        expires_at: moment(6)?,
+        // The schema allows known words only; anything else must not be let do more.
+        scope: Scope::by_name(&scope).unwrap_or(Scope::Inference),
+        allowed: serde_json::from_str(&allowed).unwrap_or_default(),
+        limits: RateLimits {
+            requests_per_second: row.get(14)?,
+            requests_per_minute: row.get(15)?,
+            tokens_per_minute: tokens_per_minute.and_then(|tokens| u64::try_from(tokens).ok()),
+            concurrent: row.get(17)?,
+        },
+        budget: budget.map(|amount| Budget { amount, reset: Reset::by_name(&reset).unwrap_or(Reset::Never) }),
+        shows_balance: row.get(20)?,
+    };
+    Ok(StoredKey {
+        id: KeyId(row.get(0)?),
+        account_id: AccountId(row.get(1)?),
         prefix: row.get(3)?,
         // The schema allows these two; anything else must not reach a provider.
         kind: if kind == KeyKind::Live.name() { KeyKind::Live } else { KeyKind::Test },
         created_at: unix_ms(row.get(5)?),
-        expires_at: moment(6)?,
         revoked_at: moment(7)?,
-        last_used: LastUsed::stored(moment(8)?),
-    };
-    Ok(StoredKey { hash: KeyHash(row.get(9)?), state, change: row.get(10)?, account: row.get(11)? })
+        last_used_at: moment(8)?,
+        hash: KeyHash(row.get(9)?),
+        change: row.get(10)?,
+        account: row.get(11)?,
+        settings,
+    })
 }

@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Statement, Transaction, params};
 
+use super::rollup::Rollup;
 use super::{Database, DatabaseError, count, time};
 use crate::base::ids::{AccountId, KeyId};
 use crate::base::money::NanoUsd;
-use crate::base::outcome::Charge;
+use crate::base::outcome::{Charge, Draw, Pieces};
 use crate::base::time::UnixMs;
 use crate::base::usage::{CacheWrite, Usage};
 use crate::store::journal::read::Position;
@@ -21,9 +22,10 @@ const INSERT: &str = "INSERT INTO ledger (
         request_id, account_id, key_id, at, requested, lane, provider, model, wire_format, streamed,
         ending, attempts, input, cache_read, cache_write_5m, cache_write_30m, cache_write_1h,
         cache_write_12h, output, reasoning, input_image, cache_read_image, output_image, input_audio,
-        output_audio, estimated, amount_nano, provider_cost_nano, latency_us
+        output_audio, estimated, amount_nano, provider_cost_nano, latency_us, from_packs_nano, overage_nano,
+        written_off_nano, service_tier, images, audio_ms, characters, idempotency
     ) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,
-        ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29)
+        ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37)
     ON CONFLICT (request_id) DO NOTHING";
 
 /// What became of a batch.
@@ -35,6 +37,24 @@ pub(in crate::store) struct Booked {
     pub(in crate::store) repeated: u64,
     /// Accounts that are charged and do not exist: the rows are there, no balance is.
     pub(in crate::store) unknown_accounts: Vec<AccountId>,
+}
+
+/// What one batch changes of an account.
+#[derive(Clone, Copy, Default)]
+struct Sums {
+    charged: NanoUsd,
+    from_packs: NanoUsd,
+}
+
+impl Sums {
+    fn add(&mut self, charge: &Charge) -> Result<(), DatabaseError> {
+        let too_large = DatabaseError::TooLarge { what: "a balance" };
+        let charged = self.charged.checked_add(charge.draw.charged);
+        let from_packs = self.from_packs.checked_add(charge.draw.from_packs);
+        let (Some(charged), Some(from_packs)) = (charged, from_packs) else { return Err(too_large) };
+        *self = Self { charged, from_packs };
+        Ok(())
+    }
 }
 
 impl Database {
@@ -57,27 +77,32 @@ impl Database {
     pub(in crate::store) fn book(&mut self, charges: &[Charge], position: Position) -> Result<Booked, DatabaseError> {
         let transaction = self.write()?;
         let mut booked = Booked::default();
-        let mut sums: BTreeMap<AccountId, NanoUsd> = BTreeMap::new();
+        let mut sums: BTreeMap<AccountId, Sums> = BTreeMap::new();
+        let mut rollup = Rollup::default();
         let mut statement = transaction.prepare_cached(INSERT)?;
         for charge in charges {
             if insert(&mut statement, charge)? {
                 booked.added = booked.added.saturating_add(1);
-                let sum = sums.entry(charge.account).or_default();
-                *sum = sum.checked_add(charge.amount).ok_or(DatabaseError::TooLarge { what: "a balance" })?;
+                sums.entry(charge.account).or_default().add(charge)?;
+                rollup.add(charge)?;
             } else {
                 booked.repeated = booked.repeated.saturating_add(1);
             }
         }
         drop(statement);
-        for (account, sum) in sums {
+        for (account, Sums { charged, from_packs }) in sums {
             // Past 63 bits SQLite would make the sum a float, and the strict column refuses that.
             let changed = transaction
-                .prepare_cached("UPDATE accounts SET balance_nano = balance_nano + ?2 WHERE id = ?1")?
-                .execute(params![account.0, sum.0])?;
+                .prepare_cached(
+                    "UPDATE accounts SET balance_nano = balance_nano + ?2, packs_used_nano = packs_used_nano + ?3
+                     WHERE id = ?1",
+                )?
+                .execute(params![account.0, charged.0, from_packs.0])?;
             if changed == 0 {
                 booked.unknown_accounts.push(account);
             }
         }
+        rollup.write(&transaction)?;
         set_meta(&transaction, "journal_segment", count(position.segment, "a journal position")?)?;
         set_meta(&transaction, "journal_offset", count(position.offset, "a journal position")?)?;
         transaction.commit()?;
@@ -123,8 +148,12 @@ fn insert(statement: &mut Statement<'_>, charge: &Charge) -> Result<bool, Databa
         attempts,
         usage,
         estimated,
-        amount,
+        service_tier,
+        pieces: Pieces { images, audio_ms, characters },
+        draw: Draw { charged, from_packs, overage },
+        written_off,
         provider_cost,
+        idempotency,
         latency,
     } = charge;
     let [
@@ -170,9 +199,17 @@ fn insert(statement: &mut Statement<'_>, charge: &Charge) -> Result<bool, Databa
         input_audio,
         output_audio,
         estimated,
-        amount.0,
+        charged.0,
         provider_cost.0,
         latency_us,
+        from_packs.0,
+        overage.0,
+        written_off.0,
+        &**service_tier,
+        count(*images, "a count of images")?,
+        count(*audio_ms, "a length of sound")?,
+        count(*characters, "a count of characters")?,
+        idempotency.map(u128::to_be_bytes),
     ])?;
     Ok(added == 1)
 }

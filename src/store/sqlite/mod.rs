@@ -3,19 +3,25 @@
 //! Must not know the journal, threads or the command line. Several processes use it at once: the
 //! server and whoever runs `flux keys`.
 
+pub(super) mod accounts;
 pub(super) mod audit;
 pub(super) mod keys;
 pub(super) mod ledger;
+mod rollup;
 
 use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
+use crate::base::ids::AccountId;
 use crate::base::time::UnixMs;
 
 /// Each step brings the schema from its index to the next; `PRAGMA user_version` counts them.
-const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_accounts_keys_ledger.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/0001_accounts_keys_ledger.sql"),
+    include_str!("../migrations/0002_tariffs_budgets_rollups.sql"),
+];
 /// No schema is named: the main one.
 const MAIN: Option<&str> = None;
 /// Prepared statements kept by a connection.
@@ -42,6 +48,12 @@ pub enum DatabaseError {
     TooLarge {
         /// Which one.
         what: &'static str,
+    },
+    /// A key is there without its account.
+    #[error("there is no account {}", id.0)]
+    NoSuchAccount {
+        /// Its id.
+        id: AccountId,
     },
     /// The bound of keys is reached.
     #[error("there are {keys_max} keys already, the most that are allowed")]

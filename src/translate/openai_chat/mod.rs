@@ -32,12 +32,19 @@ mod tools_read;
 mod tools_write;
 mod words;
 
+use crate::catalog::provider::Dialect;
+
 pub use answer_read::AnswerReader;
 pub use answer_write::StreamWriter;
 pub use answer_write_whole::WholeWriter;
 pub use fields::FIELDS;
 pub use request_read::read_request;
 pub use request_write::write_request;
+
+/// What a host calls the most tokens of an answer.
+pub fn limit_field(dialect: Dialect) -> &'static str {
+    dialect::host(dialect).limit
+}
 
 #[cfg(test)]
 mod tests;

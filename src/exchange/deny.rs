@@ -1,0 +1,88 @@
+//! What a client is told who is not let in: 429 for limits that come back by themselves, 402 for money that does not.
+//!
+//! Must not know wire formats. Amounts are told in what the account's tariff is sold in.
+
+use std::time::Duration;
+
+use super::Arrival;
+use crate::accounts::funds::Short;
+use crate::accounts::key::KeyState;
+use crate::accounts::rate::{Exceeded, Left};
+use crate::admit::{Denied, Purse};
+use crate::base::money::NanoUsd;
+use crate::base::refusal::{Figures, Refusal, RefusalKind};
+use crate::base::tariff::{Credits, Overage, Unit};
+use crate::base::time::UnixMs;
+
+/// When to ask again where a place may be free at any moment.
+const PLACE_WAIT: Duration = Duration::from_secs(1);
+
+/// The refusal in words.
+pub(super) fn refusal(denied: &Denied, arrival: &Arrival) -> Refusal {
+    denied_to(denied, &arrival.key, arrival.at)
+}
+
+/// The same before the body was read.
+pub fn denied_to(denied: &Denied, key: &KeyState, at: UnixMs) -> Refusal {
+    match denied {
+        Denied::Concurrent { limit } => {
+            let message = format!("this key has {limit} requests at work, as many as it may; try again when one is done");
+            let figures = Figures { limit: Some(limit.to_string()), remaining: Some(0), ..Figures::default() };
+            Refusal::new(RefusalKind::TooManyRequests, message).with_retry_after(PLACE_WAIT).with_figures(figures)
+        }
+        Denied::Requests(exceeded) => limited(RefusalKind::TooManyRequests, "requests", exceeded, at),
+        Denied::Tokens(exceeded) => limited(RefusalKind::TooManyTokens, "tokens", exceeded, at),
+        Denied::Funds { purse, short, needed } => short_of_money(*purse, short, *needed, key),
+    }
+}
+
+fn limited(kind: RefusalKind, what: &str, exceeded: &Exceeded, at: UnixMs) -> Refusal {
+    let Exceeded { left: Left { limit, remaining, reset }, retry_after } = exceeded;
+    let reset = UnixMs(at.0.saturating_add(u64::try_from(reset.as_millis()).unwrap_or(u64::MAX)));
+    let figures =
+        Figures { limit: Some(limit.to_string()), remaining: Some(*remaining), reset: Some(reset), ..Figures::default() };
+    match retry_after {
+        Some(wait) => {
+            let message = format!("this key's limit of {limit} {what} is reached; try again in {} ms", wait.as_millis());
+            Refusal::new(kind, message).with_retry_after(*wait).with_figures(figures)
+        }
+        None => {
+            let message = format!("this request alone is larger than the key's limit of {limit} {what} a minute; send less, or lower max_tokens");
+            Refusal::new(kind, message).with_figures(figures)
+        }
+    }
+}
+
+fn short_of_money(purse: Purse, short: &Short, needed: NanoUsd, key: &KeyState) -> Refusal {
+    let Short { available, resets_at } = *short;
+    let contract = key.account.contract();
+    let tariff = &contract.tariff;
+    let unit = if purse == Purse::Key { Unit::Usd } else { tariff.unit };
+    let shown = |amount: NanoUsd| match unit {
+        Unit::Usd => amount.to_string(),
+        Unit::Credits => Credits(amount).to_string(),
+    };
+    let balance = shown(available);
+    let costs = shown(needed);
+    let told = match unit {
+        Unit::Usd => format!("it needs about ${costs}, ${balance} is left"),
+        Unit::Credits => format!("it needs about {costs} credits, {balance} are left"),
+    };
+    let (kind, message) = match (purse, tariff.overage) {
+        (Purse::Key, _) => (RefusalKind::BudgetSpent, format!("the key's own budget does not cover this request: {told}; raise the budget or use another key")),
+        (Purse::Account, Overage::Refused) => (RefusalKind::FundsSpent, format!("the {} tariff's usage is used up for this request: {told}; wait for the next period or change the tariff", tariff.name)),
+        (Purse::Account, Overage::AtRates | Overage::PerCredit(_)) => (RefusalKind::FundsSpent, format!("the account's spend ceiling does not cover this request: {told}; raise the ceiling or wait for the next period")),
+    };
+    let limit = match purse {
+        Purse::Key => key.settings.budget.map(|budget| budget.amount),
+        Purse::Account => tariff.limit(contract.cap),
+    };
+    let figures = Figures {
+        balance: Some(balance),
+        estimated_cost: Some(costs),
+        limit: limit.map(shown),
+        remaining: None,
+        reset: resets_at,
+    };
+    Refusal::new(kind, message).with_figures(figures)
+}

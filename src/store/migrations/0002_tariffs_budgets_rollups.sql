@@ -1,0 +1,121 @@
+-- Accounts get a tariff, keys get budgets and limits, usage gets roll-ups. Amounts are nano-USD of usage.
+
+-- Empty: the default tariff. `cap_nano`: the most usage of a period, in the place of the tariff's ceiling.
+ALTER TABLE accounts ADD COLUMN tariff TEXT NOT NULL DEFAULT '';
+ALTER TABLE accounts ADD COLUMN cap_nano INTEGER;
+ALTER TABLE accounts ADD COLUMN closed_at INTEGER;
+-- When what tells of a person was taken out.
+ALTER TABLE accounts ADD COLUMN purged_at INTEGER;
+ALTER TABLE accounts ADD COLUMN packs_nano INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE accounts ADD COLUMN packs_used_nano INTEGER NOT NULL DEFAULT 0;
+-- Value of `accounts_change` at the last change.
+ALTER TABLE accounts ADD COLUMN change INTEGER NOT NULL DEFAULT 0;
+
+INSERT INTO meta (name, value) VALUES ('accounts_change', 1);
+UPDATE accounts SET change = 1;
+CREATE INDEX accounts_by_change ON accounts (change);
+
+CREATE TRIGGER accounts_inserted AFTER INSERT ON accounts BEGIN
+    UPDATE meta SET value = value + 1 WHERE name = 'accounts_change';
+    UPDATE accounts SET change = (SELECT value FROM meta WHERE name = 'accounts_change') WHERE id = NEW.id;
+END;
+
+-- Not on sums, which change with every charge and which the server itself knows best.
+CREATE TRIGGER accounts_updated AFTER UPDATE OF name, tariff, cap_nano, closed_at, packs_nano ON accounts BEGIN
+    UPDATE meta SET value = value + 1 WHERE name = 'accounts_change';
+    UPDATE accounts SET change = (SELECT value FROM meta WHERE name = 'accounts_change') WHERE id = NEW.id;
+END;
+
+-- Credit packs, bought once, spent after what a period includes. `accounts.packs_nano` is their sum.
+CREATE TABLE packs (
+    id          INTEGER PRIMARY KEY,
+    account_id  INTEGER NOT NULL REFERENCES accounts (id),
+    bought_at   INTEGER NOT NULL,
+    amount_nano INTEGER NOT NULL,
+    price_nano  INTEGER NOT NULL,
+    note        TEXT    NOT NULL
+) STRICT;
+
+CREATE TRIGGER packs_counted AFTER INSERT ON packs BEGIN
+    UPDATE accounts SET packs_nano = packs_nano + NEW.amount_nano WHERE id = NEW.account_id;
+END;
+
+CREATE TRIGGER packs_never_updated BEFORE UPDATE OF account_id, bought_at, amount_nano, price_nano ON packs BEGIN
+    SELECT RAISE(ABORT, 'packs are append-only');
+END;
+
+CREATE TRIGGER packs_never_deleted BEFORE DELETE ON packs BEGIN
+    SELECT RAISE(ABORT, 'packs are append-only');
+END;
+
+ALTER TABLE keys ADD COLUMN scope TEXT NOT NULL DEFAULT 'inference' CHECK (scope IN ('inference', 'admin'));
+-- JSON list of names; empty: all.
+ALTER TABLE keys ADD COLUMN allowed TEXT NOT NULL DEFAULT '';
+ALTER TABLE keys ADD COLUMN requests_per_second INTEGER;
+ALTER TABLE keys ADD COLUMN requests_per_minute INTEGER;
+ALTER TABLE keys ADD COLUMN tokens_per_minute INTEGER;
+ALTER TABLE keys ADD COLUMN concurrent INTEGER;
+ALTER TABLE keys ADD COLUMN budget_nano INTEGER;
+ALTER TABLE keys ADD COLUMN budget_reset TEXT NOT NULL DEFAULT 'calendar-month'
+    CHECK (budget_reset IN ('day', 'calendar-month', 'never'));
+ALTER TABLE keys ADD COLUMN shows_balance INTEGER NOT NULL DEFAULT 0;
+
+DROP TRIGGER keys_updated;
+CREATE TRIGGER keys_updated AFTER UPDATE OF account_id, prefix, name, kind, expires_at, revoked_at, scope, allowed,
+    requests_per_second, requests_per_minute, tokens_per_minute, concurrent, budget_nano, budget_reset, shows_balance
+    ON keys BEGIN
+    UPDATE meta SET value = value + 1 WHERE name = 'keys_change';
+    UPDATE keys SET change = (SELECT value FROM meta WHERE name = 'keys_change') WHERE id = NEW.id;
+END;
+CREATE INDEX keys_by_account ON keys (account_id);
+
+-- Parts of `amount_nano`; the rest was included in the tariff.
+ALTER TABLE ledger ADD COLUMN from_packs_nano INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE ledger ADD COLUMN overage_nano INTEGER NOT NULL DEFAULT 0;
+-- What the request cost beyond `amount_nano`, and no cap had room for.
+ALTER TABLE ledger ADD COLUMN written_off_nano INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE ledger ADD COLUMN service_tier TEXT NOT NULL DEFAULT '';
+ALTER TABLE ledger ADD COLUMN images INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE ledger ADD COLUMN audio_ms INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE ledger ADD COLUMN characters INTEGER NOT NULL DEFAULT 0;
+-- Half a SHA-256 over key, idempotency key and body; of the first request that had it.
+ALTER TABLE ledger ADD COLUMN idempotency BLOB;
+CREATE INDEX ledger_by_account ON ledger (account_id, request_id);
+CREATE INDEX ledger_by_key ON ledger (key_id, request_id);
+CREATE INDEX ledger_by_idempotency ON ledger (request_id) WHERE idempotency IS NOT NULL;
+
+-- Sums of the ledger, kept as it is booked. Hours and days are numbered from 1970 UTC.
+CREATE TABLE usage_hourly (
+    account_id  INTEGER NOT NULL,
+    hour        INTEGER NOT NULL,
+    key_id      INTEGER NOT NULL,
+    lane        TEXT    NOT NULL,
+    model       TEXT    NOT NULL,
+    provider    TEXT    NOT NULL,
+    ending      TEXT    NOT NULL,
+    requests    INTEGER NOT NULL,
+    input       INTEGER NOT NULL,
+    cached      INTEGER NOT NULL,
+    output      INTEGER NOT NULL,
+    amount_nano INTEGER NOT NULL,
+    PRIMARY KEY (account_id, hour, key_id, lane, model, provider, ending)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE usage_daily (
+    account_id     INTEGER NOT NULL,
+    day            INTEGER NOT NULL,
+    key_id         INTEGER NOT NULL,
+    lane           TEXT    NOT NULL,
+    model          TEXT    NOT NULL,
+    provider       TEXT    NOT NULL,
+    ending         TEXT    NOT NULL,
+    requests       INTEGER NOT NULL,
+    input          INTEGER NOT NULL,
+    cached         INTEGER NOT NULL,
+    output         INTEGER NOT NULL,
+    amount_nano    INTEGER NOT NULL,
+    from_packs_nano INTEGER NOT NULL,
+    overage_nano   INTEGER NOT NULL,
+    PRIMARY KEY (account_id, day, key_id, lane, model, provider, ending)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX usage_daily_by_key ON usage_daily (key_id, day);

@@ -1,0 +1,165 @@
+//! Brings accounts and keys into memory: all of them at the start, then what was changed, here or by other processes.
+//!
+//! Must not decide anything about them.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::StoreError;
+use super::sqlite::accounts::StoredAccount;
+use super::sqlite::keys::StoredKey;
+use super::sqlite::{Database, DatabaseError};
+use crate::accounts::KeyDirectory;
+use crate::accounts::account::{AccountState, Accounts, Contract, Past};
+use crate::accounts::key::{KeyState, LastUsed};
+use crate::base::period::Period;
+use crate::base::tariff::{Overage, Tariff, Tariffs};
+use crate::base::time::UnixMs;
+
+/// The tariffs of the moment. A reload replaces them.
+#[derive(Debug)]
+pub(super) struct TariffBook(Mutex<Arc<Tariffs>>);
+
+impl TariffBook {
+    pub(super) fn new(tariffs: Arc<Tariffs>) -> Self {
+        Self(Mutex::new(tariffs))
+    }
+
+    pub(super) fn replace(&self, tariffs: Arc<Tariffs>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = tariffs;
+    }
+
+    fn get(&self) -> Arc<Tariffs> {
+        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Brings what is stored into memory.
+#[derive(Debug)]
+pub(super) struct Watch {
+    database: Database,
+    directory: Arc<KeyDirectory>,
+    accounts: Arc<Accounts>,
+    tariffs: Arc<TariffBook>,
+    version: i64,
+    keys_change: i64,
+    accounts_change: i64,
+}
+
+impl Watch {
+    /// Loads all accounts and keys, with what the ledger has of them at `now`.
+    ///
+    /// # Errors
+    /// When the database cannot be read or holds more keys than the directory may.
+    pub(super) fn start(
+        database: Database,
+        (directory, accounts, tariffs): (Arc<KeyDirectory>, Arc<Accounts>, Arc<TariffBook>),
+        now: UnixMs,
+    ) -> Result<Self, StoreError> {
+        // The version first: what is committed between the two is read now and once more later.
+        let version = database.data_version()?;
+        let mut watch =
+            Self { database, directory, accounts, tariffs, version, keys_change: 0, accounts_change: 0 };
+        watch.load(now)?;
+        Ok(watch)
+    }
+
+    /// Loads what was changed, if anything was.
+    ///
+    /// # Errors
+    /// When the database cannot be read or holds more keys than the directory may.
+    pub(super) fn poll(&mut self, now: UnixMs) -> Result<(), StoreError> {
+        let version = self.database.data_version()?;
+        if version != self.version {
+            self.load(now)?;
+            self.version = version;
+        }
+        Ok(())
+    }
+
+    /// Takes all accounts in anew: their tariffs may have changed.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub(super) fn reload_accounts(&mut self, now: UnixMs) -> Result<(), StoreError> {
+        self.accounts_change = 0;
+        self.load_accounts(now)
+    }
+
+    fn load(&mut self, now: UnixMs) -> Result<(), StoreError> {
+        // Accounts first: a key needs its own.
+        self.load_accounts(now)?;
+        for stored in self.database.keys_changed_since(self.keys_change)? {
+            let change = stored.change;
+            let hash = stored.hash;
+            let key = self.key(stored, now)?;
+            self.directory.put(hash, key, now)?;
+            self.keys_change = change;
+        }
+        Ok(())
+    }
+
+    fn load_accounts(&mut self, now: UnixMs) -> Result<(), StoreError> {
+        for stored in self.database.accounts_changed_since(self.accounts_change)? {
+            let change = stored.change;
+            self.take_in(&stored, now)?;
+            self.accounts_change = change;
+        }
+        Ok(())
+    }
+
+    fn take_in(&self, stored: &StoredAccount, now: UnixMs) -> Result<(), StoreError> {
+        let tariff = self.tariff(stored);
+        let contract = Contract { tariff, cap: stored.cap, is_closed: stored.closed_at.is_some() };
+        if let Some(account) = self.accounts.get(stored.id) {
+            let spent_in = |period| self.database.spent_by_account(stored.id, period).unwrap_or_default();
+            account.change(contract, stored.packs_bought, now, spent_in);
+            return Ok(());
+        }
+        let period = Period::around(now, contract.tariff.reset, stored.created_at);
+        let past = Past {
+            spent: self.database.spent_by_account(stored.id, period)?,
+            packs_bought: stored.packs_bought,
+            packs_used: stored.packs_used,
+        };
+        self.accounts.add(AccountState::new(stored.id, stored.created_at, contract, past, now));
+        Ok(())
+    }
+
+    /// The tariff of an account. One that is configured no longer includes nothing and lets nothing go beyond.
+    fn tariff(&self, stored: &StoredAccount) -> Arc<Tariff> {
+        let tariffs = self.tariffs.get();
+        if stored.tariff.is_empty() {
+            return Arc::clone(tariffs.default_tariff());
+        }
+        tariffs.by_id(&stored.tariff).cloned().unwrap_or_else(|| {
+            log::error!(account = stored.id.0, tariff = stored.tariff.as_str();
+                "an account has a tariff that is not configured: its requests are refused");
+            let none = Tariff::unbounded();
+            Arc::new(Tariff { id: stored.tariff.as_str().into(), overage: Overage::Refused, ..none })
+        })
+    }
+
+    fn key(&self, stored: StoredKey, now: UnixMs) -> Result<KeyState, StoreError> {
+        let StoredKey {
+            id,
+            account_id,
+            account: _,
+            hash: _,
+            prefix,
+            kind,
+            created_at,
+            revoked_at,
+            last_used_at,
+            settings,
+            change: _,
+        } = stored;
+        let account = self.accounts.get(account_id).ok_or(DatabaseError::NoSuchAccount { id: account_id })?;
+        let budget = settings.budget.map(|budget| {
+            let period = Period::around(now, budget.reset, UnixMs(0));
+            Ok::<_, DatabaseError>(budget.funds(self.database.spent_by_key(id, period)?, now))
+        });
+        let (budget, last_used) = (budget.transpose()?, LastUsed::stored(last_used_at));
+        let gauges = Arc::default();
+        Ok(KeyState { id, account, prefix, kind, settings, budget, gauges, created_at, revoked_at, last_used })
+    }
+}
