@@ -85,7 +85,13 @@ impl AccountState {
     }
 
     /// Takes in what has changed. `spent_in` tells what the ledger has of a period, should it be another one now.
-    pub fn change(&self, contract: Contract, packs_bought: NanoUsd, at: UnixMs, spent_in: impl FnOnce(Period) -> Spent) {
+    pub fn change(
+        &self,
+        contract: Contract,
+        packs_bought: NanoUsd,
+        at: UnixMs,
+        spent_in: impl FnOnce(Period) -> Spent,
+    ) {
         let known = self.packs_bought.swap(packs_bought.0, Ordering::AcqRel);
         if packs_bought.0 != known {
             self.funds.add_pack(NanoUsd(packs_bought.0.saturating_sub(known)));

@@ -48,7 +48,12 @@ impl RequestWindow {
     ///
     /// # Errors
     /// When the minute or the second is full; nothing is counted then.
-    pub fn enter(&self, now_ms: u64, per_minute: Option<u32>, per_second: Option<u32>) -> Result<Option<Left>, Exceeded> {
+    pub fn enter(
+        &self,
+        now_ms: u64,
+        per_minute: Option<u32>,
+        per_second: Option<u32>,
+    ) -> Result<Option<Left>, Exceeded> {
         let mut times = lock(&self.times);
         while times.front().is_some_and(|at| at.saturating_add(MINUTE_MS) <= now_ms) {
             times.pop_front();

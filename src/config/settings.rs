@@ -8,7 +8,7 @@ use crate::catalog::StandIn;
 
 use super::fields::{Fields, Findings};
 use super::raw::{Origin, Table};
-use super::{Config, Ledger, Limits, Log, Mock, Money, MockFault, RequestLog, Server, Timeouts, Tls, address};
+use super::{Config, Ledger, Limits, Log, Mock, MockFault, Money, RequestLog, Server, Timeouts, Tls, address};
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;

@@ -6,6 +6,9 @@ use std::sync::Arc;
 use super::check::{Checked, Texts, check};
 use super::*;
 use crate::base::complaint::Complaint;
+use crate::base::money::NanoUsd;
+use crate::base::period::Reset;
+use crate::base::tariff::{Overage, Unit};
 use crate::base::time::UnixMs;
 use crate::base::wire_format::WireFormat;
 use crate::catalog::provider::{AuthKind, StreamUsage};
@@ -21,6 +24,7 @@ pub(super) fn shipped() -> Texts {
         providers: file("providers.toml", include_str!("../../conf/providers.toml")),
         models: file("models.toml", include_str!("../../conf/models.toml")),
         lanes: file("lanes.toml", include_str!("../../conf/lanes.toml")),
+        tariffs: file("tariffs.toml", include_str!("../../conf/tariffs.toml")),
     }
 }
 
@@ -60,12 +64,14 @@ pub(super) fn small() -> Texts {
             "lanes.toml",
             "[auto]\ndefault_lane = \"fast\"\n[lanes.fast]\ndefault = \"acme/one\"\n[pins]\np1 = [\"acme/one\"]\n",
         ),
+        tariffs: file("tariffs.toml", "[house]\noverage = \"at-rates\"\ndefault = true\n"),
     }
 }
 
 #[test]
 fn the_shipped_files_are_good_and_whole() {
-    let Checked { config, catalog, defaulted } = checked(&[]);
+    let Checked { config, catalog, tariffs, defaulted } = checked(&[]);
+    assert_eq!(tariffs.iter().count(), 8);
     assert_eq!(defaulted, Vec::<String>::new(), "every setting stands in conf/flux.toml");
     let empty = Texts { settings: ("flux.toml".to_owned(), String::new()), ..shipped() };
     let defaults = check(&empty, &[]).unwrap();
@@ -299,9 +305,10 @@ fn a_folder_is_loaded_and_its_changes_are_seen() {
     use super::load::{FILES, fingerprint, load};
     let folder = tempfile::tempdir().unwrap();
     let complaints = load(folder.path(), &[]).map(|_| ()).unwrap_err();
-    assert_eq!(complaints.len(), FILES.len());
-    let Texts { settings, providers, models, lanes } = small();
-    for (name, text) in [settings, providers, models, lanes] {
+    // The tariffs of the repository stand in for a folder without.
+    assert_eq!(complaints.len(), FILES.len() - 1);
+    let Texts { settings, providers, models, lanes, tariffs } = small();
+    for (name, text) in [settings, providers, models, lanes, tariffs] {
         std::fs::write(folder.path().join(name), text).unwrap();
     }
     let loaded = load(folder.path(), &environment(&[("ACME_KEY", "k")])).unwrap();
@@ -368,4 +375,50 @@ fn keys_are_never_printed() {
     let catalog = checked(&[("OPENAI_API_KEY", "sk-very-secret")]).catalog;
     assert!(catalog.providers().iter().any(|provider| provider.key.expose() == "sk-very-secret"));
     assert!(!format!("{catalog:?}").contains("very-secret"));
+}
+
+#[test]
+fn tariffs_are_what_the_seeds_say() {
+    let tariffs = checked(&[("FLUX_TARIFFS__PAYG__CEILING", "7.5")]).tariffs;
+    let usd = |dollars: i64| NanoUsd(dollars * 1_000_000_000);
+    let tariff = |id: &str| (**tariffs.by_id(id).unwrap()).clone();
+    let free = tariff("free");
+    assert_eq!((free.included, free.overage, free.limits.requests_per_second), (usd(1), Overage::Refused, Some(1)));
+    assert_eq!(free.limits.requests_per_minute, Some(60));
+    assert_eq!(tariff("payg").ceiling, Some(NanoUsd(7_500_000_000)));
+    for (id, fee, credits, overage) in [
+        ("credits-free", 0, 500, Overage::Refused),
+        ("power", 24_990_000_000, 10_000, Overage::PerCredit(NanoUsd(3_000_000))),
+        ("pro", 49_990_000_000, 30_000, Overage::PerCredit(NanoUsd(2_000_000))),
+    ] {
+        let found = tariff(id);
+        let said = (found.unit, found.fee.0, found.included.0, found.overage, found.reset);
+        assert_eq!(said, (Unit::Credits, fee, credits * 10_000_000, overage, Reset::BillingDate), "{id}");
+    }
+    assert_eq!((&*tariffs.default_tariff().id, tariffs.default_tariff().limits.requests_per_minute), ("house", None));
+}
+
+#[test]
+fn a_tariffs_faults_are_told() {
+    let texts = |tariffs: &str| Texts { tariffs: ("tariffs.toml".to_owned(), tariffs.to_owned()), ..small() };
+    for (text, line, message) in [
+        ("[a]\noverage = \"refused\"", 1, "0 tariffs have `default = true`"),
+        ("[a]\ndefault = true\n[b]\ndefault = true", 1, "2 tariffs have `default = true`"),
+        ("[a]\ndefault = true\nceiling = \"5\"", 3, "a.ceiling: bounds nothing"),
+        ("[a]\ndefault = true\noverage_per_credit = \"0.1\"", 3, "a.overage_per_credit: does not fit the rest"),
+        (
+            "[a]\ndefault = true\nincluded = \"5\"\noverage = \"at-rates\"\nceiling = \"4\"",
+            5,
+            "a.ceiling: is below what is included",
+        ),
+        ("[A_b]\ndefault = true", 1, "\"A_b\" is no name for a tariff"),
+        ("[a]\ndefault = true\nfee = \"x\"", 3, "a.fee"),
+        ("[a]\ndefault = true\nrpm = 5", 3, "unknown setting a.rpm"),
+    ] {
+        let complaints = refused(&texts(text), &[]);
+        let found = complaints
+            .iter()
+            .any(|told| told.line == line && told.message.contains(message) && told.file == "tariffs.toml");
+        assert!(found, "{text}: {}", told(&complaints));
+    }
 }

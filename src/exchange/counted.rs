@@ -86,8 +86,7 @@ impl Exchange {
 
     /// The price of tokens that an answer too large to be held reports, with what the request says of the rest.
     pub(super) fn price_by_request(&self, usage: Usage) -> Settlement {
-        let counted =
-            if self.arrival.format.is_conversation() { Pieces::default() } else { self.counted_by_request() };
+        let counted = if self.arrival.format.is_conversation() { Pieces::default() } else { self.counted_by_request() };
         self.price_all(usage, counted, None)
     }
 

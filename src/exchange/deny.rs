@@ -26,7 +26,8 @@ pub(super) fn refusal(denied: &Denied, arrival: &Arrival) -> Refusal {
 pub fn denied_to(denied: &Denied, key: &KeyState, at: UnixMs) -> Refusal {
     match denied {
         Denied::Concurrent { limit } => {
-            let message = format!("this key has {limit} requests at work, as many as it may; try again when one is done");
+            let message =
+                format!("this key has {limit} requests at work, as many as it may; try again when one is done");
             let figures = Figures { limit: Some(limit.to_string()), remaining: Some(0), ..Figures::default() };
             Refusal::new(RefusalKind::TooManyRequests, message).with_retry_after(PLACE_WAIT).with_figures(figures)
         }
@@ -39,15 +40,22 @@ pub fn denied_to(denied: &Denied, key: &KeyState, at: UnixMs) -> Refusal {
 fn limited(kind: RefusalKind, what: &str, exceeded: &Exceeded, at: UnixMs) -> Refusal {
     let Exceeded { left: Left { limit, remaining, reset }, retry_after } = exceeded;
     let reset = UnixMs(at.0.saturating_add(u64::try_from(reset.as_millis()).unwrap_or(u64::MAX)));
-    let figures =
-        Figures { limit: Some(limit.to_string()), remaining: Some(*remaining), reset: Some(reset), ..Figures::default() };
+    let figures = Figures {
+        limit: Some(limit.to_string()),
+        remaining: Some(*remaining),
+        reset: Some(reset),
+        ..Figures::default()
+    };
     match retry_after {
         Some(wait) => {
-            let message = format!("this key's limit of {limit} {what} is reached; try again in {} ms", wait.as_millis());
+            let message =
+                format!("this key's limit of {limit} {what} is reached; try again in {} ms", wait.as_millis());
             Refusal::new(kind, message).with_retry_after(*wait).with_figures(figures)
         }
         None => {
-            let message = format!("this request alone is larger than the key's limit of {limit} {what} a minute; send less, or lower max_tokens");
+            let message = format!(
+                "this request alone is larger than the key's limit of {limit} {what} a minute; send less, or lower max_tokens"
+            );
             Refusal::new(kind, message).with_figures(figures)
         }
     }
@@ -69,9 +77,23 @@ fn short_of_money(purse: Purse, short: &Short, needed: NanoUsd, key: &KeyState) 
         Unit::Credits => format!("it needs about {costs} credits, {balance} are left"),
     };
     let (kind, message) = match (purse, tariff.overage) {
-        (Purse::Key, _) => (RefusalKind::BudgetSpent, format!("the key's own budget does not cover this request: {told}; raise the budget or use another key")),
-        (Purse::Account, Overage::Refused) => (RefusalKind::FundsSpent, format!("the {} tariff's usage is used up for this request: {told}; wait for the next period or change the tariff", tariff.name)),
-        (Purse::Account, Overage::AtRates | Overage::PerCredit(_)) => (RefusalKind::FundsSpent, format!("the account's spend ceiling does not cover this request: {told}; raise the ceiling or wait for the next period")),
+        (Purse::Key, _) => (
+            RefusalKind::BudgetSpent,
+            format!("the key's own budget does not cover this request: {told}; raise the budget or use another key"),
+        ),
+        (Purse::Account, Overage::Refused) => (
+            RefusalKind::FundsSpent,
+            format!(
+                "the {} tariff's usage is used up for this request: {told}; wait for the next period or change the tariff",
+                tariff.name
+            ),
+        ),
+        (Purse::Account, Overage::AtRates | Overage::PerCredit(_)) => (
+            RefusalKind::FundsSpent,
+            format!(
+                "the account's spend ceiling does not cover this request: {told}; raise the ceiling or wait for the next period"
+            ),
+        ),
     };
     let limit = match purse {
         Purse::Key => key.settings.budget.map(|budget| budget.amount),

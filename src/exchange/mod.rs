@@ -338,7 +338,8 @@ fn check_allowed(key: &KeyState, catalog: &Catalog, route: Route, chain: &Chain)
     if is_allowed {
         return Ok(());
     }
-    let message = format!("this key may not ask for {}; it may ask for: {}", chain.name, key.settings.allowed.join(", "));
+    let message =
+        format!("this key may not ask for {}; it may ask for: {}", chain.name, key.settings.allowed.join(", "));
     Err(Refusal::new(RefusalKind::Forbidden, message).with_param("model"))
 }
 

@@ -124,7 +124,8 @@ fn span(wait: Duration) -> String {
 
 /// A moment as Anthropic's headers tell it.
 fn moment(now: UnixMs, wait: Duration) -> String {
-    let at = i64::try_from(now.0).unwrap_or(i64::MAX).saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
+    let at =
+        i64::try_from(now.0).unwrap_or(i64::MAX).saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
     // In whole seconds, rounded up.
     let at = jiff::Timestamp::from_second(at.div_euclid(1_000).saturating_add(i64::from(at.rem_euclid(1_000) > 0)));
     at.map(|at| at.to_string()).unwrap_or_default()

@@ -57,8 +57,7 @@ impl Watch {
     ) -> Result<Self, StoreError> {
         // The version first: what is committed between the two is read now and once more later.
         let version = database.data_version()?;
-        let mut watch =
-            Self { database, directory, accounts, tariffs, version, keys_change: 0, accounts_change: 0 };
+        let mut watch = Self { database, directory, accounts, tariffs, version, keys_change: 0, accounts_change: 0 };
         watch.load(now)?;
         Ok(watch)
     }

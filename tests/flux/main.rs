@@ -49,6 +49,8 @@ mod leaving;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod money;
+#[cfg(test)]
 mod passthrough;
 mod pings;
 #[cfg(test)]

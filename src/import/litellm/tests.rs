@@ -15,6 +15,7 @@ fn catalogue() -> Texts {
         providers: text("providers.toml", include_str!("../../../conf/providers.toml")),
         models: text("models.toml", include_str!("../../../conf/models.toml")),
         lanes: text("lanes.toml", include_str!("../../../conf/lanes.toml")),
+        tariffs: text("tariffs.toml", include_str!("../../../conf/tariffs.toml")),
     }
 }
 
@@ -77,7 +78,7 @@ fn what_the_catalogue_knows_needs_no_new_model() {
     assert_eq!(targets(&converted, "luna"), ["openai/gpt-6-luna"]);
     assert_eq!(targets(&converted, "claude"), ["anthropic/claude-haiku-5-5"]);
     assert_eq!(variables(&converted), ["OPENAI_API_KEY", "ANTHROPIC_API_KEY"]);
-    let Texts { settings, providers, models, lanes: _ } = catalogue();
+    let Texts { settings, providers, models, lanes: _, tariffs: _ } = catalogue();
     assert_eq!(
         (&converted.texts.settings, &converted.texts.providers, &converted.texts.models),
         (&settings, &providers, &models)

@@ -13,7 +13,8 @@ use crate::base::time::UnixMs;
 
 const MS_PER_DAY: u64 = 86_400_000;
 
-const SELECT_ACCOUNT: &str = "SELECT id, name, created_at, tariff, cap_nano, closed_at, packs_nano, packs_used_nano, change
+const SELECT_ACCOUNT: &str =
+    "SELECT id, name, created_at, tariff, cap_nano, closed_at, packs_nano, packs_used_nano, change
     FROM accounts";
 
 /// An account as it is stored.
