@@ -135,77 +135,73 @@ impl<'a> Line<'a> {
         line.clear();
         line.extend_from_slice(b"{\"msg\":\"request\"");
         let mut line = Self(line);
-        line.raw_text("request_id", &request_id.to_ascii());
-        line.text("route", route);
-        line.number("status", u64::from(*status));
-        line.text("ending", ending.name());
-        line.optional("account", key.and_then(|(account, _)| u64::try_from(account.0).ok()));
-        line.optional("key", key.and_then(|(_, key)| u64::try_from(key.0).ok()));
-        line.text("requested", requested);
-        line.text("lane", lane);
-        line.text("model", model);
-        line.text("provider", provider);
-        line.switch("streamed", *streamed);
-        line.number("attempts", u64::from(*attempts));
-        line.number("input_tokens", usage.input);
-        line.number("cache_read_tokens", usage.cache_read);
-        line.number("cache_write_tokens", usage.cache_write.total());
-        line.number("output_tokens", usage.completion_total());
-        line.number("reasoning_tokens", usage.reasoning);
-        line.switch("estimated", *estimated);
-        line.raw_text("cost_usd", amount.to_string().as_bytes());
+        line.raw_text(br#","request_id":"#, &request_id.to_ascii());
+        line.text(br#","route":"#, route);
+        line.number(br#","status":"#, u64::from(*status));
+        line.text(br#","ending":"#, ending.name());
+        line.optional(br#","account":"#, key.and_then(|(account, _)| u64::try_from(account.0).ok()));
+        line.optional(br#","key":"#, key.and_then(|(_, key)| u64::try_from(key.0).ok()));
+        line.text(br#","requested":"#, requested);
+        line.text(br#","lane":"#, lane);
+        line.text(br#","model":"#, model);
+        line.text(br#","provider":"#, provider);
+        line.switch(br#","streamed":"#, *streamed);
+        line.number(br#","attempts":"#, u64::from(*attempts));
+        line.number(br#","input_tokens":"#, usage.input);
+        line.number(br#","cache_read_tokens":"#, usage.cache_read);
+        line.number(br#","cache_write_tokens":"#, usage.cache_write.total());
+        line.number(br#","output_tokens":"#, usage.completion_total());
+        line.number(br#","reasoning_tokens":"#, usage.reasoning);
+        line.switch(br#","estimated":"#, *estimated);
+        line.raw_text(br#","cost_usd":"#, amount.to_string().as_bytes());
         if *written_off > NanoUsd::ZERO {
-            line.raw_text("written_off_usd", written_off.to_string().as_bytes());
+            line.raw_text(br#","written_off_usd":"#, written_off.to_string().as_bytes());
         }
-        line.number("latency_us", us(*latency));
-        line.optional("first_byte_us", first_byte.map(us));
-        line.number("overhead_us", us(*overhead));
-        line.number("request_bytes", *request_bytes);
+        line.number(br#","latency_us":"#, us(*latency));
+        line.optional(br#","first_byte_us":"#, first_byte.map(us));
+        line.number(br#","overhead_us":"#, us(*overhead));
+        line.number(br#","request_bytes":"#, *request_bytes);
         if let Some(detail) = detail {
-            line.text("detail", detail);
+            line.text(br#","detail":"#, detail);
         }
         line.0.extend_from_slice(b"}\n");
     }
 
-    fn name(&mut self, name: &str) {
-        self.0.extend_from_slice(b",\"");
-        self.0.extend_from_slice(name.as_bytes());
-        self.0.extend_from_slice(b"\":");
-    }
-
-    fn text(&mut self, name: &str, text: &str) {
-        if text.bytes().all(|byte| !matches!(byte, b'"' | b'\\' | 0..b' ')) {
+    /// `name` is what stands before the value: a comma, the quoted name and a colon.
+    fn text(&mut self, name: &[u8], text: &str) {
+        let needs_escape = |byte: u8| matches!(byte, b'"' | b'\\' | 0..b' ');
+        if !text.bytes().fold(false, |found, byte| found | needs_escape(byte)) {
             return self.raw_text(name, text.as_bytes());
         }
-        self.name(name);
+        self.0.extend_from_slice(name);
         // Writing text to memory does not fail.
         let _ = serde_json::to_writer(&mut *self.0, text);
     }
 
     /// A text that needs no escapes.
-    fn raw_text(&mut self, name: &str, text: &[u8]) {
-        self.name(name);
+    fn raw_text(&mut self, name: &[u8], text: &[u8]) {
+        self.0.extend_from_slice(name);
         self.0.push(b'"');
         self.0.extend_from_slice(text);
         self.0.push(b'"');
     }
 
-    fn switch(&mut self, name: &str, is_on: bool) {
-        self.name(name);
+    fn switch(&mut self, name: &[u8], is_on: bool) {
+        self.0.extend_from_slice(name);
         self.0.extend_from_slice(if is_on { b"true" } else { b"false" });
     }
 
-    fn optional(&mut self, name: &str, number: Option<u64>) {
+    fn optional(&mut self, name: &[u8], number: Option<u64>) {
         if let Some(number) = number {
             self.number(name, number);
         } else {
-            self.name(name);
+            self.0.extend_from_slice(name);
             self.0.extend_from_slice(b"null");
         }
     }
 
-    fn number(&mut self, name: &str, number: u64) {
-        self.name(name);
+    fn number(&mut self, name: &[u8], number: u64) {
+        self.0.extend_from_slice(name);
         let mut digits = [b'0'; 20];
         let (mut rest, mut used) = (number, 0);
         for place in digits.iter_mut().rev() {

@@ -107,24 +107,36 @@ impl NanoUsd {
 /// Dollars without trailing zeros: `0.00035`, `12`, `-0.5`.
 impl fmt::Display for NanoUsd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const DIGITS: usize = 20;
-        const DECIMALS: usize = 9;
-        let mut digits = [b'0'; DIGITS];
-        let mut rest = self.0.unsigned_abs();
-        for place in digits.iter_mut().rev() {
-            if rest == 0 {
-                break;
+        const UNIT: u64 = 1_000_000_000;
+        const DECIMALS: u32 = 9;
+        // A sign, ten digits, a point, nine digits; written from the end.
+        let mut text = [b'0'; 21];
+        let mut places = text.iter_mut().rev();
+        let mut put = |byte: u8| places.next().map(|place| *place = byte).unwrap_or_default();
+        let digit = |number: u64| b'0' | u8::try_from(number % 10).unwrap_or(0);
+        let nano = self.0.unsigned_abs();
+        let (mut whole, mut fraction) = (nano / UNIT, nano % UNIT);
+        let mut has_decimals = false;
+        for _ in 0..DECIMALS {
+            has_decimals |= !fraction.is_multiple_of(10);
+            if has_decimals {
+                put(digit(fraction));
             }
-            *place |= u8::try_from(rest % 10).unwrap_or(0);
-            rest /= 10;
+            fraction /= 10;
         }
-        let text = std::str::from_utf8(&digits).unwrap_or_default();
-        let (whole, fraction) = text.split_at_checked(DIGITS - DECIMALS).unwrap_or_default();
-        let (whole, fraction) = (whole.trim_start_matches('0'), fraction.trim_end_matches('0'));
-        f.write_str(if self.0 < 0 { "-" } else { "" })?;
-        f.write_str(if whole.is_empty() { "0" } else { whole })?;
-        f.write_str(if fraction.is_empty() { "" } else { "." })?;
-        f.write_str(fraction)
+        if has_decimals {
+            put(b'.');
+        }
+        put(digit(whole));
+        while whole >= 10 {
+            whole /= 10;
+            put(digit(whole));
+        }
+        if self.0 < 0 {
+            put(b'-');
+        }
+        let unused = places.len();
+        f.write_str(text.get(unused..).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default())
     }
 }
 

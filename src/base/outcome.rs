@@ -108,9 +108,9 @@ pub struct Charge {
     pub written_off: NanoUsd,
     /// What the provider asks at its list price: for margins, not for the account.
     pub provider_cost: NanoUsd,
-    /// Names request and body for [`Charge::key`], where the client sent an idempotency key and this was the first
-    /// request with it.
-    pub idempotency: Option<u128>,
+    /// Names key, idempotency key and body, where the client sent an idempotency key and this was the first request
+    /// with it.
+    pub idempotency: Option<[u8; 16]>,
     /// From arrival to the last byte.
     pub latency: Duration,
 }

@@ -143,7 +143,8 @@ impl Endpoint {
     /// Whether the model's name belongs into the path instead of the body, so that a client's body
     /// does not fit as it is.
     pub fn has_model_in_path(&self) -> bool {
-        self.path.contains("{model}")
+        // Asked for every request; hardly any path has a bracket.
+        self.path.as_bytes().contains(&b'{') && self.path.contains("{model}")
     }
 }
 

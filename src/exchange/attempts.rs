@@ -3,10 +3,11 @@
 //! Must not know how an answer is read; a plan comes in, targets and bodies go out.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use memchr::memmem::Finder;
 
 use super::Exchange;
 use super::answer::Answer;
@@ -20,6 +21,9 @@ use crate::translate::openai_chat;
 use crate::translate::{self, Emulated, Invalid, InvalidFault, Written, envelope};
 use crate::wire::head;
 use crate::wire::splice::{self, UsageAsk};
+
+/// Looks for what was sealed; made once, since making it costs as much as looking through a short request.
+static SEAL: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(envelope::MARK));
 
 /// What has been tried.
 #[derive(Debug, Default)]
@@ -115,7 +119,7 @@ impl Exchange {
     fn put_to(&self, attempt: &Attempt) -> Result<Option<Box<Rewritten>>, Invalid> {
         let client = self.arrival.format;
         // What was sealed for a client of one format must not go back to a provider as it is.
-        let is_sealed = || memchr::memmem::find(&self.body, envelope::MARK.as_bytes()).is_some();
+        let is_sealed = || SEAL.find(&self.body).is_some();
         if attempt.format == client && !(client.is_conversation() && is_sealed()) {
             return Ok(None);
         }

@@ -109,8 +109,24 @@ pub fn error_format(target: &str, has_anthropic_version: bool) -> WireFormat {
 /// 400 for a target that could be read in two ways, 403 for `/anthropic/*` beyond what is served,
 /// 404 for other paths, 405 for a method that the endpoint does not have.
 pub fn endpoint(method: &str, target: &str) -> Result<Endpoint, Refusal> {
-    let path = unambiguous_path(target)?;
-    let (endpoint, allowed) = match path {
+    // What is spelt as we spell it can be read in one way only.
+    let (path, served) = if let served @ Some(_) = served(target) {
+        (target, served)
+    } else {
+        let path = unambiguous_path(target)?;
+        (path, served(path).or_else(|| Some((Endpoint::Model(model_id(path)?.to_owned()), "GET"))))
+    };
+    let (endpoint, allowed) = served.ok_or_else(|| no_endpoint(path))?;
+    if method == allowed || (method == "HEAD" && allowed == "GET") {
+        return Ok(endpoint);
+    }
+    let message = format!("{path} takes {allowed}, not {}", printable(method));
+    Err(Refusal::new(RefusalKind::MethodNotAllowed(allowed), message))
+}
+
+/// The endpoints that have one path or two, and the method each takes.
+fn served(path: &str) -> Option<(Endpoint, &'static str)> {
+    Some(match path {
         "/v1/chat/completions" => (Endpoint::ChatCompletions, "POST"),
         "/v1/responses" => (Endpoint::Responses, "POST"),
         "/anthropic/v1/messages" | "/v1/messages" => (Endpoint::Messages, "POST"),
@@ -122,16 +138,8 @@ pub fn endpoint(method: &str, target: &str) -> Result<Endpoint, Refusal> {
         "/v1/audio/transcriptions" => (Endpoint::Transcriptions, "POST"),
         "/v1/audio/speech" => (Endpoint::Speech, "POST"),
         "/v1/models" => (Endpoint::Models, "GET"),
-        _ => match model_id(path) {
-            Some(id) => (Endpoint::Model(id.to_owned()), "GET"),
-            None => return Err(no_endpoint(path)),
-        },
-    };
-    if method == allowed || (method == "HEAD" && allowed == "GET") {
-        return Ok(endpoint);
-    }
-    let message = format!("{path} takes {allowed}, not {}", printable(method));
-    Err(Refusal::new(RefusalKind::MethodNotAllowed(allowed), message))
+        _ => return None,
+    })
 }
 
 /// `/v1/models/{id}` with one segment as the id.

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use crate::wire::leap;
+use crate::wire::{leap, strict};
 
 /// Longer frames are not worth comparing, and would be kept once a stream.
 const FIXED_BYTES_MAX: usize = 1024;
@@ -114,14 +114,17 @@ fn is_plain(text: &[u8]) -> bool {
     let is_odd = |byte: &u8| *byte < b' ' || matches!(*byte, b'"' | b'\\');
     // Without an early end, so that it is compiled to a few vector comparisons.
     let has_odd = |block: &[u8; BLOCK_BYTES]| block.iter().fold(0, |hits, byte| hits | u8::from(is_odd(byte))) != 0;
-    let (blocks, rest) = text.as_chunks::<BLOCK_BYTES>();
-    if blocks.iter().any(has_odd) {
-        return false;
+    if let Some(last) = text.last_chunk::<BLOCK_BYTES>() {
+        return !text.as_chunks::<BLOCK_BYTES>().0.iter().any(has_odd) && !has_odd(last);
     }
-    match text.last_chunk::<BLOCK_BYTES>() {
-        Some(last) => !has_odd(last),
-        None => !rest.iter().any(is_odd),
+    // Most texts are a word: two looks, which may overlap, are enough.
+    if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+        return !strict::has_special(*first) && !strict::has_special(*last);
     }
+    if let (Some([a, b, c, d]), Some([e, f, g, h])) = (text.first_chunk(), text.last_chunk()) {
+        return !strict::has_special([*a, *b, *c, *d, *e, *f, *g, *h]);
+    }
+    !text.iter().any(is_odd)
 }
 
 /// Up to this length a plain loop is the faster search.
@@ -139,4 +142,24 @@ fn string(bytes: &[u8], at: usize) -> Option<Range<usize>> {
         memchr::memchr2(b'\n', b'\r', text).is_some()
     };
     (!has_line_end).then_some(at..end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_of_a_text_is_looked_at() {
+        for length in 0..40 {
+            let plain = vec![b'a'; length];
+            assert!(is_plain(&plain), "{length}");
+            for at in 0..length {
+                let with = |byte: u8| [&plain[..at], &[byte], &plain[at + 1..]].concat();
+                assert!(is_plain(&with(0xc3)) && is_plain(&with(0x7f)), "{length} {at}");
+                for odd in [b'"', b'\\', b'\n', 0x1f, 0] {
+                    assert!(!is_plain(&with(odd)), "{length} {at} {odd}");
+                }
+            }
+        }
+    }
 }

@@ -96,7 +96,7 @@ fn framing(headers: &HeaderMap) -> Framing {
 
 fn is_host(host: &[u8]) -> bool {
     const HOST_BYTES_MAX: usize = 255;
-    let is_part = |b: &u8| b.is_ascii_alphanumeric() || b"-._:[]".contains(b);
+    let is_part = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b':' | b'[' | b']');
     !host.is_empty() && host.len() <= HOST_BYTES_MAX && host.iter().all(is_part)
 }
 

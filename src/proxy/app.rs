@@ -16,6 +16,7 @@ use pingora::server::ShutdownWatch;
 use pingora::time::timeout;
 use pingora::{Error, ErrorType};
 
+use super::deadline::{Deadline, TooLate};
 use super::held::Held;
 use super::link::Link;
 use super::{Flux, reply};
@@ -81,11 +82,21 @@ impl App {
             self.process_new(stream, &shutdown).await;
             return;
         }
+        let mut deadline = Deadline::default();
         let mut next = Some((stream, None));
         while let Some((stream, settings)) = next {
             let mut session = Box::new(ServerSession::new_http1(stream));
             if let Some(settings) = settings {
                 HttpPersistentSettings::apply_to_session(settings, &mut session);
+            }
+            if self.read_head(&mut session, &mut deadline, &shutdown).await.is_none() {
+                return;
+            }
+            if let Some(refusal) = self.judge_head(&session) {
+                // The client may be gone already; the connection ends either way. Boxed, as all that is
+                // rare: what this future has room for, every open stream keeps.
+                let _ = Box::pin(reply::refuse_unread(&mut session, &refusal)).await;
+                return;
             }
             next = self.serve_one(session, &shutdown).await.map(ReusedHttpStream::consume);
         }
@@ -106,46 +117,44 @@ impl App {
         Some((stream, was_peeked && first != *H2_PREFACE))
     }
 
-    /// Serves one request.
+    /// Serves one request whose head has been read.
     async fn serve_one(&self, mut session: Box<ServerSession>, shutdown: &ShutdownWatch) -> Option<ReusedHttpStream> {
-        if !session.is_http2() {
-            self.read_head(&mut session, shutdown).await?;
-            if let Some(refusal) = self.judge_head(&session) {
-                // The client may be gone already; the connection ends either way. Boxed, as all that is
-                // rare: what this future has room for, every open stream keeps.
-                let _ = Box::pin(reply::refuse_unread(&mut session, &refusal)).await;
-                return None;
-            }
-        }
         let link = Link::new(Arc::clone(&self.clock));
         session.req_header_mut().extensions_mut().insert(Arc::clone(&link));
         self.proxy.process_new_http(Held::wrap(session, link), shutdown).await
     }
 
     /// Reads the head of an HTTP/1 request. `None` when the connection is to be closed.
-    async fn read_head(&self, session: &mut ServerSession, shutdown: &ShutdownWatch) -> Option<()> {
+    async fn read_head(
+        &self,
+        session: &mut ServerSession,
+        deadline: &mut Deadline,
+        shutdown: &ShutdownWatch,
+    ) -> Option<()> {
         let mut shutdown = shutdown.clone();
         let is_kept_alive = session.take_connection_user_context().is_some();
-        let timeouts = self.snapshot.load().config.timeouts.clone();
-        let keepalive = timeouts.downstream_keepalive;
-        let head = timeouts.head;
+        let (keepalive, head, write) = {
+            let timeouts = &self.snapshot.load().config.timeouts;
+            (timeouts.downstream_keepalive, timeouts.head, timeouts.downstream_write)
+        };
         let is_stopping = *shutdown.borrow_and_update();
-        session.set_keepalive((!is_stopping).then_some(keepalive.as_secs().max(1)));
-        session.set_write_timeout(Some(timeouts.downstream_write));
+        // The connection is kept without a bound of Pingora's: ours holds for the wait and the head together.
+        session.set_keepalive((!is_stopping).then_some(0));
+        session.set_write_timeout(Some(write));
         // `100 Continue` goes out before the body is in, and must not end the connection.
         session.set_close_on_response_before_downstream_finish(false);
         let within = if is_kept_alive { keepalive + head } else { head };
         let read = tokio::select! {
             biased;
-            read = timeout(within, session.read_request()) => read,
+            read = deadline.bound(within, &*self.clock, session.read_request()) => read,
             _ = shutdown.changed() => return None,
         };
         let refusal = match read {
             Ok(Ok(true)) => return Some(()),
             Ok(Ok(false)) => return None,
             Ok(Err(error)) => unreadable(&error)?,
-            Err(_) if is_kept_alive => return None,
-            Err(_) => Refusal::new(RefusalKind::RequestTimeout, "the request head came in too slowly"),
+            Err(TooLate) if is_kept_alive => return None,
+            Err(TooLate) => Refusal::new(RefusalKind::RequestTimeout, "the request head came in too slowly"),
         };
         // The client may be gone already; the connection ends either way.
         let _ = Box::pin(reply::refuse_unread(session, &refusal)).await;

@@ -9,6 +9,7 @@ mod accept;
 mod admit;
 mod app;
 mod close;
+mod deadline;
 mod held;
 mod limits;
 mod link;
@@ -165,10 +166,7 @@ impl ProxyHttp for Flux {
         ctx.arrived = Some(self.clock.now());
         ctx.link = session.req_header_mut().extensions_mut().remove::<Arc<Link>>();
         match self.admit(session, ctx).await {
-            Ok(is_answered) => {
-                session.upstream_compression.adjust_decompression(true);
-                Ok(is_answered)
-            }
+            Ok(is_answered) => Ok(is_answered),
             Err(refused) => {
                 let caller = ctx.caller.ok_or_else(lost_session)?;
                 let Refused { refusal, routing } = &*refused;
@@ -233,6 +231,22 @@ impl ProxyHttp for Flux {
         Ok(())
     }
 
+    /// Has answers decompressed that come compressed although that was not asked for. Not earlier: Pingora would
+    /// take apart the `accept-encoding` that has just been written.
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        _body: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        _ctx: &mut Ctx,
+    ) -> Result<()> {
+        let compression = &mut session.upstream_compression;
+        if compression.is_header_phase() {
+            compression.adjust_decompression(true);
+        }
+        Ok(())
+    }
+
     async fn upstream_response_filter(
         &self,
         _session: &mut Session,
@@ -241,10 +255,12 @@ impl ProxyHttp for Flux {
     ) -> Result<()> {
         let link = ctx.link.as_ref().ok_or_else(lost_session)?;
         let content_type = upstream_response.headers.get(CONTENT_TYPE);
+        let is_success = upstream_response.status.is_success();
+        let retry_after = || upstream::retry_after(&upstream_response.headers, self.clock.unix_ms());
         let head = ProviderHead {
             status: upstream_response.status.as_u16(),
             is_event_stream: content_type.is_some_and(|t| t.as_bytes().starts_with(b"text/event-stream")),
-            retry_after: upstream::retry_after(&upstream_response.headers, self.clock.unix_ms()),
+            retry_after: if is_success { None } else { retry_after() },
         };
         link.note_head();
         match link.with_exchange(|exchange| exchange.on_head(head)) {

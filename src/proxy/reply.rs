@@ -94,8 +94,10 @@ pub(crate) fn answer_head(provider: &ResponseHeader, exchange: &Exchange) -> Res
         headers.insert(X_FLUX_ATTEMPTS, HeaderValue::from(u16::from(exchange.attempts_made())));
     }
     if **exchange.original() != *chain.name {
-        headers.remove(X_FLUX_ORIGINAL_MODEL);
-        put_name(&mut headers, X_FLUX_ORIGINAL_MODEL, exchange.original());
+        match HeaderValue::from_str(exchange.original()) {
+            Ok(original) => headers.insert(X_FLUX_ORIGINAL_MODEL, original),
+            Err(_) => headers.remove(X_FLUX_ORIGINAL_MODEL),
+        };
     }
     limits::put(&mut headers, exchange);
     let id = id_value(exchange.arrival().id)?;

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -48,7 +49,7 @@ const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 /// Host names → addresses, remembered for a while.
 #[derive(Debug)]
 pub(crate) struct Resolver {
-    addresses: Cache<String, SocketAddr>,
+    addresses: Cache<(Arc<str>, u16), SocketAddr>,
 }
 
 impl Resolver {
@@ -60,11 +61,11 @@ impl Resolver {
         if let Ok(ip) = endpoint.host.parse::<IpAddr>() {
             return Ok(SocketAddr::new(ip, endpoint.port));
         }
-        let name = format!("{}:{}", endpoint.host, endpoint.port);
+        let name = (Arc::clone(&endpoint.host), endpoint.port);
         if let Some(address) = self.addresses.get(&name) {
             return Ok(address);
         }
-        let found = tokio::net::lookup_host(&name).await;
+        let found = tokio::net::lookup_host((&*endpoint.host, endpoint.port)).await;
         let found = found.or_err(ErrorType::ConnectNoRoute, "the host name was not resolved")?.next();
         let address = found.ok_or_else(|| Error::explain(ErrorType::ConnectNoRoute, "the host name has no address"))?;
         self.addresses.insert(name, address);
@@ -83,7 +84,7 @@ pub(crate) async fn peer(
     time_left: Duration,
 ) -> Result<Box<HttpPeer>> {
     let address = resolver.resolve(endpoint).await?;
-    let mut peer = HttpPeer::new(address, endpoint.tls, endpoint.host.to_string());
+    let mut peer = HttpPeer::new(address, endpoint.tls, String::from(&*endpoint.host));
     let options = &mut peer.options;
     options.connection_timeout = Some(timeouts.connect.min(time_left));
     // TLS comes on top of TCP; together they may take twice as long.
@@ -146,7 +147,8 @@ pub(crate) fn request_head(outgoing: &Outgoing<'_>) -> Result<RequestHeader> {
         | WireFormat::OpenaiTranscriptions
         | WireFormat::OpenaiSpeech => &OF_OPENAI[..],
     };
-    for name in PASSED_ON.iter().chain(of_format) {
+    // A look-up of each that may pass would hash its name; most clients send none of them.
+    for name in client_headers.keys().filter(|name| PASSED_ON.contains(name) || of_format.contains(name)) {
         if let Some(value) = client_headers.get(name) {
             head.insert_header(name.clone(), value)?;
         }
@@ -201,6 +203,8 @@ fn constant_head(provider: &Provider, endpoint: &Endpoint, path: &str, is_stream
     head.insert_header(ACCEPT, HeaderValue::from_static(accepted))?;
     head.insert_header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))?;
     head.insert_header(USER_AGENT, AGENT)?;
+    // Keeps the place, so that the map of a copy need not grow for the true one.
+    head.insert_header(CONTENT_LENGTH, HeaderValue::from(0))?;
     for (name, value) in &provider.headers {
         head.insert_header(name.to_string(), &**value)?;
     }

@@ -95,6 +95,35 @@ fn charges_are_booked_once_whatever_is_repeated() {
     assert_eq!(health.last_error, None);
 }
 
+/// Of a row only what differs from the row before is handed to the database.
+#[test]
+fn rows_of_one_batch_do_not_mix() {
+    let (dir, store) = started();
+    let charges: Vec<Charge> = (1..=28)
+        .map(|n| {
+            let model = if n % 3 == 0 { "gpt-9" } else { "claude-9" };
+            let usage = Usage { output: n / 4, ..charge(n).usage };
+            Charge { model: model.into(), streamed: n % 2 == 0, usage, ..charge(n) }
+        })
+        .collect();
+    for charge in &charges {
+        store.append(charge).unwrap();
+    }
+    store.flush().unwrap();
+    let connection = rusqlite::Connection::open(dir.path().join("flux.db")).unwrap();
+    let columns = "at, model, streamed, input, output, amount_nano";
+    let mut select = connection.prepare(&format!("SELECT {columns} FROM ledger ORDER BY request_id")).unwrap();
+    let mut rows = select.query([]).unwrap();
+    for charge in &charges {
+        let row = rows.next().unwrap().unwrap();
+        let (number, text) = (|index| row.get::<_, i64>(index).unwrap(), row.get::<_, String>(1).unwrap());
+        assert_eq!((number(0), text.as_str()), (charge.at.0.cast_signed(), &*charge.model));
+        assert_eq!((number(2), number(3)), (i64::from(charge.streamed), charge.usage.input.cast_signed()));
+        assert_eq!((number(4), number(5)), (charge.usage.output.cast_signed(), charge.draw.charged.0));
+    }
+    assert!(rows.next().unwrap().is_none());
+}
+
 #[test]
 fn a_crash_between_booking_and_deleting_books_nothing_twice() {
     let (dir, store) = started();

@@ -26,7 +26,10 @@ type Edit<'a> = (Range<usize>, &'a str);
 /// head of `body`. The same bytes, not copied, when nothing has to change.
 pub fn upstream_body(body: &Bytes, head: &Head, model: &str, usage: UsageAsk) -> Bytes {
     let named;
-    let rename = if head.model(body) == model {
+    // Hardly anybody spells a name with escapes.
+    let spelt = body.get(head.model.clone()).and_then(leap::string_inside).unwrap_or_default();
+    let is_named = spelt == model.as_bytes() || (spelt.contains(&b'\\') && head.model(body) == model);
+    let rename = if is_named {
         None
     } else {
         named = json_string(model);

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Statement, Transaction, params};
 
 use super::rollup::Rollup;
@@ -80,8 +81,9 @@ impl Database {
         let mut sums: BTreeMap<AccountId, Sums> = BTreeMap::new();
         let mut rollup = Rollup::default();
         let mut statement = transaction.prepare_cached(INSERT)?;
+        let mut bound = None;
         for charge in charges {
-            if insert(&mut statement, charge)? {
+            if insert(&mut statement, charge, &mut bound)? {
                 booked.added = booked.added.saturating_add(1);
                 sums.entry(charge.account).or_default().add(charge)?;
                 rollup.add(charge)?;
@@ -131,10 +133,30 @@ fn set_meta(transaction: &Transaction<'_>, name: &str, value: i64) -> Result<(),
     Ok(())
 }
 
-/// Adds a row; false when the request has one already.
-fn insert(statement: &mut Statement<'_>, charge: &Charge) -> Result<bool, DatabaseError> {
+/// Adds a row; false when the request has one already. Of a row's values only those are bound that differ from what
+/// is `bound` already: rows of one batch are much alike.
+fn insert<'a>(
+    statement: &mut Statement<'_>,
+    charge: &'a Charge,
+    bound: &mut Option<Row<'a>>,
+) -> Result<bool, DatabaseError> {
+    let row = row(charge)?;
+    statement.raw_bind_parameter(1, charge.request_id.0.to_be_bytes())?;
+    for (index, value) in row.iter().enumerate() {
+        if bound.as_ref().is_none_or(|bound| bound.get(index) != Some(value)) {
+            statement.raw_bind_parameter(index.saturating_add(2), ToSqlOutput::Borrowed(*value))?;
+        }
+    }
+    *bound = Some(row);
+    Ok(statement.raw_execute()? == 1)
+}
+
+/// The values of a row behind its id, in the order of the columns.
+type Row<'a> = [ValueRef<'a>; 36];
+
+fn row(charge: &Charge) -> Result<Row<'_>, DatabaseError> {
     let Charge {
-        request_id,
+        request_id: _,
         account,
         key,
         at,
@@ -171,20 +193,20 @@ fn insert(statement: &mut Statement<'_>, charge: &Charge) -> Result<bool, Databa
         input_audio,
         output_audio,
     ] = tokens(*usage)?;
+    let text = |text: &'static str| ValueRef::Text(text.as_bytes());
     let latency_us = i64::try_from(latency.as_micros()).unwrap_or(i64::MAX);
-    let added = statement.execute(params![
-        request_id.0.to_be_bytes(),
-        account.0,
-        key.0,
-        time(*at)?,
-        &**requested,
-        &**lane,
-        &**provider,
-        &**model,
-        wire_format.name(),
-        streamed,
-        ending.name(),
-        attempts,
+    Ok([
+        ValueRef::Integer(account.0),
+        ValueRef::Integer(key.0),
+        ValueRef::Integer(time(*at)?),
+        ValueRef::Text(requested.as_bytes()),
+        ValueRef::Text(lane.as_bytes()),
+        ValueRef::Text(provider.as_bytes()),
+        ValueRef::Text(model.as_bytes()),
+        text(wire_format.name()),
+        ValueRef::Integer(i64::from(*streamed)),
+        text(ending.name()),
+        ValueRef::Integer(i64::from(*attempts)),
         input,
         cache_read,
         m5,
@@ -198,24 +220,23 @@ fn insert(statement: &mut Statement<'_>, charge: &Charge) -> Result<bool, Databa
         output_image,
         input_audio,
         output_audio,
-        estimated,
-        charged.0,
-        provider_cost.0,
-        latency_us,
-        from_packs.0,
-        overage.0,
-        written_off.0,
-        &**service_tier,
-        count(*images, "a count of images")?,
-        count(*audio_ms, "a length of sound")?,
-        count(*characters, "a count of characters")?,
-        idempotency.map(u128::to_be_bytes),
-    ])?;
-    Ok(added == 1)
+        ValueRef::Integer(i64::from(*estimated)),
+        ValueRef::Integer(charged.0),
+        ValueRef::Integer(provider_cost.0),
+        ValueRef::Integer(latency_us),
+        ValueRef::Integer(from_packs.0),
+        ValueRef::Integer(overage.0),
+        ValueRef::Integer(written_off.0),
+        ValueRef::Text(service_tier.as_bytes()),
+        ValueRef::Integer(count(*images, "a count of images")?),
+        ValueRef::Integer(count(*audio_ms, "a length of sound")?),
+        ValueRef::Integer(count(*characters, "a count of characters")?),
+        idempotency.as_ref().map_or(ValueRef::Null, |mark| ValueRef::Blob(mark)),
+    ])
 }
 
 /// Every figure of a usage, in the order of the columns.
-fn tokens(usage: Usage) -> Result<[i64; 13], DatabaseError> {
+fn tokens(usage: Usage) -> Result<[ValueRef<'static>; 13], DatabaseError> {
     let Usage {
         input,
         cache_read,
@@ -230,9 +251,9 @@ fn tokens(usage: Usage) -> Result<[i64; 13], DatabaseError> {
     } = usage;
     let text = [input, cache_read, m5, m30, h1, h12, output, reasoning];
     let media = [input_image, cache_read_image, output_image, input_audio, output_audio];
-    let mut figures = [0; 13];
+    let mut figures = [ValueRef::Null; 13];
     for (figure, tokens) in figures.iter_mut().zip(text.into_iter().chain(media)) {
-        *figure = count(tokens, "a token count")?;
+        *figure = ValueRef::Integer(count(tokens, "a token count")?);
     }
     Ok(figures)
 }

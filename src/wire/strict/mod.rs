@@ -8,10 +8,13 @@
 pub(in crate::wire) mod tests;
 
 use super::jumps::Jumps;
-use super::leap::{DEPTH_MAX, Malformed, find, skip_space, string_end};
+use super::leap::{DEPTH_MAX, Malformed, skip_space};
 
-/// Words looked at one by one where a string begins: most strings are names.
-const NEAR_WORDS: usize = 2;
+/// Words looked at one by one where a string begins: most strings are names and ids.
+const NEAR_WORDS: usize = 4;
+
+/// Bytes of a long string that are looked at together: four vectors of any x86-64 or ARM64.
+const BLOCK_BYTES: usize = 64;
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
@@ -130,7 +133,12 @@ impl<'a> Scanner<'a> {
 
     #[cold]
     fn unexpected(&self) -> Malformed {
-        if self.at >= self.text.len() { Malformed::Truncated } else { Malformed::At(self.at) }
+        self.unexpected_at(self.at)
+    }
+
+    #[cold]
+    fn unexpected_at(&self, at: usize) -> Malformed {
+        if at >= self.text.len() { Malformed::Truncated } else { Malformed::At(at) }
     }
 
     #[inline]
@@ -329,27 +337,58 @@ impl<'a> Scanner<'a> {
         self.long_string(start)
     }
 
-    /// The same for one whose end is not near. First the end is searched, then what is inside is gone over.
+    /// The same for one whose end is not near.
     fn long_string(&mut self, start: usize) -> Result<(), Malformed> {
-        let end = string_end(self.text, start - 1).ok_or(Malformed::Truncated)?;
-        let inside = self.text.get(start..end - 1).unwrap_or_default();
-        // Compiled to vector comparisons.
-        let (mut all, mut below_space) = (0_u8, 0_u8);
-        for byte in inside {
-            all |= byte;
-            below_space |= u8::from(*byte < b' ');
+        let mut at = start;
+        loop {
+            at = self.plain_end(at);
+            match self.text.get(at) {
+                Some(b'"') => {
+                    self.at = at + 1;
+                    return Ok(());
+                }
+                Some(b'\\') => at = escape_end(self.text, at).map_err(|at| self.unexpected_at(at))?,
+                Some(_) | None => return Err(self.unexpected_at(at)),
+            }
         }
-        if below_space != 0 {
-            return Err(Malformed::At(start + inside.iter().take_while(|byte| **byte >= b' ').count()));
-        }
-        self.seen |= all;
-        let mut at = 0;
-        while let Some(backslash) = find::<b'\\'>(inside, at) {
-            at = escape_end(inside, backslash).map_err(|at| Malformed::At(start + at))?;
-        }
-        self.at = end;
-        Ok(())
     }
+
+    /// Where in a string what may stand there as it is comes to an end: blocks of nothing else are passed over first.
+    fn plain_end(&mut self, at: usize) -> usize {
+        let mut rest = self.text.get(at..).unwrap_or_default();
+        let mut seen = 0_u64;
+        while let Some((block, after)) = rest.split_first_chunk::<BLOCK_BYTES>() {
+            // Compiled to vector comparisons.
+            let hits = block.iter().fold(0, |hits, byte| hits | u8::from(is_special(*byte)));
+            if hits != 0 {
+                break;
+            }
+            seen = block.as_chunks::<8>().0.iter().fold(seen, |seen, word| seen | u64::from_le_bytes(*word));
+            rest = after;
+        }
+        while let Some((word, after)) = rest.split_first_chunk::<8>() {
+            let word = u64::from_le_bytes(*word);
+            if specials(word) != 0 {
+                break;
+            }
+            seen |= word;
+            rest = after;
+        }
+        while let Some((byte, after)) = rest.split_first().filter(|(byte, _)| !is_special(**byte)) {
+            seen |= u64::from(*byte);
+            rest = after;
+        }
+        if seen & HIGH != 0 {
+            self.seen |= 0x80;
+        }
+        self.text.len() - rest.len()
+    }
+}
+
+/// Whether a byte cannot stand in a string as it is.
+#[inline]
+fn is_special(byte: u8) -> bool {
+    byte < b' ' || matches!(byte, b'"' | b'\\')
 }
 
 /// The index after the escape whose backslash stands at `at`, or the index where it is none.
@@ -364,6 +403,12 @@ fn escape_end(text: &[u8], at: usize) -> Result<usize, usize> {
         }
         _ => Err(at + 1),
     }
+}
+
+/// Whether one of eight bytes cannot stand in a string as it is.
+#[inline]
+pub fn has_special(eight: [u8; 8]) -> bool {
+    specials(u64::from_le_bytes(eight)) != 0
 }
 
 /// Marks, by its high bit, the first byte of a word that is a quote, a backslash or below a space; bytes after
