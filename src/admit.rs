@@ -8,6 +8,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::accounts::funds::{Reservation, Short};
+use crate::accounts::idempotency::Claim;
 use crate::accounts::key::KeyState;
 use crate::accounts::rate::{Exceeded, Left, Slot, TokenGrant};
 use crate::base::money::NanoUsd;
@@ -58,6 +59,8 @@ pub struct Admission {
     tokens: Option<(TokenGrant, Left)>,
     /// The key's first, where it has a budget; the account's last.
     purses: SmallVec<[Reservation; 2]>,
+    /// Of a request that must not be paid twice.
+    claim: Option<Claim>,
     // Held, not used.
     _slot: Option<Slot>,
 }
@@ -67,8 +70,10 @@ pub struct Admission {
 pub struct Settled {
     /// What the account pays.
     pub draw: Draw,
-    /// What no cap had room for.
+    /// What no cap had room for, or was paid before.
     pub written_off: NanoUsd,
+    /// The mark of a request that must not be paid again.
+    pub idempotency: Option<[u8; 32]>,
 }
 
 /// Lets a request in by the key's places and rate.
@@ -89,10 +94,20 @@ pub fn enter(key: Arc<KeyState>, now_ms: u64) -> Result<Admission, Denied> {
         None
     };
     let purses = SmallVec::new();
-    Ok(Admission { key, limits, entered_ms: now_ms, requests, tokens: None, purses, _slot: slot })
+    Ok(Admission { key, limits, entered_ms: now_ms, requests, tokens: None, purses, claim: None, _slot: slot })
 }
 
 impl Admission {
+    /// Notes that the request must not be paid twice.
+    pub fn claim(&mut self, claim: Claim) {
+        self.claim = Some(claim);
+    }
+
+    /// Whether it was paid before, so that it costs nothing.
+    pub fn is_repeat(&self) -> bool {
+        self.claim.as_ref().is_some_and(Claim::is_repeat)
+    }
+
     /// Whether nothing bounds what the request may cost.
     pub fn is_unbounded(&self) -> bool {
         self.key.budget.is_none() && self.key.account.is_unbounded()
@@ -154,15 +169,24 @@ impl Admission {
         self.purses.iter_mut().map(|purse| purse.raise_to(amount)).min().unwrap_or(amount)
     }
 
+    /// What will be paid of `price`: nothing for a repeat, else as much as there is room for.
+    pub fn payable(&mut self, price: NanoUsd) -> NanoUsd {
+        if self.is_repeat() { NanoUsd::ZERO } else { self.raise_to(price).min(price) }
+    }
+
     /// Pays `price`, as far as the caps let it, and gives the rest back. `tokens` is what the request used.
     pub fn settle(&mut self, price: NanoUsd, tokens: u64) -> Settled {
         if let Some((grant, _)) = self.tokens.take() {
             self.key.gauges.tokens.settle(grant, tokens);
         }
-        let charged = self.raise_to(price).min(price);
+        let charged = self.payable(price);
         let written_off = NanoUsd(price.0.saturating_sub(charged.0));
         let draw = self.purses.drain(..).map(|purse| purse.settle(charged)).last();
-        Settled { draw: draw.unwrap_or_default(), written_off }
+        let idempotency = self.claim.as_ref().filter(|_| charged > NanoUsd::ZERO).map(|claim| {
+            claim.pay();
+            claim.mark().0
+        });
+        Settled { draw: draw.unwrap_or_default(), written_off, idempotency }
     }
 
     /// Takes a payment back whose charge could not be kept.

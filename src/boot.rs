@@ -191,6 +191,8 @@ fn store_settings(config: &Config) -> store::Settings {
         poll,
         idle_poll: poll,
         keys_poll,
+        idempotency_keys_max: u64::try_from(config.limits.idempotency_keys_max).unwrap_or(u64::MAX),
+        idempotent_repeats_max: u32::try_from(config.limits.idempotent_repeats_max).unwrap_or(u32::MAX),
         keys_max: config.limits.keys_max,
         unknown_keys_max: config.limits.unknown_keys_max,
         ..store::Settings::new(&config.server.data_dir)

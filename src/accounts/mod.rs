@@ -7,6 +7,7 @@
 
 pub mod account;
 pub mod funds;
+pub mod idempotency;
 pub mod key;
 pub mod rate;
 

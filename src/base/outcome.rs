@@ -110,7 +110,7 @@ pub struct Charge {
     pub provider_cost: NanoUsd,
     /// Names key, idempotency key and body, where the client sent an idempotency key and this was the first request
     /// with it.
-    pub idempotency: Option<[u8; 16]>,
+    pub idempotency: Option<[u8; 32]>,
     /// From arrival to the last byte.
     pub latency: Duration,
 }

@@ -37,6 +37,8 @@ pub enum RefusalKind {
     MethodNotAllowed(&'static str),
     /// 408: the client sent its request too slowly.
     RequestTimeout,
+    /// 409: the same request is at work.
+    Repeated,
     /// 413: the body is larger than allowed.
     BodyTooLarge,
     /// 431: the head is larger than allowed.
@@ -133,6 +135,7 @@ impl Refusal {
             RefusalKind::NotFound | RefusalKind::ModelNotFound => 404,
             RefusalKind::MethodNotAllowed(_) => 405,
             RefusalKind::RequestTimeout => 408,
+            RefusalKind::Repeated => 409,
             RefusalKind::BodyTooLarge => 413,
             RefusalKind::HeadTooLarge => 431,
             RefusalKind::UpstreamRejected(status) => status,

@@ -86,6 +86,12 @@ pub struct Limits {
     pub upstream_pool_size: usize,
     /// Log lines that wait for the disk; dropped and counted above.
     pub log_queue_max: usize,
+    /// Requests with an idempotency key that are remembered, the newest.
+    pub idempotency_keys_max: usize,
+    /// Answers to one of them beside the first, which are free.
+    pub idempotent_repeats_max: u64,
+    /// Wrong keys a second from one address; 429 above.
+    pub unknown_keys_per_second: u64,
     /// Of a request head; refused above.
     pub header_bytes_max: usize,
 }

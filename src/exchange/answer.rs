@@ -355,8 +355,7 @@ impl Exchange {
                 let priced = self.price_seen();
                 match (cost_at, priced) {
                     (Some(at), Some(mut settlement)) if !self.is_test() => {
-                        // What no cap has room for is not charged.
-                        settlement.amount = settlement.amount.min(self.admission.raise_to(settlement.amount));
+                        settlement.amount = self.admission.payable(settlement.amount);
                         out.push(with_cost(&bytes, at, &settlement));
                     }
                     _ => out.push(bytes),

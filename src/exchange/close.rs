@@ -221,7 +221,7 @@ impl Exchange {
             draw: settlement.paid.draw,
             written_off: settlement.paid.written_off,
             provider_cost: settlement.provider_cost,
-            idempotency: None,
+            idempotency: settlement.paid.idempotency,
             latency: now.saturating_duration_since(self.arrival.instant),
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Arrival;
 use crate::accounts::funds::Short;
+use crate::accounts::idempotency::Clash;
 use crate::accounts::key::KeyState;
 use crate::accounts::rate::{Exceeded, Left};
 use crate::admit::{Denied, Purse};
@@ -34,6 +35,24 @@ pub fn denied_to(denied: &Denied, key: &KeyState, at: UnixMs) -> Refusal {
         Denied::Requests(exceeded) => limited(RefusalKind::TooManyRequests, "requests", exceeded, at),
         Denied::Tokens(exceeded) => limited(RefusalKind::TooManyTokens, "tokens", exceeded, at),
         Denied::Funds { purse, short, needed } => short_of_money(*purse, short, *needed, key),
+    }
+}
+
+/// What a client is told whose idempotency key is in the way.
+pub fn clash(clash: Clash) -> Refusal {
+    match clash {
+        Clash::AtWork => {
+            let message = "a request with this Idempotency-Key is at work; wait for its answer, or try again shortly";
+            Refusal::new(RefusalKind::Repeated, message).with_retry_after(PLACE_WAIT)
+        }
+        Clash::OtherBody => {
+            let message = "this Idempotency-Key was used with another body; send a new key with a new request";
+            Refusal::new(RefusalKind::InvalidRequest, message).with_param("Idempotency-Key")
+        }
+        Clash::TooOften => {
+            let message = "the request of this Idempotency-Key was answered as often as it may be; send a new key";
+            Refusal::new(RefusalKind::InvalidRequest, message).with_param("Idempotency-Key")
+        }
     }
 }
 

@@ -45,7 +45,8 @@ impl Exchange {
         if self.is_test() {
             return Ok(());
         }
-        let Some(available) = self.admission.available(self.arrival.at) else {
+        let available = self.admission.available(self.arrival.at).filter(|_| !self.admission.is_repeat());
+        let Some(available) = available else {
             let held = self.admission.reserve_funds(NanoUsd::ZERO, NanoUsd::ZERO, self.arrival.at);
             return held.map(|_| ()).map_err(|denied| deny::refusal(&denied, &self.arrival));
         };
@@ -154,7 +155,7 @@ impl Exchange {
     /// The text of an answer that what is held pays for; without a bound where nothing bounds what it costs.
     pub(super) fn text_bytes_paid_for(&self) -> u64 {
         let Some(Current { target, .. }) = &self.attempts.current else { return u64::MAX };
-        if self.is_test() || self.admission.is_unbounded() {
+        if self.is_test() || self.admission.is_repeat() || self.admission.is_unbounded() {
             return u64::MAX;
         }
         let longest = self.output_tokens_at_most(&target.model);

@@ -14,6 +14,7 @@ use pingora::{ErrorType, OrErr};
 
 use super::reply::Caller;
 use super::{Ctx, Flux, accept, reply};
+use crate::accounts::idempotency::Mark;
 use crate::admit;
 use crate::api;
 use crate::base::ids::RequestId;
@@ -26,6 +27,7 @@ use crate::exchange::snapshot::Snapshot;
 use crate::exchange::{Arrival, Exchange, Refused};
 use crate::metrics::InFlight;
 
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 
 /// Makes request ids from one random seed a process and a counter: no system call a request.
@@ -64,7 +66,10 @@ impl Flux {
         let endpoint = route::endpoint(head.method.as_str(), &target)?;
         ctx.route = endpoint.name();
         self.check_keys()?;
-        let key = accept::authenticate(&head.headers, &self.keys, at).inspect_err(|_| self.metrics.key_missed())?;
+        let key = match accept::authenticate(&head.headers, &self.keys, at) {
+            Ok(key) => key,
+            Err(refusal) => return Err(self.shed_or(refusal, downstream, &snapshot).into()),
+        };
         self.metrics.key_found();
         ctx.key = Some((key.account.id, key.id));
         let Some(format) = endpoint.wire_format() else {
@@ -77,9 +82,13 @@ impl Flux {
         let instant = ctx.arrived.unwrap_or_else(|| self.clock.now());
         let since_start = instant.saturating_duration_since(self.origin).as_millis();
         let entered = admit::enter(Arc::clone(&key), u64::try_from(since_start).unwrap_or(u64::MAX));
-        let admission = entered.map_err(|denied| deny::denied_to(&denied, &key, at))?;
+        let mut admission = entered.map_err(|denied| deny::denied_to(&denied, &key, at))?;
         let within = snapshot.config.timeouts.body;
         let body = accept::read_body(downstream, snapshot.config.limits.body_bytes_max, within).await?;
+        if let Some(name) = downstream.req_header().headers.get(IDEMPOTENCY_KEY) {
+            let mark = Mark::new(key.id, name.as_bytes(), ctx.route, &body);
+            admission.claim(self.idempotency.begin(mark).map_err(deny::clash)?);
+        }
         let read = self.clock.now();
         let media_type = if format.is_form() { content_type(downstream.req_header()) } else { Box::default() };
         let arrival = Arrival {
@@ -121,6 +130,19 @@ impl Flux {
         let counted = tokio::task::spawn_blocking(move || exchange.count_here()).await;
         let body = counted.or_err(ErrorType::InternalError, "counting panicked")?;
         reply::estimate(downstream, body, caller, &routing).await
+    }
+
+    /// The refusal of a wrong key; of many from one address another one, so that guessing costs time.
+    fn shed_or(&self, refusal: Refusal, downstream: &ServerSession, snapshot: &Snapshot) -> Refusal {
+        self.metrics.key_missed();
+        let address = downstream.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
+        let seen = address.map_or(0, |address| self.wrong_keys.observe(&address, 1));
+        let most = isize::try_from(snapshot.config.limits.unknown_keys_per_second).unwrap_or(isize::MAX);
+        if seen <= most {
+            return refusal;
+        }
+        Refusal::new(RefusalKind::TooManyRequests, "too many wrong keys from this address; try again shortly")
+            .with_retry_after(Duration::from_secs(1))
     }
 
     /// Keys that may be out of date let nobody in: a revocation could have been missed.

@@ -17,6 +17,7 @@ use crate::exchange::Exchange;
 use super::reply::Caller;
 
 const X_FLUX_OUTPUT_LIMIT: HeaderName = HeaderName::from_static("x-flux-output-limit");
+const X_FLUX_REPEATED: HeaderName = HeaderName::from_static("x-flux-repeated");
 const X_FLUX_AVAILABLE: HeaderName = HeaderName::from_static("x-flux-available");
 const X_FLUX_HELD: HeaderName = HeaderName::from_static("x-flux-held");
 const NANO_PER_MICRO: i64 = 1_000;
@@ -58,6 +59,9 @@ pub(super) fn put(headers: &mut HeaderMap, exchange: &Exchange) {
     }
     if let Some(limit) = exchange.output_limit() {
         headers.insert(X_FLUX_OUTPUT_LIMIT, HeaderValue::from(limit));
+    }
+    if exchange.admission().is_repeat() {
+        headers.insert(X_FLUX_REPEATED, HeaderValue::from_static("true"));
     }
     if arrival.key.settings.shows_balance {
         let standing = arrival.key.account.funds().standing(arrival.at);

@@ -28,8 +28,10 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
+use pingora_limits::rate::Rate;
 
 use crate::accounts::KeyDirectory;
+use crate::accounts::idempotency::Idempotency;
 use crate::base::ids::{AccountId, KeyId};
 use crate::base::refusal::{Refusal, RefusalKind};
 use crate::base::time::Clock;
@@ -65,6 +67,9 @@ pub(crate) struct Flux {
     keep: KeepCharge,
     ids: RequestIds,
     sealing_key: SealingKey,
+    idempotency: Arc<Idempotency>,
+    /// Wrong keys of the last second, by address: an estimate will do.
+    wrong_keys: Rate,
     /// From where the milliseconds of limits are counted.
     origin: Instant,
 }
@@ -117,7 +122,22 @@ impl Flux {
         });
         let (keys, ids, origin) = (store.keys(), RequestIds::new(seed), clock.now());
         let resolver = Resolver::new();
-        Self { snapshot, store, keys, metrics, log, clock, resolver, keep, ids, sealing_key, origin }
+        let (idempotency, wrong_keys) = (store.idempotency(), Rate::new(Duration::from_secs(1)));
+        Self {
+            snapshot,
+            store,
+            keys,
+            metrics,
+            log,
+            clock,
+            resolver,
+            keep,
+            ids,
+            sealing_key,
+            idempotency,
+            wrong_keys,
+            origin,
+        }
     }
 
     /// Records a failure that is not recorded yet, and says whether another attempt follows.

@@ -25,6 +25,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::accounts::account::Accounts;
+use crate::accounts::idempotency::Idempotency;
 use crate::accounts::{DirectoryFull, KeyDirectory};
 use crate::base::outcome::Charge;
 use crate::base::tariff::Tariffs;
@@ -71,6 +72,10 @@ pub struct Settings {
     pub keys_max: usize,
     /// Unknown keys that are remembered.
     pub unknown_keys_max: usize,
+    /// Requests with an idempotency key that are remembered.
+    pub idempotency_keys_max: u64,
+    /// How often each may be repeated.
+    pub idempotent_repeats_max: u32,
     /// How often changes of keys by other processes are looked for.
     pub keys_poll: Duration,
     /// For how long keys may be served from memory while the database cannot be read; and five times as
@@ -94,6 +99,8 @@ impl Settings {
             flush_wait_max: Duration::from_secs(5),
             keys_max: 1_000_000,
             unknown_keys_max: 65_536,
+            idempotency_keys_max: 100_000,
+            idempotent_repeats_max: 3,
             keys_poll: Duration::from_millis(250),
             keys_stale_after: Duration::from_secs(1),
             uses_every: Duration::from_secs(5),
@@ -207,6 +214,7 @@ pub struct Store {
     journal: Arc<Journal>,
     directory: Arc<KeyDirectory>,
     accounts: Arc<Accounts>,
+    idempotency: Arc<Idempotency>,
     tariffs: Arc<TariffBook>,
     progress: Arc<Progress>,
     // Guards a connection: keys are made and revoked by people, one after the other.
@@ -251,6 +259,11 @@ impl Store {
         let reading = Database::open(&folder.database(), THREAD_BUSY_TIMEOUT)?;
         progress.set_keys_checked(clock.now());
         let (accounts, tariffs) = (Arc::new(Accounts::default()), Arc::new(TariffBook::new(tariffs)));
+        let idempotency = Idempotency::new(settings.idempotency_keys_max, settings.idempotent_repeats_max);
+        reading.idempotency_marks_since(clock.unix_ms(), settings.idempotency_keys_max, |mark| {
+            idempotency.remember(mark)
+        })?;
+        let idempotency = Arc::new(idempotency);
         let known = (Arc::clone(&directory), Arc::clone(&accounts), Arc::clone(&tariffs));
         let watch = Watch::start(reading, known, clock.unix_ms())?;
         let store = Self {
@@ -259,6 +272,7 @@ impl Store {
             journal,
             directory,
             accounts,
+            idempotency,
             tariffs,
             progress,
             table: Mutex::new(table),
@@ -315,6 +329,11 @@ impl Store {
     /// The keys, for those who authenticate.
     pub fn keys(&self) -> Arc<KeyDirectory> {
         Arc::clone(&self.directory)
+    }
+
+    /// The requests that must not be paid twice.
+    pub fn idempotency(&self) -> Arc<Idempotency> {
+        Arc::clone(&self.idempotency)
     }
 
     /// The accounts, for those who show them.

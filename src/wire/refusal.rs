@@ -121,6 +121,7 @@ fn openai_type_and_code(kind: RefusalKind) -> (&'static str, Option<&'static str
         RefusalKind::ModelNotFound => ("invalid_request_error", Some("model_not_found")),
         RefusalKind::MethodNotAllowed(_) => ("invalid_request_error", Some("method_not_allowed")),
         RefusalKind::RequestTimeout => ("invalid_request_error", Some("request_timeout")),
+        RefusalKind::Repeated => ("invalid_request_error", Some("idempotency_conflict")),
         RefusalKind::BodyTooLarge => ("invalid_request_error", Some("request_too_large")),
         RefusalKind::HeadTooLarge => ("invalid_request_error", Some("headers_too_large")),
         RefusalKind::Internal => ("server_error", Some("internal_error")),

@@ -341,3 +341,60 @@ fn t08_failures_give_back_what_was_held() {
     let report = flux.run_json(&["reconcile", "--json"]);
     assert_eq!(report["ok"], true, "{report:#}");
 }
+
+/// The same idempotency key and body is paid once, over a restart too.
+#[test]
+fn a_request_with_an_idempotency_key_is_paid_once() {
+    let openai = Provider::openai();
+    let flux = Setup::with(&[&openai]).start();
+    let ask = |flux: &Flux, key: &str, text: &str| {
+        let body = json!({"model": "flux-fast", "messages": [{"role": "user", "content": text}]}).to_string();
+        let bearer = flux.bearer();
+        let headers =
+            [("authorization", bearer.as_str()), ("idempotency-key", key), ("content-type", "application/json")];
+        flux.ask(&super::http::request("POST", "/v1/chat/completions", &headers, body.as_bytes()))
+    };
+    assert_eq!(ask(&flux, "one", "hi").expect_status(200).cost_nano(), LANE_COST_NANO);
+    let repeated = ask(&flux, "one", "hi").expect_status(200);
+    assert_eq!((repeated.cost_nano(), repeated.header("x-flux-repeated")), (0, "true"));
+    let other = ask(&flux, "one", "ho").expect_status(400);
+    assert_eq!(other.json()["error"]["param"], "Idempotency-Key");
+    // A failure is not an answer: what follows it is a first one.
+    openai.next(Answer::json(400, &json!({"error": {"message": "no", "type": "invalid_request_error"}})));
+    assert_eq!(ask(&flux, "two", "hi").status, 400);
+    assert_eq!(ask(&flux, "two", "hi").expect_status(200).cost_nano(), LANE_COST_NANO);
+
+    let gate = answers::Gate::default();
+    openai.next(Answer::json(200, &answers::chat_body("late", &answers::chat_usage(10, 5))).after(&gate));
+    let (addr, bearer) = (flux.addr, flux.bearer());
+    let first = spawn(move || {
+        let headers =
+            [("authorization", bearer.as_str()), ("idempotency-key", "three"), ("content-type", "application/json")];
+        let body = json!({"model": "flux-fast", "messages": [{"role": "user", "content": "hi"}]}).to_string();
+        Conn::open(addr).ask(&super::http::request("POST", "/v1/chat/completions", &headers, body.as_bytes())).status
+    });
+    openai.wait_for_requests(5);
+    let clash = ask(&flux, "three", "hi").expect_status(409);
+    assert_eq!(clash.json()["error"]["code"], "idempotency_conflict");
+    gate.open();
+    assert_eq!(first.join().expect("a client"), 200);
+
+    let data = flux.kill();
+    let flux = Setup::with(&[&openai]).data(&data).start();
+    assert_eq!(ask(&flux, "one", "hi").expect_status(200).cost_nano(), 0);
+    assert_books(&flux);
+}
+
+/// T-68: guessing keys is slowed down, and others at the same address are served.
+#[test]
+fn t68_a_flood_of_wrong_keys_from_one_address_is_shed() {
+    let openai = Provider::openai();
+    let flux = Setup::with(&[&openai]).env("FLUX_LIMITS__UNKNOWN_KEYS_PER_SECOND", "5").start();
+    let mut conn = flux.connect();
+    let mut wrong = |n: usize| {
+        let bearer = format!("Bearer sk-flux-wrong{n}");
+        conn.ask(&super::http::request("GET", "/v1/models", &[("authorization", &bearer)], b"")).status
+    };
+    wait_for("a flood to be shed", || (0..50).map(&mut wrong).any(|status| status == 429));
+    fast(&flux).expect_status(200);
+}

@@ -78,7 +78,7 @@ ALTER TABLE ledger ADD COLUMN service_tier TEXT NOT NULL DEFAULT '';
 ALTER TABLE ledger ADD COLUMN images INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE ledger ADD COLUMN audio_ms INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE ledger ADD COLUMN characters INTEGER NOT NULL DEFAULT 0;
--- Half a SHA-256 over key, idempotency key and body; of the first request that had it.
+-- Half a hash over key and idempotency key, half one over the body; of the first request that had them.
 ALTER TABLE ledger ADD COLUMN idempotency BLOB;
 CREATE INDEX ledger_by_account ON ledger (account_id, request_id);
 CREATE INDEX ledger_by_key ON ledger (key_id, request_id);

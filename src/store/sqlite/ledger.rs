@@ -12,7 +12,8 @@ use rusqlite::{Statement, Transaction, params};
 
 use super::rollup::Rollup;
 use super::{Database, DatabaseError, count, time};
-use crate::base::ids::{AccountId, KeyId};
+use crate::accounts::idempotency::{Mark, REMEMBERED};
+use crate::base::ids::{AccountId, KeyId, RequestId};
 use crate::base::money::NanoUsd;
 use crate::base::outcome::{Charge, Draw, Pieces};
 use crate::base::time::UnixMs;
@@ -109,6 +110,32 @@ impl Database {
         set_meta(&transaction, "journal_offset", count(position.offset, "a journal position")?)?;
         transaction.commit()?;
         Ok(booked)
+    }
+
+    /// Tells `remember` the marks of requests of the last day that must not be paid again, at most `marks_max`, oldest
+    /// first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub(in crate::store) fn idempotency_marks_since(
+        &self,
+        now: UnixMs,
+        marks_max: u64,
+        mut remember: impl FnMut(Mark),
+    ) -> Result<(), DatabaseError> {
+        let day = u64::try_from(REMEMBERED.as_millis()).unwrap_or(u64::MAX);
+        let oldest = RequestId::new(UnixMs(now.0.saturating_sub(day)), 0);
+        let mut select = self.connection.prepare_cached(
+            "SELECT idempotency FROM (SELECT request_id, idempotency FROM ledger
+                WHERE idempotency IS NOT NULL AND request_id >= ?1 ORDER BY request_id DESC LIMIT ?2)
+             ORDER BY request_id",
+        )?;
+        let most = i64::try_from(marks_max).unwrap_or(i64::MAX);
+        let marks = select.query_map(params![oldest.0.to_be_bytes(), most], |row| row.get(0).map(Mark))?;
+        for mark in marks {
+            remember(mark?);
+        }
+        Ok(())
     }
 
     /// Writes down when keys were last used.
