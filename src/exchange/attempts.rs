@@ -16,7 +16,9 @@ use crate::base::wire_format::WireFormat;
 use crate::catalog::Target;
 use crate::catalog::provider::StreamUsage;
 use crate::plan::Attempt;
-use crate::translate::{self, Emulated, Invalid, InvalidFault, Written, envelope};
+use crate::translate::unseal::Unsealed;
+use crate::translate::{self, Emulated, Invalid, InvalidFault, Written};
+use crate::wire::head::{self, Head};
 use crate::wire::splice::{self, UsageAsk};
 
 /// What has been tried.
@@ -45,8 +47,28 @@ pub(super) struct Attempts {
 pub(super) struct Current {
     pub(super) target: Arc<Target>,
     pub(super) format: WireFormat,
-    /// The request in the target's format; `None` where the client's bytes will do.
-    pub(super) rewritten: Option<Box<Rewritten>>,
+    pub(super) told: Told,
+}
+
+/// How the request is put to a target.
+#[derive(Debug)]
+pub(super) enum Told {
+    /// In the client's bytes.
+    AsIs,
+    /// In the client's bytes without the seals that we had put in: the body that goes out, and what was left out.
+    Unsealed(Bytes, Vec<Cow<'static, str>>),
+    /// In another format.
+    Translated(Box<Rewritten>),
+}
+
+impl Current {
+    /// The request in the target's format, where that is another.
+    pub(super) fn rewritten(&self) -> Option<&Rewritten> {
+        match &self.told {
+            Told::Translated(rewritten) => Some(rewritten),
+            Told::AsIs | Told::Unsealed(..) => None,
+        }
+    }
 }
 
 /// A request that was translated.
@@ -84,7 +106,7 @@ impl Exchange {
         while let Some(attempt) = self.plan.attempts.get(self.attempts.taken).cloned() {
             self.attempts.taken = self.attempts.taken.saturating_add(1);
             match self.put_to(&attempt) {
-                Ok(rewritten) => return self.begin(attempt, rewritten, now),
+                Ok(told) => return self.begin(attempt, told, now),
                 Err(invalid) if invalid.fault == InvalidFault::Request => return refuse(invalid),
                 Err(invalid) => self.attempts.unsayable = Some(invalid),
             }
@@ -96,30 +118,44 @@ impl Exchange {
         }
     }
 
-    fn begin(&mut self, attempt: Attempt, rewritten: Option<Box<Rewritten>>, now: Instant) -> Next {
+    fn begin(&mut self, attempt: Attempt, told: Told, now: Instant) -> Next {
         let Attempt { target, format } = attempt;
         if self.attempts.started == 0 {
             self.attempts.overhead = now.saturating_duration_since(self.arrival.read);
         }
         self.attempts.started = self.attempts.started.saturating_add(1);
         self.attempts.repeated = false;
-        self.attempts.current = Some(Current { target: Arc::clone(&target), format, rewritten });
+        self.attempts.current = Some(Current { target: Arc::clone(&target), format, told });
         self.answer = Answer::Awaiting;
         Next::Ask(target, format)
     }
 
-    /// The request in the attempt's format; `None` where it is the client's own.
-    fn put_to(&self, attempt: &Attempt) -> Result<Option<Box<Rewritten>>, Invalid> {
+    /// The request in the attempt's format.
+    fn put_to(&self, attempt: &Attempt) -> Result<Told, Invalid> {
+        let Attempt { target, format } = attempt;
         let client = self.arrival.format;
-        // What was sealed for a client of one format must not go back to a provider as it is.
-        let is_sealed = || memchr::memmem::find(&self.body, envelope::MARK.as_bytes()).is_some();
-        if attempt.format == client && !(client.is_conversation() && is_sealed()) {
-            return Ok(None);
-        }
         let envelope = self.envelope();
-        let written = translate::convert::request(&self.body, client, &envelope, &attempt.target, attempt.format)?;
+        if *format == client {
+            // What was sealed for a client of one format must not go back to a provider as it is.
+            let unsealed = translate::convert::unsealed(&self.body, &self.head, client, &envelope, target);
+            return Ok(unsealed.map_or(Told::AsIs, |unsealed| self.told_unsealed(unsealed, target)));
+        }
+        let written = translate::convert::request(&self.body, client, &envelope, target, *format)?;
         let Written { body, ignored, emulated, has_legacy_functions } = written;
-        Ok(Some(Box::new(Rewritten { body: Bytes::from(body), ignored, emulated, has_legacy_functions })))
+        let body = Bytes::from(body);
+        Ok(Told::Translated(Box::new(Rewritten { body, ignored, emulated, has_legacy_functions })))
+    }
+
+    fn told_unsealed(&self, unsealed: Unsealed, target: &Target) -> Told {
+        let Unsealed { body, ignored } = unsealed;
+        let body = Bytes::from(body);
+        match head::scan(&body) {
+            Ok(head) => {
+                Told::Unsealed(self.spliced(&body, &head, target), ignored.map(Cow::Borrowed).into_iter().collect())
+            }
+            // Cannot be: nothing of the head was touched.
+            Err(_) => Told::AsIs,
+        }
     }
 
     /// Leaves out of the rest of the plan what has no larger window than the current target, whose window the
@@ -140,14 +176,18 @@ impl Exchange {
 
     /// The body for the current target: the client's bytes with the model's name spliced, or what was made of them.
     pub fn outgoing_body(&self) -> Bytes {
-        let Some(Current { target, rewritten, .. }) = &self.attempts.current else { return self.body.clone() };
-        if let Some(rewritten) = rewritten {
-            return rewritten.body.clone();
+        let Some(Current { target, told, .. }) = &self.attempts.current else { return self.body.clone() };
+        match (told, &self.form) {
+            (Told::Translated(rewritten), _) => rewritten.body.clone(),
+            (Told::Unsealed(body, _), _) => body.clone(),
+            (Told::AsIs, Some(form)) => form.upstream_body(&self.body, &target.model.provider_model_id),
+            (Told::AsIs, None) => self.spliced(&self.body, &self.head, target),
         }
-        if let Some(form) = &self.form {
-            return form.upstream_body(&self.body, &target.model.provider_model_id);
-        }
-        let ask = if self.head.stream
+    }
+
+    /// The client's bytes with the model's name of the target.
+    fn spliced(&self, body: &Bytes, head: &Head, target: &Target) -> Bytes {
+        let ask = if head.stream
             && self.arrival.format == WireFormat::OpenaiChat
             && target.provider.stream_usage == StreamUsage::StreamOptions
         {
@@ -155,7 +195,7 @@ impl Exchange {
         } else {
             UsageAsk::AsIs
         };
-        splice::upstream_body(&self.body, &self.head, &target.model.provider_model_id, ask)
+        splice::upstream_body(body, head, &target.model.provider_model_id, ask)
     }
 
     /// The format that the current target answers in; the client's own before there is one.
@@ -165,8 +205,11 @@ impl Exchange {
 
     /// What the current target was not told, by the client's names.
     pub fn ignored(&self) -> &[Cow<'static, str>] {
-        let rewritten = self.attempts.current.as_ref().and_then(|current| current.rewritten.as_ref());
-        rewritten.map_or(&[], |rewritten| &rewritten.ignored)
+        match self.attempts.current.as_ref().map(|current| &current.told) {
+            Some(Told::Translated(rewritten)) => &rewritten.ignored,
+            Some(Told::Unsealed(_, ignored)) => ignored,
+            Some(Told::AsIs) | None => &[],
+        }
     }
 
     /// Asks the current target again, once: a kept-alive connection may die as it is taken up, which

@@ -11,7 +11,6 @@ use super::close::Settlement;
 use super::retry::Failure;
 use crate::base::outcome::Ending;
 use crate::meter::estimate::{self, Prompt};
-use crate::translate::envelope;
 use crate::wire::text;
 use crate::wire::{count, leap};
 use bytes::Bytes;
@@ -31,10 +30,6 @@ impl Exchange {
     /// if not, [`Self::count_here`] is the answer.
     pub fn keep_counting_targets(&mut self) -> bool {
         let client = self.arrival.format;
-        // A prompt to count is no whole request, so that it cannot be written anew without what was sealed here.
-        if memchr::memmem::find(&self.body, envelope::MARK.as_bytes()).is_some() {
-            self.plan.attempts.clear();
-        }
         self.plan.attempts.retain(|attempt| {
             let endpoint = attempt.target.provider.endpoint(client);
             attempt.format == client && endpoint.is_some_and(|endpoint| !endpoint.count_path.is_empty())

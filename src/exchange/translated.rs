@@ -27,18 +27,18 @@ use crate::wire::text;
 impl Exchange {
     /// Whether the current target's answer must be translated, or cleared of what was emulated.
     pub(super) fn is_translated(&self) -> bool {
-        self.attempts.current.as_ref().is_some_and(|current| current.rewritten.is_some())
+        self.attempts.current.as_ref().is_some_and(|current| current.rewritten().is_some())
     }
 
     /// The translation of the current target's answer, into a stream or into one whole.
     fn new_translation(&self, into_stream: bool) -> Option<Translation> {
         let current = self.attempts.current.as_ref()?;
-        let Current { target, format, rewritten } = current;
+        let Current { target, format, told: _ } = current;
         let limits = &self.snapshot.config.limits;
         let bounds =
             Bounds { frame_bytes_max: limits.sse_frame_bytes_max, text_bytes_max: limits.estimate_text_bytes_max };
         let reader = AnswerReader::new(*format, target.provider.dialect, self.usage_quirks());
-        let undoing = Undoing::new(rewritten.as_ref().map(|rewritten| rewritten.emulated.clone()).unwrap_or_default());
+        let undoing = Undoing::new(current.rewritten().map(|rewritten| rewritten.emulated.clone()).unwrap_or_default());
         let view = self.view(current);
         let client = self.arrival.format;
         Some(if into_stream {
@@ -49,7 +49,7 @@ impl Exchange {
     }
 
     fn view(&self, current: &Current) -> View {
-        let Current { target, rewritten, .. } = current;
+        let Current { target, .. } = current;
         let maker = Maker {
             provider: target.provider.id.to_string().into(),
             model: target.model.provider_model_id.to_string().into(),
@@ -59,7 +59,7 @@ impl Exchange {
             model: self.original.clone(),
             created_s: self.arrival.at.0 / 1_000,
             usage_asked: self.asked_for_usage,
-            has_legacy_functions: rewritten.as_ref().is_some_and(|rewritten| rewritten.has_legacy_functions),
+            has_legacy_functions: current.rewritten().is_some_and(|rewritten| rewritten.has_legacy_functions),
             request: self.body.clone(),
             prompt_tokens: self.prompt_tokens_guessed(),
             maker,

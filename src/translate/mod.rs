@@ -22,6 +22,7 @@ pub mod openai_responses;
 pub mod order;
 pub mod restream;
 pub mod turns;
+pub mod unseal;
 
 #[cfg(test)]
 mod tests;

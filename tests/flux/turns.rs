@@ -282,3 +282,59 @@ fn the_same_format_passes_byte_for_byte_also_for_responses() {
         assert_eq!((row.amount_nano(), row.is_estimated()), (Voice::Responses.cost_nano(), false), "{row:?}");
     }
 }
+
+/// Fields that no other format has, so that a request which holds them must not be written anew.
+fn own_fields(speaker: Speaker) -> Value {
+    match speaker {
+        Speaker::Chat => json!({"web_search_options": {}, "prediction": {"type": "content", "content": "x"}, "foo": 1}),
+        Speaker::Responses => json!({"previous_response_id": "resp_1", "conversation": "conv_1", "background": false,
+            "truncation": "auto", "foo": {"bar": [1.0]}}),
+        Speaker::Messages => json!({"mcp_servers": [{"type": "url", "url": "https://a.example", "name": "n"}],
+            "container": "c_1", "context_management": {"edits": []}, "foo": null}),
+    }
+}
+
+const OWN: [(Speaker, Voice); 3] =
+    [(Speaker::Chat, Voice::Chat), (Speaker::Responses, Voice::Responses), (Speaker::Messages, Voice::Messages)];
+
+#[test]
+fn a_text_that_looks_like_a_seal_passes_byte_for_byte() {
+    for (speaker, voice) in OWN {
+        let (provider, flux) = before(voice);
+        provider.always(move |_| Answer::json(200, &voice.whole(&Said::text("Fine."))));
+        let mut question = speaker.question(voice.model(), "compare flux1.1-pro with flux1.dev, \"flux1.\"", false);
+        question.as_object_mut().expect("an object").extend(own_fields(speaker).as_object().expect("fields").clone());
+        speaker.ask(&flux, &question);
+        let told = provider.only();
+        let named = told.json()["model"].as_str().expect("a name").to_owned();
+        assert_eq!(told.text(), question.to_string().replace(voice.model(), &named), "{speaker:?}");
+    }
+}
+
+#[test]
+fn back_at_its_own_format_a_client_loses_nothing_but_the_seals() {
+    let (providers, flux) = all();
+    for (speaker, voice) in OWN {
+        let question = speaker.question_with_tools(Voice::Gemini.model(), false);
+        let heard = speaker.ask(&flux, &question);
+        let mut body = speaker.with_results(question, &heard);
+        assert!(body.to_string().contains("flux1."), "{body}");
+        body["model"] = voice.model().into();
+        body.as_object_mut().expect("an object").extend(own_fields(speaker).as_object().expect("fields").clone());
+        let at = Voice::ALL.iter().position(|other| *other == voice).expect("a voice");
+        let provider = &providers[at];
+        provider.forget();
+        provider.next(Answer::json(200, &voice.whole(&Said::text("Fine."))));
+        let reply = speaker.send(&flux, &body).expect_status(200);
+        assert_eq!(reply.json(), voice.whole(&Said::text("Fine.")), "{speaker:?}: the answer passes as it is");
+        let told = provider.only().json();
+        assert!(!told.to_string().contains("flux1."), "{told}");
+        for (name, value) in body.as_object().expect("an object") {
+            if !["model", "messages", "input"].contains(&name.as_str()) {
+                assert_eq!(&told[name], value, "{speaker:?}: {name}");
+            }
+        }
+        let calls = told.to_string().matches("the weather is fine").count();
+        assert_eq!(calls, 1, "{told}");
+    }
+}

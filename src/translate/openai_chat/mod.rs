@@ -30,6 +30,7 @@ mod spelling;
 mod thoughts_read;
 mod tools_read;
 mod tools_write;
+mod unseal;
 mod words;
 
 pub use answer_read::AnswerReader;
@@ -38,6 +39,7 @@ pub use answer_write_whole::WholeWriter;
 pub use fields::FIELDS;
 pub use request_read::read_request;
 pub use request_write::write_request;
+pub(super) use unseal::unseal;
 
 #[cfg(test)]
 mod tests;
