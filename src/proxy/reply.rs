@@ -112,6 +112,8 @@ pub(crate) fn early_head(exchange: &Exchange) -> Result<ResponseHeader> {
     put_ids(&mut head, exchange.arrival().id, exchange.arrival().format)?;
     let (model, provider) = (Arc::from(""), Arc::from(""));
     put_routing(&mut head, &Routing { model, provider, ..exchange.routing() })?;
+    // Nobody knows yet how many it takes.
+    head.remove_header(&X_FLUX_ATTEMPTS);
     Ok(head)
 }
 
