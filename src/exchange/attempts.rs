@@ -38,6 +38,9 @@ pub(super) struct Attempts {
     /// Why a target of the plan was skipped: it has no place for something in the request.
     pub(super) unsayable: Option<Invalid>,
     pub(super) retry_after: Option<Duration>,
+    /// Whether a failure may pass by itself: some other than a key or a name of ours that a provider refused.
+    pub(super) may_pass: bool,
+    /// The longest that a provider asked us to stay away.
     pub(super) first_content: Option<Instant>,
     pub(super) overhead: Duration,
 }
@@ -229,6 +232,16 @@ impl Exchange {
         !self.answer.is_open()
             && is_mendable
             && !self.is_past_deadline(now)
+    /// A provider says how long it wants to be left alone.
+    pub(super) fn note_wait(&mut self, wait: Option<Duration>) {
+        self.attempts.retry_after = self.attempts.retry_after.max(wait);
+    }
+
+    /// Gemini says in the body of a failure when it may be asked again, and nowhere else.
+    pub(super) fn tells_wait_in_body(&self, failure: Failure) -> bool {
+        self.upstream_format() == WireFormat::GeminiGenerate && matches!(failure, Failure::Status(429 | 503))
+    }
+
             && (self.attempts.again || self.attempts.taken < self.plan.attempts.len())
     }
 }

@@ -168,10 +168,23 @@ fn a_providers_errors_are_told_in_the_clients_shape() {
             assert_error(speaker, &reply, 400);
             assert!(reply.text().contains("the picture is too large"), "{}", reply.text());
             // What speaks of our account, and what is the provider's fault.
-            for status in [401, 403, 429, 500, 529] {
+            for status in [429, 500, 529] {
                 provider.next(voice.refusal(status, PROVIDER_WORDS));
                 let reply = speaker.send(&flux, &question);
                 assert_error(speaker, &reply, 503);
+                assert_eq!(reply.header("x-should-retry"), "true");
+                assert_tells_nothing(&reply);
+            }
+            // A key of ours is the operator's to mend: the client is not told to come back.
+            for status in [401, 403] {
+                provider.next(voice.refusal(status, PROVIDER_WORDS));
+                let reply = speaker.send(&flux, &question);
+                match speaker {
+                    Speaker::Messages => drop(assert_messages_error(&reply, 503, "api_error")),
+                    _ => assert_eq!(assert_chat_error(&reply, 503)["code"], "upstream_misconfigured"),
+                }
+                assert!(reply.text().contains("operator"), "{}", reply.text());
+                assert_eq!(reply.header("x-should-retry"), "false");
                 assert_tells_nothing(&reply);
             }
             if stream {

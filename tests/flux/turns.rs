@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use super::answers::{self, Answer};
 use super::harness::Setup;
-use super::passthrough::assert_chat_error;
 use super::provider::Provider;
 use super::speakers::Speaker;
 use super::sse;
@@ -188,14 +187,35 @@ fn t51_odd_turns_are_put_right() {
 
 #[test]
 fn t51_a_result_without_its_call_is_refused_by_its_place() {
-    for voice in [Voice::Messages, Voice::Gemini, Voice::Responses] {
+    for voice in Voice::ALL {
         let (provider, flux) = before(voice);
-        let mut question = Speaker::Chat.question(voice.model(), "hi", false);
-        question["messages"] =
-            json!([{"role": "user", "content": "hi"}, {"role": "tool", "tool_call_id": "call_9", "content": "x"}]);
-        let error = assert_chat_error(&Speaker::Chat.send(&flux, &question), 400);
-        assert_eq!(error["param"], "messages[1]", "{error}");
-        assert!(error["message"].as_str().is_some_and(|message| message.contains("call_9")), "{error}");
+        for speaker in Speaker::ALL.into_iter().filter(|speaker| !OWN.contains(&(*speaker, voice))) {
+            let mut question = speaker.question(voice.model(), "hi", false);
+            let (list, result, place) = match speaker {
+                Speaker::Chat => {
+                    ("messages", json!({"role": "tool", "tool_call_id": "call_9", "content": "x"}), "messages[1]")
+                }
+                Speaker::Responses => {
+                    ("input", json!({"type": "function_call_output", "call_id": "call_9", "output": "x"}), "input[1]")
+                }
+                Speaker::Messages => (
+                    "messages",
+                    json!({"role": "user", "content": [{"type": "tool_result", "tool_use_id": "call_9", "content": "x"}]}),
+                    "messages[1]",
+                ),
+            };
+            question[list] = json!([{"role": "user", "content": "hi"}, result]);
+            let reply = speaker.send(&flux, &question).expect_status(400);
+            let error = reply.json()["error"].clone();
+            let message = error["message"].as_str().expect("a message");
+            assert!(message.contains("call_9"), "{speaker:?} before {voice:?}: {error}");
+            if speaker == Speaker::Messages {
+                // The format has no other place for it.
+                assert!(message.starts_with(place), "{error}");
+            } else {
+                assert_eq!(error["param"], place, "{speaker:?} before {voice:?}: {error}");
+            }
+        }
         assert_eq!(provider.count(), 0);
     }
 }
