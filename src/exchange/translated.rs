@@ -122,11 +122,13 @@ impl Exchange {
 
     fn finish_translated(&mut self, now: Instant, keep: Keep<'_>) -> Result<Flow, Stop> {
         let settlement = self.price_seen_or_estimated();
+        let guess = settlement.estimated.then_some(settlement.usage);
         self.note_content(now);
         self.settle(settlement, Ending::Done, now, keep)?;
         let cost = self.cost_told();
         let Answer::Translated { translation, .. } = &mut self.answer else { return Ok(Flow::Hold) };
-        if translation.close(&Closing { cost_usd: cost.as_deref() }).is_err() {
+        let told = guess.map_or(Ok(()), |usage| translation.tell_usage(usage));
+        if told.is_err() || translation.close(&Closing { cost_usd: cost.as_deref() }).is_err() {
             // It was kept and is paid, but cannot be ended as its format demands.
             return Ok(self.cut(Failure::TooLarge, now, keep).map_or(Flow::Hold, Flow::Send));
         }
@@ -156,12 +158,29 @@ impl Exchange {
             return self.finish_translated(now, keep);
         }
         let settlement = self.price_seen_or_estimated();
+        let guess = settlement.estimated.then_some(settlement.usage);
         self.note_content(now);
         self.settle(settlement, Ending::Done, now, keep)?;
-        let Answer::Translated { translation, .. } = std::mem::replace(&mut self.answer, Answer::Complete) else {
+        let Answer::Translated { mut translation, .. } = std::mem::replace(&mut self.answer, Answer::Complete) else {
             return Ok(Flow::Hold);
         };
+        if let Some(usage) = guess {
+            translation.tell_usage(usage).map_err(Stop::Failed)?;
+        }
         Ok(Flow::Send(translation.into_body(&Closing::default())))
+    }
+
+    /// A provider's words about a request that was translated speak of places that the client does not have.
+    pub(super) fn in_clients_places(&self, mut refusal: Box<Refusal>) -> Box<Refusal> {
+        let translated = self.attempts.current.as_ref().filter(|current| current.rewritten().is_some());
+        let Some(current) = translated else { return refusal };
+        let is_clients = |param: &str| memchr::memmem::find(&self.body, format!("\"{param}\"").as_bytes()).is_some();
+        refusal.param = refusal.param.take().filter(|param| is_clients(param));
+        if names_a_place(&refusal.message) {
+            let (said, format) = (&refusal.message, current.format);
+            refusal.message = format!("{said} (in the request as it was translated to {format})").into();
+        }
+        refusal
     }
 
     /// The cost as a client is told it in a stream; nothing where nothing is paid.
@@ -178,6 +197,14 @@ impl Exchange {
         let usage = seen.usage.or_else(|| (seen.images > 0 && self.pays_by_image()).then(Usage::default));
         usage.map(|usage| self.price_all(usage, counted, seen.service_tier.as_deref()))
     }
+}
+
+/// Whether a sentence holds a path into a list: `messages.0.content`, `contents[1].parts`.
+fn names_a_place(sentence: &str) -> bool {
+    let is_step = |[name, step, index]: [u8; 3]| {
+        name.is_ascii_alphabetic() && (step == b'.' || step == b'[') && index.is_ascii_digit()
+    };
+    sentence.as_bytes().array_windows().any(|three: &[u8; 3]| is_step(*three))
 }
 
 /// An answer without the image that was asked for. Whoever declined has decided: another target is not asked.
