@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::Exchange;
 use super::answer::Answer;
+use super::count::Purpose;
 use super::retry::Failure;
 use crate::base::refusal::{Refusal, RefusalKind};
 use crate::base::wire_format::WireFormat;
@@ -37,10 +38,10 @@ pub(super) struct Attempts {
     pub(super) has_failed: bool,
     /// Why a target of the plan was skipped: it has no place for something in the request.
     pub(super) unsayable: Option<Invalid>,
-    pub(super) retry_after: Option<Duration>,
     /// Whether a failure may pass by itself: some other than a key or a name of ours that a provider refused.
     pub(super) may_pass: bool,
     /// The longest that a provider asked us to stay away.
+    pub(super) retry_after: Option<Duration>,
     pub(super) first_content: Option<Instant>,
     pub(super) overhead: Duration,
 }
@@ -134,7 +135,7 @@ impl Exchange {
     }
 
     /// The request in the attempt's format.
-    fn put_to(&self, attempt: &Attempt) -> Result<Told, Invalid> {
+    pub(super) fn put_to(&self, attempt: &Attempt) -> Result<Told, Invalid> {
         let Attempt { target, format } = attempt;
         let client = self.arrival.format;
         let envelope = self.envelope();
@@ -143,8 +144,13 @@ impl Exchange {
             let unsealed = translate::convert::unsealed(&self.body, &self.head, client, &envelope, target);
             return Ok(unsealed.map_or(Told::AsIs, |unsealed| self.told_unsealed(unsealed, target)));
         }
-        let written = translate::convert::request(&self.body, client, &envelope, target, *format)?;
+        let written = translate::convert::request(&self.readable(), client, &envelope, target, *format)?;
         let Written { body, ignored, emulated, has_legacy_functions } = written;
+        let body = match self.arrival.purpose {
+            Purpose::Answer => body,
+            Purpose::Count => translate::count::prompt(&body, *format, &target.model.provider_model_id)
+                .map_err(|error| Invalid::target("", error.to_string()))?,
+        };
         let body = Bytes::from(body);
         Ok(Told::Translated(Box::new(Rewritten { body, ignored, emulated, has_legacy_functions })))
     }
@@ -226,12 +232,6 @@ impl Exchange {
         true
     }
 
-    /// Whether a failed attempt is to be followed by another.
-    pub fn wants_retry(&self, now: Instant) -> bool {
-        let is_mendable = self.attempts.last_failure.is_none_or(Failure::is_worth_another_attempt);
-        !self.answer.is_open()
-            && is_mendable
-            && !self.is_past_deadline(now)
     /// A provider says how long it wants to be left alone.
     pub(super) fn note_wait(&mut self, wait: Option<Duration>) {
         self.attempts.retry_after = self.attempts.retry_after.max(wait);
@@ -242,6 +242,12 @@ impl Exchange {
         self.upstream_format() == WireFormat::GeminiGenerate && matches!(failure, Failure::Status(429 | 503))
     }
 
+    /// Whether a failed attempt is to be followed by another.
+    pub fn wants_retry(&self, now: Instant) -> bool {
+        let is_mendable = self.attempts.last_failure.is_none_or(Failure::is_worth_another_attempt);
+        !self.answer.is_open()
+            && is_mendable
+            && !self.is_past_deadline(now)
             && (self.attempts.again || self.attempts.taken < self.plan.attempts.len())
     }
 }

@@ -7,6 +7,7 @@
 
 pub mod anthropic;
 pub mod convert;
+pub mod count;
 pub mod effort;
 pub mod emulate;
 pub mod envelope;
