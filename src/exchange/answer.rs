@@ -241,7 +241,7 @@ impl Exchange {
     /// A provider's 4xx may speak of the client's request, of our account, or of the target.
     fn on_verdict(&mut self, verdict: Verdict) -> Stop {
         match verdict {
-            Verdict::Refuse(refusal) => Stop::Refused(self.in_clients_places(refusal)),
+            Verdict::Refuse(refusal) => Stop::Refused(Box::new(self.in_clients_places(*refusal))),
             Verdict::Fail(Cause::Credentials) => Stop::Failed(Failure::Credentials),
             Verdict::Fail(Cause::UnknownModel) => Stop::Failed(Failure::UnknownModel),
             Verdict::TooLong(refusal) => {

@@ -38,8 +38,8 @@ pub(super) struct Attempts {
     pub(super) has_failed: bool,
     /// Why a target of the plan was skipped: it has no place for something in the request.
     pub(super) unsayable: Option<Invalid>,
-    /// Whether a failure may pass by itself: some other than a key or a name of ours that a provider refused.
-    pub(super) may_pass: bool,
+    /// Failures that may pass by themselves: all but a key or a name of ours that a provider refused.
+    pub(super) passing_failures: u8,
     /// The longest that a provider asked us to stay away.
     pub(super) retry_after: Option<Duration>,
     pub(super) first_content: Option<Instant>,

@@ -177,7 +177,8 @@ impl Exchange {
     /// Records why the current attempt failed.
     pub fn fail(&mut self, failure: Failure) {
         self.attempts.last_failure = Some(failure);
-        self.attempts.may_pass |= !failure.is_operators();
+        self.attempts.passing_failures =
+            self.attempts.passing_failures.saturating_add(u8::from(!failure.is_operators()));
         self.attempts.has_failed = true;
     }
 
@@ -189,7 +190,7 @@ impl Exchange {
     /// The refusal when no attempt is left.
     pub fn exhausted(&self) -> Refusal {
         match self.attempts.last_failure {
-            Some(last) if !self.attempts.may_pass => retry::misconfigured(last),
+            Some(last) if self.attempts.passing_failures == 0 => retry::misconfigured(last),
             last => retry::exhausted(last.unwrap_or(Failure::Broken), self.attempts.retry_after),
         }
     }

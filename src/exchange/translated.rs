@@ -171,7 +171,7 @@ impl Exchange {
     }
 
     /// A provider's words about a request that was translated speak of places that the client does not have.
-    pub(super) fn in_clients_places(&self, mut refusal: Box<Refusal>) -> Box<Refusal> {
+    pub(super) fn in_clients_places(&self, mut refusal: Refusal) -> Refusal {
         let translated = self.attempts.current.as_ref().filter(|current| current.rewritten().is_some());
         let Some(current) = translated else { return refusal };
         let is_clients = |param: &str| memchr::memmem::find(&self.body, format!("\"{param}\"").as_bytes()).is_some();

@@ -127,7 +127,7 @@ fn place_of(complaints: &Value) -> Option<String> {
 /// How long a provider says in an error answer that it wants to be left alone: Google's `RetryInfo`, in seconds with
 /// a fraction (`34.07s`). Longer than an hour is not believed.
 pub fn wait_told(body: &[u8]) -> Option<Duration> {
-    const WAIT_MAX: Duration = Duration::from_secs(3_600);
+    const WAIT_MAX: Duration = Duration::from_hours(1);
     let said = Said::read(body);
     let details = said.details.as_ref()?.as_array()?;
     let told = details.iter().find_map(|detail| detail.get("retryDelay")?.as_str()?.strip_suffix('s'))?;

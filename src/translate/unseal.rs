@@ -1,6 +1,6 @@
 //! The seals in a request that stays in its client's format: opened for their maker, cut out for everybody else.
 //!
-//! Must not know where a format carries them: its own module goes through the conversation with [`Edits`]. No byte
+//! Must not know where a format carries them: its own module goes through the conversation with `Edits`. No byte
 //! that is not part of a seal, or of what is worth nothing without it, changes; no tree is built. There are at most
 //! as many edits as there are places for a seal in the body, so that its length bounds them.
 
@@ -210,7 +210,7 @@ impl<'a> Edits<'a> {
     pub(super) fn look_for(&self, kind: BlobKind, value: Option<&Range<usize>>) -> Found {
         match self.look(value) {
             Found::Own(blob) if blob.kind != kind => Found::Foreign,
-            found => found,
+            found @ (Found::Bare | Found::Own(_) | Found::Foreign) => found,
         }
     }
 

@@ -122,6 +122,9 @@ fn thoughts_of_chat_are_opened_or_gone() {
     }
 }
 
+/// Spells an element around its seal.
+type Spelling = Box<dyn Fn(&str) -> String>;
+
 /// One element of a conversation, and what is left of it.
 fn element(client: WireFormat) -> BoxedStrategy<(String, String)> {
     let text = "[ -~é\u{1F600}]{0,12}(flux1\\.)?[a-z]{0,4}".prop_map(|text| Json::from(text).to_string());
@@ -133,7 +136,7 @@ fn element(client: WireFormat) -> BoxedStrategy<(String, String)> {
     ];
     (text, seal, any::<bool>())
         .prop_map(move |(text, (seal, token), is_sealed)| {
-            let (plain, sealed_one): (String, Box<dyn Fn(&str) -> String>) = match client {
+            let (plain, sealed_one): (String, Spelling) = match client {
                 WireFormat::AnthropicMessages => (
                     format!(r#"{{"type":"text", "text":{text} }}"#),
                     Box::new(move |s| format!(r#"{{ "type":"thinking","thinking":{text},"signature" : "{s}" }}"#)),
