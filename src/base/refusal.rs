@@ -49,6 +49,8 @@ pub enum RefusalKind {
     Internal,
     /// 503: every attempt failed.
     AllAttemptsFailed,
+    /// 503: every attempt failed at what only the operator can mend, such as a provider's key.
+    Misconfigured,
     /// 503: too much at once, storage unavailable, or shutting down.
     Overloaded,
     /// 504: the total deadline passed.
@@ -140,13 +142,13 @@ impl Refusal {
             RefusalKind::HeadTooLarge => 431,
             RefusalKind::UpstreamRejected(status) => status,
             RefusalKind::Internal => 500,
-            RefusalKind::AllAttemptsFailed | RefusalKind::Overloaded => 503,
+            RefusalKind::AllAttemptsFailed | RefusalKind::Misconfigured | RefusalKind::Overloaded => 503,
             RefusalKind::DeadlineExceeded => 504,
         }
     }
 
     /// Whether the same request may succeed later; sent as `x-should-retry`.
     pub fn is_worth_a_retry(&self) -> bool {
-        matches!(self.status(), 408 | 409 | 429 | 500..=599)
+        self.kind != RefusalKind::Misconfigured && matches!(self.status(), 408 | 409 | 429 | 500..=599)
     }
 }

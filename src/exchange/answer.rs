@@ -100,11 +100,11 @@ impl Exchange {
     pub fn on_head(&mut self, head: ProviderHead) -> Result<(), Stop> {
         match judge_status(head.status) {
             StatusVerdict::Interim => Ok(()),
-            StatusVerdict::Failed(failure) => {
-                self.attempts.retry_after = head.retry_after.or(self.attempts.retry_after);
+            StatusVerdict::Failed(failure) if head.retry_after.is_some() || !self.tells_wait_in_body(failure) => {
+                self.note_wait(head.retry_after);
                 Err(Stop::Failed(failure))
             }
-            StatusVerdict::Rejected => {
+            StatusVerdict::Failed(_) | StatusVerdict::Rejected => {
                 self.answer = Answer::Rejected { status: head.status, held: BytesMut::new() };
                 Ok(())
             }
@@ -145,8 +145,8 @@ impl Exchange {
                 let room = ERROR_BYTES_MAX.saturating_sub(held.len());
                 held.extend_from_slice(chunk.get(..room.min(chunk.len())).unwrap_or_default());
                 if is_end {
-                    let verdict = translate::error::judge(*status, held);
-                    return Err(self.on_verdict(verdict));
+                    let (status, held) = (*status, held.split());
+                    return Err(self.on_rejected(status, &held));
                 }
                 Flow::Hold
             }
@@ -225,10 +225,23 @@ impl Exchange {
         Answer::Events { meter: Box::new(meter), held: BytesMut::new(), is_open: false }
     }
 
+    /// An error answer is in.
+    fn on_rejected(&mut self, status: u16, body: &[u8]) -> Stop {
+        if let StatusVerdict::Failed(failure) = judge_status(status) {
+            self.note_wait(translate::error::wait_told(body));
+            return Stop::Failed(failure);
+        }
+        if self.arrival.purpose == Purpose::Count && self.is_translated() {
+            // The client's question was fine; it is answered here.
+            return Stop::Failed(Failure::BadAnswer);
+        }
+        self.on_verdict(translate::error::judge(status, body))
+    }
+
     /// A provider's 4xx may speak of the client's request, of our account, or of the target.
     fn on_verdict(&mut self, verdict: Verdict) -> Stop {
         match verdict {
-            Verdict::Refuse(refusal) => Stop::Refused(refusal),
+            Verdict::Refuse(refusal) => Stop::Refused(Box::new(self.in_clients_places(*refusal))),
             Verdict::Fail(Cause::Credentials) => Stop::Failed(Failure::Credentials),
             Verdict::Fail(Cause::UnknownModel) => Stop::Failed(Failure::UnknownModel),
             Verdict::TooLong(refusal) => {

@@ -3,14 +3,14 @@
 //! Must not know how an answer is read; a plan comes in, targets and bodies go out.
 
 use std::borrow::Cow;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use memchr::memmem::Finder;
 
 use super::Exchange;
 use super::answer::Answer;
+use super::count::Purpose;
 use super::retry::Failure;
 use crate::base::refusal::{Refusal, RefusalKind};
 use crate::base::wire_format::WireFormat;
@@ -18,12 +18,10 @@ use crate::catalog::Target;
 use crate::catalog::provider::StreamUsage;
 use crate::plan::Attempt;
 use crate::translate::openai_chat;
-use crate::translate::{self, Emulated, Invalid, InvalidFault, Written, envelope};
-use crate::wire::head;
+use crate::translate::unseal::Unsealed;
+use crate::translate::{self, Emulated, Invalid, InvalidFault, Written};
+use crate::wire::head::{self, Head};
 use crate::wire::splice::{self, UsageAsk};
-
-/// Looks for what was sealed; made once, since making it costs as much as looking through a short request.
-static SEAL: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(envelope::MARK));
 
 /// What has been tried.
 #[derive(Debug, Default)]
@@ -41,6 +39,9 @@ pub(super) struct Attempts {
     pub(super) has_failed: bool,
     /// Why a target of the plan was skipped: it has no place for something in the request.
     pub(super) unsayable: Option<Invalid>,
+    /// Failures that may pass by themselves: all but a key or a name of ours that a provider refused.
+    pub(super) passing_failures: u8,
+    /// The longest that a provider asked us to stay away.
     pub(super) retry_after: Option<Duration>,
     pub(super) first_content: Option<Instant>,
     pub(super) overhead: Duration,
@@ -51,8 +52,28 @@ pub(super) struct Attempts {
 pub(super) struct Current {
     pub(super) target: Arc<Target>,
     pub(super) format: WireFormat,
-    /// The request in the target's format; `None` where the client's bytes will do.
-    pub(super) rewritten: Option<Box<Rewritten>>,
+    pub(super) told: Told,
+}
+
+/// How the request is put to a target.
+#[derive(Debug)]
+pub(super) enum Told {
+    /// In the client's bytes.
+    AsIs,
+    /// In the client's bytes without the seals that we had put in: the body that goes out, and what was left out.
+    Unsealed(Bytes, Vec<Cow<'static, str>>),
+    /// In another format.
+    Translated(Box<Rewritten>),
+}
+
+impl Current {
+    /// The request in the target's format, where that is another.
+    pub(super) fn rewritten(&self) -> Option<&Rewritten> {
+        match &self.told {
+            Told::Translated(rewritten) => Some(rewritten),
+            Told::AsIs | Told::Unsealed(..) => None,
+        }
+    }
 }
 
 /// A request that was translated.
@@ -90,7 +111,7 @@ impl Exchange {
         while let Some(attempt) = self.plan.attempts.get(self.attempts.taken).cloned() {
             self.attempts.taken = self.attempts.taken.saturating_add(1);
             match self.put_to(&attempt) {
-                Ok(rewritten) => return self.begin(attempt, rewritten, now),
+                Ok(told) => return self.begin(attempt, told, now),
                 Err(invalid) if invalid.fault == InvalidFault::Request => return refuse(invalid),
                 Err(invalid) => self.attempts.unsayable = Some(invalid),
             }
@@ -102,35 +123,57 @@ impl Exchange {
         }
     }
 
-    fn begin(&mut self, attempt: Attempt, rewritten: Option<Box<Rewritten>>, now: Instant) -> Next {
+    fn begin(&mut self, attempt: Attempt, told: Told, now: Instant) -> Next {
         let Attempt { target, format } = attempt;
         if self.attempts.started == 0 {
             self.attempts.overhead = now.saturating_duration_since(self.arrival.read);
         }
         self.attempts.started = self.attempts.started.saturating_add(1);
         self.attempts.repeated = false;
-        self.attempts.current = Some(Current { target: Arc::clone(&target), format, rewritten });
+        self.attempts.current = Some(Current { target: Arc::clone(&target), format, told });
         self.answer = Answer::Awaiting;
         self.text_bytes_max = self.text_bytes_paid_for();
         Next::Ask(target, format)
     }
 
-    /// The request in the attempt's format; `None` where it is the client's own.
-    fn put_to(&self, attempt: &Attempt) -> Result<Option<Box<Rewritten>>, Invalid> {
+    /// The request in the attempt's format.
+    pub(super) fn put_to(&self, attempt: &Attempt) -> Result<Told, Invalid> {
+        let Attempt { target, format } = attempt;
         let client = self.arrival.format;
-        // What was sealed for a client of one format must not go back to a provider as it is.
-        let is_sealed = || SEAL.find(&self.body).is_some();
-        if attempt.format == client && !(client.is_conversation() && is_sealed()) {
-            return Ok(None);
-        }
         let envelope = self.envelope();
-        let body = match self.output_limit {
-            Some(tokens) => splice::limited_body(&self.body, &self.head, limit_field(client), tokens),
-            None => self.body.clone(),
+        if *format == client {
+            // What was sealed for a client of one format must not go back to a provider as it is.
+            let unsealed = translate::convert::unsealed(&self.body, &self.head, client, &envelope, target);
+            return Ok(unsealed.map_or(Told::AsIs, |unsealed| self.told_unsealed(unsealed, target)));
+        }
+        let readable = match self.output_limit {
+            Some(tokens) => {
+                let limited = splice::limited_body(&self.body, &self.head, limit_field(client), tokens);
+                Cow::Owned(limited.to_vec())
+            }
+            None => self.readable(),
         };
-        let written = translate::convert::request(&body, client, &envelope, &attempt.target, attempt.format)?;
+        let written = translate::convert::request(&readable, client, &envelope, target, *format)?;
         let Written { body, ignored, emulated, has_legacy_functions } = written;
-        Ok(Some(Box::new(Rewritten { body: Bytes::from(body), ignored, emulated, has_legacy_functions })))
+        let body = match self.arrival.purpose {
+            Purpose::Answer => body,
+            Purpose::Count => translate::count::prompt(&body, *format, &target.model.provider_model_id)
+                .map_err(|error| Invalid::target("", error.to_string()))?,
+        };
+        let body = Bytes::from(body);
+        Ok(Told::Translated(Box::new(Rewritten { body, ignored, emulated, has_legacy_functions })))
+    }
+
+    fn told_unsealed(&self, unsealed: Unsealed, target: &Target) -> Told {
+        let Unsealed { body, ignored } = unsealed;
+        let body = Bytes::from(body);
+        match head::scan(&body) {
+            Ok(head) => {
+                Told::Unsealed(self.spliced(&body, &head, target), ignored.map(Cow::Borrowed).into_iter().collect())
+            }
+            // Cannot be: nothing of the head was touched.
+            Err(_) => Told::AsIs,
+        }
     }
 
     /// Leaves out of the rest of the plan what has no larger window than the current target, whose window the
@@ -151,14 +194,18 @@ impl Exchange {
 
     /// The body for the current target: the client's bytes with the model's name spliced, or what was made of them.
     pub fn outgoing_body(&self) -> Bytes {
-        let Some(Current { target, rewritten, .. }) = &self.attempts.current else { return self.body.clone() };
-        if let Some(rewritten) = rewritten {
-            return rewritten.body.clone();
+        let Some(Current { target, told, .. }) = &self.attempts.current else { return self.body.clone() };
+        match (told, &self.form) {
+            (Told::Translated(rewritten), _) => rewritten.body.clone(),
+            (Told::Unsealed(body, _), _) => body.clone(),
+            (Told::AsIs, Some(form)) => form.upstream_body(&self.body, &target.model.provider_model_id),
+            (Told::AsIs, None) => self.spliced(&self.body, &self.head, target),
         }
-        if let Some(form) = &self.form {
-            return form.upstream_body(&self.body, &target.model.provider_model_id);
-        }
-        let ask = if self.head.stream
+    }
+
+    /// The client's bytes with the model's name of the target.
+    fn spliced(&self, body: &Bytes, head: &Head, target: &Target) -> Bytes {
+        let ask = if head.stream
             && self.arrival.format == WireFormat::OpenaiChat
             && target.provider.stream_usage == StreamUsage::StreamOptions
         {
@@ -167,12 +214,12 @@ impl Exchange {
             UsageAsk::AsIs
         };
         let model = &target.model.provider_model_id;
-        let Some(tokens) = self.output_limit else { return splice::upstream_body(&self.body, &self.head, model, ask) };
+        let Some(tokens) = self.output_limit else { return splice::upstream_body(body, head, model, ask) };
         let field = match self.arrival.format {
             WireFormat::OpenaiChat => openai_chat::limit_field(target.provider.dialect),
             other => limit_field(other),
         };
-        let limited = splice::limited_body(&self.body, &self.head, field, tokens);
+        let limited = splice::limited_body(body, head, field, tokens);
         match head::scan(&limited) {
             Ok(head) => splice::upstream_body(&limited, &head, model, ask),
             Err(_) => limited,
@@ -186,8 +233,11 @@ impl Exchange {
 
     /// What the current target was not told, by the client's names.
     pub fn ignored(&self) -> &[Cow<'static, str>] {
-        let rewritten = self.attempts.current.as_ref().and_then(|current| current.rewritten.as_ref());
-        rewritten.map_or(&[], |rewritten| &rewritten.ignored)
+        match self.attempts.current.as_ref().map(|current| &current.told) {
+            Some(Told::Translated(rewritten)) => &rewritten.ignored,
+            Some(Told::Unsealed(_, ignored)) => ignored,
+            Some(Told::AsIs) | None => &[],
+        }
     }
 
     /// Asks the current target again, once: a kept-alive connection may die as it is taken up, which
@@ -199,6 +249,16 @@ impl Exchange {
         self.attempts.repeated = true;
         self.attempts.again = true;
         true
+    }
+
+    /// A provider says how long it wants to be left alone.
+    pub(super) fn note_wait(&mut self, wait: Option<Duration>) {
+        self.attempts.retry_after = self.attempts.retry_after.max(wait);
+    }
+
+    /// Gemini says in the body of a failure when it may be asked again, and nowhere else.
+    pub(super) fn tells_wait_in_body(&self, failure: Failure) -> bool {
+        self.upstream_format() == WireFormat::GeminiGenerate && matches!(failure, Failure::Status(429 | 503))
     }
 
     /// Whether a failed attempt is to be followed by another.

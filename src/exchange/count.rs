@@ -1,17 +1,19 @@
 //! Counting a prompt's tokens without asking for an answer.
 //!
-//! Where the model's provider counts requests of the client's format, it is asked; else the count is made here.
+//! Where the provider of the first target counts, it is asked, in its own format; else the count is made here.
 //! Nothing is charged. Must not know how a count is written: `wire::count` does.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::Exchange;
 use super::answer::{Answer, Flow, Stop};
 use super::close::Settlement;
 use super::retry::Failure;
 use crate::base::outcome::Ending;
+use crate::base::wire_format::WireFormat;
 use crate::meter::estimate::{self, Prompt};
-use crate::translate::envelope;
+use crate::plan::Attempt;
 use crate::wire::text;
 use crate::wire::{count, leap};
 use bytes::Bytes;
@@ -27,19 +29,31 @@ pub enum Purpose {
 }
 
 impl Exchange {
-    /// Leaves those targets in the plan whose provider counts requests of the client's format. Whether there is one;
-    /// if not, [`Self::count_here`] is the answer.
+    /// Leaves in the plan the first target's model at providers that count. Whether they can be asked; if not,
+    /// [`Self::count_here`] is the answer: another model's count would be no count of this one's prompt.
     pub fn keep_counting_targets(&mut self) -> bool {
-        let client = self.arrival.format;
-        // A prompt to count is no whole request, so that it cannot be written anew without what was sealed here.
-        if memchr::memmem::find(&self.body, envelope::MARK.as_bytes()).is_some() {
-            self.plan.attempts.clear();
+        let counts = |attempt: &Attempt| {
+            attempt.target.provider.endpoint(attempt.format).is_some_and(|endpoint| !endpoint.count_path.is_empty())
+        };
+        let Some(first) = self.plan.attempts.first().filter(|first| counts(first)) else { return false };
+        if self.put_to(first).is_err() {
+            return false;
         }
-        self.plan.attempts.retain(|attempt| {
-            let endpoint = attempt.target.provider.endpoint(client);
-            attempt.format == client && endpoint.is_some_and(|endpoint| !endpoint.count_path.is_empty())
-        });
-        !self.plan.attempts.is_empty()
+        let model = Arc::clone(&first.target.model.canonical);
+        self.plan.attempts.retain(|attempt| counts(attempt) && attempt.target.model.canonical == model);
+        true
+    }
+
+    /// The client's request as it is read for another format: a prompt to count lacks what every request must have.
+    pub(super) fn readable(&self) -> Cow<'_, [u8]> {
+        const LIMIT: &[u8] = b"\"max_tokens\":32000,";
+        let is_unlimited = self.arrival.format == WireFormat::AnthropicMessages && self.head.max_tokens.is_none();
+        match self.body.split_at_checked(self.head.object_start) {
+            Some((open, rest)) if is_unlimited && self.arrival.purpose == Purpose::Count => {
+                Cow::Owned([open, LIMIT, rest].concat())
+            }
+            Some(_) | None => Cow::Borrowed(&self.body),
+        }
     }
 
     /// What is asked for.
@@ -50,7 +64,8 @@ impl Exchange {
     /// The answer with a count by the tokenizer. May take milliseconds.
     pub fn count_here(&self) -> Bytes {
         let found = text::prompt_text(&self.body, &self.head, self.text_bytes_max());
-        let target = self.plan.chain.targets.first();
+        let planned = self.plan.attempts.first().map(|attempt| &attempt.target);
+        let target = planned.or(self.plan.chain.targets.first());
         let prompt = Prompt {
             text: Cow::Borrowed(&found.kept),
             text_bytes_total: found.bytes_total,
@@ -64,12 +79,11 @@ impl Exchange {
 
     /// The provider's count came in.
     pub(super) fn finish_count(&mut self, whole: Bytes) -> Result<Flow, Stop> {
-        let is_object = leap::value_end(&whole, leap::skip_space(&whole, 0)).is_ok() && count::is_answer(&whole);
-        if !is_object {
-            return Err(Stop::Failed(Failure::BadAnswer));
-        }
+        let is_object = leap::value_end(&whole, leap::skip_space(&whole, 0)).is_ok();
+        let tokens = count::tokens(&whole).filter(|_| is_object).ok_or(Stop::Failed(Failure::BadAnswer))?;
+        let told = if self.is_translated() { count::answer(self.arrival.format, tokens) } else { whole };
         self.settlement = Some(Settlement { ending: Some(Ending::Done), ..Settlement::default() });
         self.answer = Answer::Complete;
-        Ok(Flow::Send(whole))
+        Ok(Flow::Send(told))
     }
 }

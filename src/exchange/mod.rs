@@ -205,6 +205,8 @@ impl Exchange {
     /// Records why the current attempt failed.
     pub fn fail(&mut self, failure: Failure) {
         self.attempts.last_failure = Some(failure);
+        self.attempts.passing_failures =
+            self.attempts.passing_failures.saturating_add(u8::from(!failure.is_operators()));
         self.attempts.has_failed = true;
     }
 
@@ -215,7 +217,10 @@ impl Exchange {
 
     /// The refusal when no attempt is left.
     pub fn exhausted(&self) -> Refusal {
-        retry::exhausted(self.attempts.last_failure.unwrap_or(Failure::Broken), self.attempts.retry_after)
+        match self.attempts.last_failure {
+            Some(last) if self.attempts.passing_failures == 0 => retry::misconfigured(last),
+            last => retry::exhausted(last.unwrap_or(Failure::Broken), self.attempts.retry_after),
+        }
     }
 
     /// What the client is told about routing.

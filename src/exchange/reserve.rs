@@ -3,7 +3,7 @@
 //! The bound is what the dearest attempt of the plan can cost. Must not know how anything is held: `admit` does that.
 
 use super::Exchange;
-use super::attempts::Current;
+use super::attempts::{Current, Told};
 use super::count::Purpose;
 use super::deny;
 use crate::base::money::NanoUsd;
@@ -82,7 +82,7 @@ impl Exchange {
         for attempt in self.plan.attempts.clone() {
             let Attempt { target, format } = attempt;
             let output = self.output_tokens_at_most(&target.model).min(limit.unwrap_or(u64::MAX));
-            self.attempts.current = Some(Current { target, format, rewritten: None });
+            self.attempts.current = Some(Current { target, format, told: Told::AsIs });
             dearest = dearest.max(self.bound_of_current(prompt_tokens, output));
         }
         self.attempts.current = None;

@@ -61,6 +61,11 @@ impl Failure {
         }
     }
 
+    /// Whether only the operator of this gateway can mend it: our key, our balance, our name for the model.
+    pub fn is_operators(self) -> bool {
+        matches!(self, Self::Credentials | Self::UnknownModel | Self::Status(401..=403))
+    }
+
     /// Whether another target may do better. A passed deadline is the one failure that none mends.
     pub fn is_worth_another_attempt(self) -> bool {
         self != Self::Deadline
@@ -106,6 +111,16 @@ pub fn exhausted(last: Failure, retry_after: Option<Duration>) -> Refusal {
         Some(wait) => refusal.with_retry_after(wait),
         None => refusal,
     }
+}
+
+/// The same where every attempt failed at what the operator alone can mend: to try again cannot help.
+pub fn misconfigured(last: Failure) -> Refusal {
+    Refusal::new(
+        RefusalKind::Misconfigured,
+        "the providers of this model take neither the key nor the model's name that this gateway has for them; \
+         its operator has to mend that, trying again does not help",
+    )
+    .with_detail(format!("last failure: {}", last.name()))
 }
 
 /// What a client is told when the provider fails after content has gone out.

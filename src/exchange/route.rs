@@ -98,6 +98,8 @@ pub fn error_format(target: &str, has_anthropic_version: bool) -> WireFormat {
     let is_anthropic = path == "/anthropic" || path.starts_with("/anthropic/") || path.starts_with("/v1/messages");
     if is_anthropic || (has_anthropic_version && path.starts_with("/v1/models")) {
         WireFormat::AnthropicMessages
+    } else if path == "/v1/responses" || path.starts_with("/v1/responses/") {
+        WireFormat::OpenaiResponses
     } else {
         WireFormat::OpenaiChat
     }
@@ -219,6 +221,20 @@ mod tests {
             ("GET", "/v1/models/flux-auto", Endpoint::Model("flux-auto".into())),
         ] {
             assert_eq!(endpoint(method, target), Ok(found), "{method} {target}");
+        }
+    }
+
+    #[test]
+    fn errors_are_written_as_the_paths_clients_read_them() {
+        for (target, has_version, format) in [
+            ("/v1/responses", false, WireFormat::OpenaiResponses),
+            ("/v1/responses/input_tokens?x=1", false, WireFormat::OpenaiResponses),
+            ("/v1/responsesx", false, WireFormat::OpenaiChat),
+            ("/v1/chat/completions", true, WireFormat::OpenaiChat),
+            ("/v1/messages/x", false, WireFormat::AnthropicMessages),
+            ("/v1/models", true, WireFormat::AnthropicMessages),
+        ] {
+            assert_eq!(error_format(target, has_version), format, "{target}");
         }
     }
 

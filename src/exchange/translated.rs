@@ -26,18 +26,18 @@ use crate::wire::text;
 impl Exchange {
     /// Whether the current target's answer must be translated, or cleared of what was emulated.
     pub(super) fn is_translated(&self) -> bool {
-        self.attempts.current.as_ref().is_some_and(|current| current.rewritten.is_some())
+        self.attempts.current.as_ref().is_some_and(|current| current.rewritten().is_some())
     }
 
     /// The translation of the current target's answer, into a stream or into one whole.
     fn new_translation(&self, into_stream: bool) -> Option<Translation> {
         let current = self.attempts.current.as_ref()?;
-        let Current { target, format, rewritten } = current;
+        let Current { target, format, told: _ } = current;
         let limits = &self.snapshot.config.limits;
         let bounds =
             Bounds { frame_bytes_max: limits.sse_frame_bytes_max, text_bytes_max: limits.estimate_text_bytes_max };
         let reader = AnswerReader::new(*format, target.provider.dialect, self.usage_quirks());
-        let undoing = Undoing::new(rewritten.as_ref().map(|rewritten| rewritten.emulated.clone()).unwrap_or_default());
+        let undoing = Undoing::new(current.rewritten().map(|rewritten| rewritten.emulated.clone()).unwrap_or_default());
         let view = self.view(current);
         let client = self.arrival.format;
         Some(if into_stream {
@@ -48,7 +48,7 @@ impl Exchange {
     }
 
     fn view(&self, current: &Current) -> View {
-        let Current { target, rewritten, .. } = current;
+        let Current { target, .. } = current;
         let maker = Maker {
             provider: target.provider.id.to_string().into(),
             model: target.model.provider_model_id.to_string().into(),
@@ -58,7 +58,7 @@ impl Exchange {
             model: self.original.clone(),
             created_s: self.arrival.at.0 / 1_000,
             usage_asked: self.asked_for_usage,
-            has_legacy_functions: rewritten.as_ref().is_some_and(|rewritten| rewritten.has_legacy_functions),
+            has_legacy_functions: current.rewritten().is_some_and(|rewritten| rewritten.has_legacy_functions),
             request: self.body.clone(),
             prompt_tokens: self.prompt_tokens_guessed(),
             maker,
@@ -130,11 +130,13 @@ impl Exchange {
 
     fn finish_translated(&mut self, now: Instant, keep: Keep<'_>) -> Result<Flow, Stop> {
         let settlement = self.price_seen_or_estimated();
+        let guess = settlement.estimated.then_some(settlement.usage);
         self.note_content(now);
         self.settle(settlement, Ending::Done, now, keep)?;
         let cost = self.cost_told();
         let Answer::Translated { translation, .. } = &mut self.answer else { return Ok(Flow::Hold) };
-        if translation.close(&Closing { cost_usd: cost.as_deref() }).is_err() {
+        let told = guess.map_or(Ok(()), |usage| translation.tell_usage(usage));
+        if told.is_err() || translation.close(&Closing { cost_usd: cost.as_deref() }).is_err() {
             // It was kept and is paid, but cannot be ended as its format demands.
             return Ok(self.cut(Failure::TooLarge, now, keep).map_or(Flow::Hold, Flow::Send));
         }
@@ -164,12 +166,29 @@ impl Exchange {
             return self.finish_translated(now, keep);
         }
         let settlement = self.price_seen_or_estimated();
+        let guess = settlement.estimated.then_some(settlement.usage);
         self.note_content(now);
         self.settle(settlement, Ending::Done, now, keep)?;
-        let Answer::Translated { translation, .. } = std::mem::replace(&mut self.answer, Answer::Complete) else {
+        let Answer::Translated { mut translation, .. } = std::mem::replace(&mut self.answer, Answer::Complete) else {
             return Ok(Flow::Hold);
         };
+        if let Some(usage) = guess {
+            translation.tell_usage(usage).map_err(Stop::Failed)?;
+        }
         Ok(Flow::Send(translation.into_body(&Closing::default())))
+    }
+
+    /// A provider's words about a request that was translated speak of places that the client does not have.
+    pub(super) fn in_clients_places(&self, mut refusal: Refusal) -> Refusal {
+        let translated = self.attempts.current.as_ref().filter(|current| current.rewritten().is_some());
+        let Some(current) = translated else { return refusal };
+        let is_clients = |param: &str| memchr::memmem::find(&self.body, format!("\"{param}\"").as_bytes()).is_some();
+        refusal.param = refusal.param.take().filter(|param| is_clients(param));
+        if names_a_place(&refusal.message) {
+            let (said, format) = (&refusal.message, current.format);
+            refusal.message = format!("{said} (in the request as it was translated to {format})").into();
+        }
+        refusal
     }
 
     /// The cost as a client is told it in a stream; nothing where nothing is paid.
@@ -186,6 +205,14 @@ impl Exchange {
         let usage = seen.usage.or_else(|| (seen.images > 0 && self.pays_by_image()).then(Usage::default));
         usage.map(|usage| self.price_all(usage, counted, seen.service_tier.as_deref()))
     }
+}
+
+/// Whether a sentence holds a path into a list: `messages.0.content`, `contents[1].parts`.
+fn names_a_place(sentence: &str) -> bool {
+    let is_step = |[name, step, index]: [u8; 3]| {
+        name.is_ascii_alphabetic() && (step == b'.' || step == b'[') && index.is_ascii_digit()
+    };
+    sentence.as_bytes().array_windows().any(|three: &[u8; 3]| is_step(*three))
 }
 
 /// An answer without the image that was asked for. Whoever declined has decided: another target is not asked.

@@ -16,6 +16,9 @@ use crate::wire::sse::{self, Framer, Start};
 
 use super::retry::Failure;
 
+/// Why an answer failed, by a word of the closed list that Responses has for it.
+const SERVER_ERROR: &str = "server_error";
+
 /// One answer being translated.
 #[derive(Debug)]
 pub(super) struct Translation {
@@ -165,6 +168,20 @@ impl Translation {
         Bytes::from(std::mem::take(&mut self.through.out))
     }
 
+    /// Tells the client figures that the provider did not tell: our estimate.
+    ///
+    /// # Errors
+    /// When the writer kept more than it may.
+    pub(super) fn tell_usage(&mut self, usage: Usage) -> Result<(), Failure> {
+        let event = Event::Usage { usage, service_tier: None };
+        let Through { writer, out, .. } = &mut self.through;
+        let told = match writer {
+            Writer::Stream(writer) => writer.event(&event, out),
+            Writer::Whole(writer) => writer.event(&event),
+        };
+        told.map_err(|_: Overflow| Failure::TooLarge)
+    }
+
     /// Ends the client's stream; [`Self::take_ready`] then has its last frames.
     ///
     /// # Errors
@@ -201,7 +218,7 @@ impl Translation {
     pub(super) fn failed(&mut self, refusal: &Refusal, event: impl FnOnce() -> Bytes) -> Bytes {
         let Through { writer, out, .. } = &mut self.through;
         let is_written = match writer {
-            Writer::Stream(writer) => writer.fail("upstream_error", &refusal.message, out),
+            Writer::Stream(writer) => writer.fail(SERVER_ERROR, &refusal.message, out),
             Writer::Whole(_) => false,
         };
         if !is_written {

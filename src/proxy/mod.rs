@@ -388,7 +388,7 @@ impl ProxyHttp for Flux {
             return FailToProxy { error_code: 200, can_reuse_downstream: written.is_ok() };
         }
         let refusal = Self::refusal_for(error, ctx);
-        let status = refusal.status();
+        let status = crate::wire::refusal::status(&refusal, caller.format);
         let written = reply::refuse(&mut session.downstream_session, &refusal, caller, routing.as_ref()).await;
         ctx.refused = Some(Box::new(Refused { refusal, routing }));
         FailToProxy { error_code: status, can_reuse_downstream: written.is_ok() }

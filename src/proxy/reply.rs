@@ -120,6 +120,8 @@ pub(crate) fn early_head(exchange: &Exchange) -> Result<ResponseHeader> {
     put_ids(&mut head, exchange.arrival().id, exchange.arrival().format)?;
     let (model, provider) = (Arc::from(""), Arc::from(""));
     put_routing(&mut head, &Routing { model, provider, ..exchange.routing() })?;
+    // Nobody knows yet how many it takes.
+    head.remove_header(&X_FLUX_ATTEMPTS);
     Ok(head)
 }
 
@@ -236,20 +238,25 @@ pub(crate) async fn refuse(
     routing: Option<&Routing>,
 ) -> Result<()> {
     let body = wire::refusal::body(refusal, caller.format, caller.id);
-    let mut head = ResponseHeader::build_no_case(refusal.status(), Some(12))?;
+    let mut head = ResponseHeader::build_no_case(wire::refusal::status(refusal, caller.format), Some(12))?;
     put_ids(&mut head, caller.id, caller.format)?;
     if let Some(routing) = routing {
         put_routing(&mut head, routing)?;
     }
     head.insert_header(X_SHOULD_RETRY, said(refusal.is_worth_a_retry()))?;
     if let Some(wait) = refusal.retry_after {
-        head.insert_header(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)))?;
+        head.insert_header(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)))?;
     }
     limits::put_refused(&mut head, refusal, caller);
     if let RefusalKind::MethodNotAllowed(allowed) = refusal.kind {
         head.insert_header(ALLOW, HeaderValue::from_static(allowed))?;
     }
     write(session, head, body, caller).await
+}
+
+/// Rounded up: who comes back a moment early is turned away again.
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
 /// Writes a refusal as the last event of a stream whose head has gone out.

@@ -1,11 +1,12 @@
 //! Any client format to any provider format: picks the reader and the writer.
 //!
-//! Must not translate anything itself, nor be asked where both formats are the same: those bytes pass untouched.
+//! Must not translate anything itself. Where both formats are the same the bytes pass untouched, but for seals of ours.
 
 use std::borrow::Cow;
 
 use super::envelope::Envelope;
 use super::ir::{Event, Request};
+use super::unseal::{self, Edits, Unsealed};
 use super::{
     Closing, Invalid, Overflow, Sink, View, Written, anthropic, gemini, openai_chat, openai_images, openai_responses,
     order,
@@ -13,6 +14,7 @@ use super::{
 use crate::base::wire_format::WireFormat;
 use crate::catalog::Target;
 use crate::catalog::provider::Dialect;
+use crate::wire::head::Head;
 use crate::wire::json::{Document, Value};
 use crate::wire::usage::UsageQuirks;
 
@@ -50,6 +52,36 @@ pub fn request(
     }
     written.ignored.splice(0..0, request.ignored);
     Ok(written)
+}
+
+/// A client's request for a target of the same format with the seals in it opened or cut out; `None` where there is
+/// none. `head` must be the head of `body`.
+pub fn unsealed(
+    body: &[u8],
+    head: &Head,
+    client: WireFormat,
+    envelope: &Envelope,
+    target: &Target,
+) -> Option<Unsealed> {
+    if !unseal::may_be_sealed(body) {
+        return None;
+    }
+    let mut edits = Edits::new(body, envelope, target);
+    let ignored = match client {
+        WireFormat::OpenaiChat => openai_chat::unseal(&mut edits, head).map(|()| None),
+        WireFormat::OpenaiResponses => openai_responses::unseal(&mut edits, head).map(|()| None),
+        WireFormat::AnthropicMessages => anthropic::unseal(&mut edits, head),
+        WireFormat::OpenaiImages
+        | WireFormat::GeminiGenerate
+        | WireFormat::BedrockConverse
+        | WireFormat::OpenaiEmbeddings
+        | WireFormat::OpenaiImageEdits
+        | WireFormat::OpenaiTranscriptions
+        | WireFormat::OpenaiSpeech => return None,
+    };
+    // What cannot be followed is no JSON: the provider will say so.
+    let ignored = ignored.ok()?;
+    edits.apply().map(|body| Unsealed { body, ignored })
 }
 
 fn write(request: &Request<'_>, target: &Target, format: WireFormat) -> Result<Written, Invalid> {

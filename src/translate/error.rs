@@ -4,6 +4,7 @@
 //! addresses. Only the words of the error object are taken, cleaned and cut.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -75,13 +76,22 @@ impl Said {
     /// The sentence for people. Mistral wraps it once more, or gives a list of complaints.
     fn sentence(&self) -> Option<String> {
         let text = |value: &Value| value.as_str().map(str::to_owned);
-        let listed = |value: &Value| value.get(0).and_then(|first| first.get("msg")).and_then(text);
+        let listed = |value: &Value| {
+            let said = value.get(0)?.get("msg").and_then(text)?;
+            Some(place_of(value).map_or(said.clone(), |place| format!("{place}: {said}")))
+        };
         let message = self.message.as_ref();
         let wrapped = message.and_then(|message| message.get("detail"));
         message
             .and_then(text)
             .or_else(|| wrapped.and_then(|detail| text(detail).or_else(|| listed(detail))))
             .or_else(|| self.detail.as_ref().and_then(|detail| text(detail).or_else(|| listed(detail))))
+    }
+
+    /// The field that a list of complaints begins with.
+    fn place(&self) -> Option<String> {
+        let wrapped = self.message.as_ref().and_then(|message| message.get("detail"));
+        wrapped.or(self.detail.as_ref()).and_then(place_of)
     }
 
     /// All words by which kinds are told apart, in lower case.
@@ -97,6 +107,34 @@ impl Said {
         words.make_ascii_lowercase();
         words
     }
+}
+
+/// The place of the first complaint of a list (`loc`), as a path of ours: `messages[0].content`.
+fn place_of(complaints: &Value) -> Option<String> {
+    let steps = complaints.get(0)?.get("loc")?.as_array()?;
+    let mut path = String::new();
+    for step in steps.iter().skip_while(|step| *step == "body") {
+        match (step.as_str(), step.as_u64()) {
+            (Some(name), _) if path.is_empty() => path.push_str(name),
+            (Some(name), _) => path.extend([".", name]),
+            (None, Some(index)) => path.extend(["[", &index.to_string(), "]"]),
+            (None, None) => {}
+        }
+    }
+    (!path.is_empty()).then_some(path)
+}
+
+/// How long a provider says in an error answer that it wants to be left alone: Google's `RetryInfo`, in seconds with
+/// a fraction (`34.07s`). Longer than an hour is not believed.
+pub fn wait_told(body: &[u8]) -> Option<Duration> {
+    const WAIT_MAX: Duration = Duration::from_hours(1);
+    let said = Said::read(body);
+    let details = said.details.as_ref()?.as_array()?;
+    let told = details.iter().find_map(|detail| detail.get("retryDelay")?.as_str()?.strip_suffix('s'))?;
+    let (whole, fraction) = told.split_once('.').unwrap_or((told, ""));
+    let is_more = fraction.bytes().any(|digit| digit != b'0');
+    let seconds = whole.parse::<u64>().ok()?.saturating_add(u64::from(is_more));
+    Some(Duration::from_secs(seconds).min(WAIT_MAX))
 }
 
 /// What a provider said about a request that it refused.
@@ -164,7 +202,8 @@ fn refusal(status: u16, sentence: Option<String>, said: &Said) -> Refusal {
         .with_detail(format!("the provider refused the request with {status}"));
     let name =
         |value: &Option<Value>| value.as_ref().and_then(Value::as_str).filter(|text| is_name(text)).map(str::to_owned);
-    refusal.param = name(&said.param).map(Cow::Owned);
+    let place = || said.place().filter(|place| is_name(place));
+    refusal.param = name(&said.param).or_else(place).map(Cow::Owned);
     refusal.code = name(&said.code).map(String::into_boxed_str);
     refusal
 }
@@ -229,6 +268,29 @@ mod tests {
         assert!(refused(400, "<html>").message.contains("refused"));
         assert_eq!(refused(422, "{}").status(), 422);
         assert_eq!(refused(404, r#"{"error":{"message":"file-1 was not found"}}"#).status(), 404);
+    }
+
+    #[test]
+    fn the_field_of_a_list_of_complaints_is_named() {
+        let body = r#"{"object":"error","message":{"detail":[{"type":"extra_forbidden","loc":["body","messages",0,"x"],"msg":"Extra inputs are not permitted"}]}}"#;
+        let refusal = refused(422, body);
+        assert_eq!(refusal.message, "messages[0].x: Extra inputs are not permitted");
+        assert_eq!(refusal.param.as_deref(), Some("messages[0].x"));
+    }
+
+    #[test]
+    fn googles_wait_is_read_and_rounded_up() {
+        let body = |delay: &str| {
+            format!(
+                r#"[{{"error":{{"code":429,"details":[{{"@type":"x"}},{{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"{delay}"}}]}}}}]"#
+            )
+        };
+        for (delay, seconds) in
+            [("34.074824224s", Some(35)), ("3s", Some(3)), ("0.0s", Some(0)), ("99999s", Some(3_600)), ("soon", None)]
+        {
+            assert_eq!(wait_told(body(delay).as_bytes()), seconds.map(Duration::from_secs), "{delay}");
+        }
+        assert_eq!(wait_told(b"<html>"), None);
     }
 
     #[test]

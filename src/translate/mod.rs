@@ -7,6 +7,7 @@
 
 pub mod anthropic;
 pub mod convert;
+pub mod count;
 pub mod effort;
 pub mod emulate;
 pub mod envelope;
@@ -22,6 +23,7 @@ pub mod openai_responses;
 pub mod order;
 pub mod restream;
 pub mod turns;
+pub mod unseal;
 
 #[cfg(test)]
 mod tests;

@@ -23,16 +23,16 @@ pub fn answer(format: WireFormat, tokens: u64) -> Bytes {
     })
 }
 
-/// Whether this is a provider's answer to the question: an object with `input_tokens`.
-pub fn is_answer(body: &[u8]) -> bool {
-    let Some(mut members) = Items::open(body, super::leap::skip_space(body, 0)).filter(Items::is_object) else {
-        return false;
-    };
-    let mut is_there = false;
+/// The tokens in a provider's answer to the question: `input_tokens`, or Gemini's `totalTokens`.
+pub fn tokens(body: &[u8]) -> Option<u64> {
+    let mut members = Items::open(body, super::leap::skip_space(body, 0)).filter(Items::is_object)?;
+    let mut told = None;
     while let Ok(Some(member)) = members.next_member() {
-        is_there |= body.get(member.name) == Some(b"input_tokens");
+        if matches!(body.get(member.name), Some(b"input_tokens" | b"totalTokens")) {
+            told = std::str::from_utf8(body.get(member.value)?).ok()?.parse().ok();
+        }
     }
-    is_there
+    told
 }
 
 #[cfg(test)]
@@ -45,8 +45,11 @@ mod tests {
             let body = answer(format, 12);
             let value: serde_json::Value = serde_json::from_slice(&body).unwrap();
             assert_eq!(value["input_tokens"], 12);
-            assert!(is_answer(&body));
+            assert_eq!(tokens(&body), Some(12));
         }
-        assert!(!is_answer(b"{\"error\":{}}") && !is_answer(b"[]") && !is_answer(b""));
+        assert_eq!(tokens(b"{\"totalTokens\": 7,\"x\":[]}"), Some(7));
+        for body in ["{\"error\":{}}", "[]", "", "{\"input_tokens\":\"many\"}"] {
+            assert_eq!(tokens(body.as_bytes()), None, "{body}");
+        }
     }
 }

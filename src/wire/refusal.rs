@@ -4,6 +4,8 @@
 //! OpenAI's `{"error":{message,type,param,code}}` and Anthropic's
 //! `{"type":"error","error":{type,message},"request_id"}`.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde_json::json;
 
@@ -48,6 +50,18 @@ fn add_figures(body: &mut String, figures: &Figures) {
         if let Some(value) = value {
             body.extend([",\"", name, "\":", &value]);
         }
+    }
+}
+
+/// The status of a refusal: Anthropic has one for requests that make no sense, other providers several.
+pub fn status(refusal: &Refusal, format: WireFormat) -> u16 {
+    match (refusal.kind, format) {
+        (RefusalKind::UpstreamRejected(status), WireFormat::AnthropicMessages)
+            if !matches!(status, 404 | 413) && (400..500).contains(&status) =>
+        {
+            400
+        }
+        _ => refusal.status(),
     }
 }
 
@@ -101,9 +115,17 @@ fn openai(refusal: &Refusal) -> serde_json::Value {
 fn anthropic(refusal: &Refusal, id: RequestId) -> serde_json::Value {
     json!({
         "type": "error",
-        "error": { "type": anthropic_type(refusal), "message": refusal.message },
+        "error": { "type": anthropic_type(refusal), "message": placed(refusal) },
         "request_id": id.to_string(),
     })
+}
+
+/// The format has no place for the field that is at fault: it goes ahead of the message, as Anthropic itself does.
+fn placed(refusal: &Refusal) -> Cow<'_, str> {
+    match &refusal.param {
+        Some(param) if !refusal.message.contains(&**param) => format!("{param}: {}", refusal.message).into(),
+        Some(_) | None => Cow::Borrowed(&*refusal.message),
+    }
 }
 
 fn openai_type_and_code(kind: RefusalKind) -> (&'static str, Option<&'static str>) {
@@ -126,13 +148,17 @@ fn openai_type_and_code(kind: RefusalKind) -> (&'static str, Option<&'static str
         RefusalKind::HeadTooLarge => ("invalid_request_error", Some("headers_too_large")),
         RefusalKind::Internal => ("server_error", Some("internal_error")),
         RefusalKind::AllAttemptsFailed => ("server_error", Some("upstream_unavailable")),
+        RefusalKind::Misconfigured => ("server_error", Some("upstream_misconfigured")),
         RefusalKind::Overloaded => ("server_error", Some("overloaded")),
         RefusalKind::DeadlineExceeded => ("server_error", Some("timeout")),
     }
 }
 
 fn anthropic_type(refusal: &Refusal) -> &'static str {
-    match refusal.status() {
+    if refusal.kind == RefusalKind::Misconfigured {
+        return "api_error";
+    }
+    match status(refusal, WireFormat::AnthropicMessages) {
         401 => "authentication_error",
         402 => "billing_error",
         403 => "permission_error",
@@ -167,6 +193,19 @@ mod tests {
         assert_eq!(anthropic["type"], "error");
         assert_eq!(anthropic["error"]["type"], "not_found_error");
         assert_eq!(anthropic["request_id"], id().to_string());
+    }
+
+    #[test]
+    fn anthropics_clients_read_the_field_in_the_message_and_know_one_status() {
+        let refusal = Refusal::new(RefusalKind::UpstreamRejected(422), "must be a text").with_param("messages[1]");
+        let told: serde_json::Value =
+            serde_json::from_slice(&body(&refusal, WireFormat::AnthropicMessages, id())).unwrap();
+        assert_eq!(told["error"]["message"], "messages[1]: must be a text");
+        assert_eq!(told["error"]["type"], "invalid_request_error");
+        assert_eq!(status(&refusal, WireFormat::AnthropicMessages), 400);
+        assert_eq!(status(&refusal, WireFormat::OpenaiChat), 422);
+        let kept = Refusal::new(RefusalKind::UpstreamRejected(413), "too long");
+        assert_eq!(status(&kept, WireFormat::AnthropicMessages), 413);
     }
 
     #[test]

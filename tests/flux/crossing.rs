@@ -100,6 +100,23 @@ fn a_second_format_takes_over_from_the_clients_own_and_back() {
 }
 
 #[test]
+fn t44_a_bad_signature_is_the_clients_fault_and_not_tried_again() {
+    let three = Three::start();
+    let said = "messages.1.content.0: Invalid `signature` in `thinking` block";
+    for stream in [false, true] {
+        for speaker in [Speaker::Messages, Speaker::Chat] {
+            three.anthropic.forget();
+            three.anthropic.next(Voice::Messages.refusal(400, said));
+            let reply = speaker.send(&three.flux, &speaker.question(LANE, "hi", stream)).expect_status(400);
+            assert!(reply.text().contains("Invalid `signature`"), "{speaker:?}: {}", reply.text());
+            assert_eq!(reply.header("x-should-retry"), "false");
+            assert_eq!((three.anthropic.count(), three.openai.count(), three.google.count()), (1, 0, 0), "{speaker:?}");
+        }
+    }
+    assert_eq!(three.flux.ledger().len(), 0);
+}
+
+#[test]
 fn what_one_format_cannot_say_is_left_to_the_next() {
     // Responses has no place for stop texts where the model does not speak Chat; Gemini has.
     let three = Three::start();

@@ -213,9 +213,19 @@ fn a_provider_that_refuses_our_key_is_no_mistake_of_the_client() {
         pair.forget();
         pair.first.next(Answer::failure(status));
         let reply = pair.flux.chat(&ask_chat(PAIR));
-        // Whether it is passed over or reported, the client must not be told that its own key is bad.
-        assert!([200, 500, 502, 503].contains(&reply.status), "{status} became {}: {}", reply.status, reply.text());
+        assert_eq!(reply.status, 200, "{status} became {}: {}", reply.status, reply.text());
         assert_tells_nothing(&reply);
+        // Where no target takes our key, to come back cannot help; where another failed otherwise, it may.
+        for (second, retry, code) in
+            [(status, "false", "upstream_misconfigured"), (500, "true", "upstream_unavailable")]
+        {
+            pair.first.next(Answer::failure(status));
+            pair.second.next(Answer::failure(second));
+            let reply = pair.flux.chat(&ask_chat(PAIR));
+            assert_eq!(assert_chat_error(&reply, 503)["code"], code, "{status}, then {second}");
+            assert_eq!(reply.header("x-should-retry"), retry, "{status}, then {second}");
+            assert_tells_nothing(&reply);
+        }
     }
 }
 
@@ -237,20 +247,48 @@ fn when_all_fail_the_client_gets_503_in_its_shape_and_no_internals() {
 }
 
 #[test]
-fn a_limit_at_every_provider_is_429_with_a_time_to_wait() {
+fn a_limit_at_every_provider_is_503_with_the_longest_wait() {
     let pair = Pair::start();
-    let limited = |_: &super::provider::Recorded| {
-        let body = json!({"error": {"message": PROVIDER_WORDS, "type": "requests", "code": "rate_limit_exceeded"}})
-            .to_string();
-        Answer::bytes(429, &[("content-type", "application/json"), ("retry-after", "7")], body.as_bytes())
+    let limited = |name: &'static str, wait: &'static str| {
+        let body = json!({"error": {"message": PROVIDER_WORDS, "type": "requests", "code": "rate_limit_exceeded"}});
+        Answer::bytes(429, &[("content-type", "application/json"), (name, wait)], body.to_string().as_bytes())
     };
-    pair.first.always(limited);
-    pair.second.always(limited);
-    let reply = pair.flux.chat(&ask_chat(PAIR));
-    assert!([429, 503].contains(&reply.status), "{}", reply.status);
-    assert_chat_error(&reply, reply.status);
-    assert_tells_nothing(&reply);
-    assert_eq!((pair.first.count(), pair.second.count()), (1, 1));
+    for (first, second, wait) in [
+        (limited("retry-after", "7"), limited("retry-after", "3"), "7"),
+        (limited("retry-after", "2"), limited("retry-after-ms", "20500"), "21"),
+        (limited("retry-after-ms", "1500"), Answer::failure(500), "2"),
+    ] {
+        pair.forget();
+        pair.first.next(first);
+        pair.second.next(second);
+        let reply = pair.flux.chat(&ask_chat(PAIR));
+        assert_chat_error(&reply, 503);
+        assert_eq!((reply.header("retry-after"), reply.header("x-should-retry")), (wait, "true"));
+        assert_tells_nothing(&reply);
+        assert_eq!((pair.first.count(), pair.second.count()), (1, 1));
+    }
+}
+
+#[test]
+fn googles_wait_stands_in_the_body() {
+    let google = Provider::google();
+    let flux = Setup::with(&[&google]).start();
+    google.always(|_| {
+        let retry = json!({"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34.07s"});
+        Answer::json(
+            429,
+            &json!({"error": {"code": 429, "message": PROVIDER_WORDS, "status": "RESOURCE_EXHAUSTED",
+            "details": [{"@type": "type.googleapis.com/google.rpc.QuotaFailure"}, retry]}}),
+        )
+    });
+    for stream in [false, true] {
+        let mut question = ask_chat("flux-pinned-gemini-3-5-flash-lite");
+        question["stream"] = stream.into();
+        let reply = flux.chat(&question);
+        assert_chat_error(&reply, 503);
+        assert_eq!(reply.header("retry-after"), "35");
+        assert_tells_nothing(&reply);
+    }
 }
 
 #[test]

@@ -7,7 +7,9 @@ use super::harness::{Flux, Setup, ask_chat, ask_chat_stream, ask_messages_stream
 use super::http::Conn;
 use super::passthrough::{assert_chat_error, assert_tells_nothing};
 use super::provider::Provider;
+use super::speakers::Speaker;
 use super::sse;
+use super::voices::{Said, USED, Voice};
 
 /// So often that a test need not wait.
 const PING: (&str, &str) = ("FLUX_TIMEOUTS__PING_MS", "50");
@@ -16,6 +18,11 @@ const WORDS: [&str; 4] = ["Hello ", "from ", "the ", "provider."];
 
 fn pinging(providers: &[&Provider]) -> Flux {
     Setup::with(providers).env(PING.0, PING.1).start()
+}
+
+/// The same with a luna of Responses, so that each voice's model is asked in one format.
+fn pinging_of_formats(providers: &[&Provider]) -> Flux {
+    Setup::with(providers).holding(super::config::with_luna_of_responses()).env(PING.0, PING.1).start()
 }
 
 fn begin(flux: &Flux, request: &[u8]) -> Conn {
@@ -38,7 +45,9 @@ fn t62_comments_before_the_first_event_and_the_answer_after_them() {
     let reply = client.rest();
     assert!(reply.is_complete);
     assert_eq!(reply.headers.get("content-type"), Some("text/event-stream; charset=utf-8"));
-    assert_eq!(reply.headers.get("x-flux-provider"), None, "no provider has answered when the head goes out");
+    for name in ["x-flux-provider", "x-flux-model", "x-flux-attempts"] {
+        assert_eq!(reply.headers.get(name), None, "no provider has answered when the head goes out");
+    }
     assert!(!reply.header("x-request-id").is_empty());
     let mut expected = chat_events(&WORDS);
     expected.push(DONE.to_owned());
@@ -83,6 +92,102 @@ fn t62_when_all_fail_after_a_ping_the_stream_ends_in_an_error() {
     assert_eq!(events[0].json()["error"]["type"], "server_error");
     assert_tells_nothing(&reply);
     assert_eq!(flux.ledger().len(), 0);
+}
+
+#[test]
+fn t62_the_error_after_a_ping_is_of_the_clients_format() {
+    for voice in Voice::ALL {
+        let provider = voice.provider();
+        let flux = pinging_of_formats(&[&provider]);
+        for speaker in Speaker::ALL {
+            let gate = Gate::default();
+            provider.next(Answer::failure(500).after(&gate));
+            let question = speaker.question(voice.model(), "hi", true);
+            let mut client = begin(&flux, &speaker.bytes(&flux, speaker.path(), &question));
+            assert_eq!(client.head(), 200);
+            assert!(client.read_until(COMMENT));
+            gate.open();
+            let reply = client.rest();
+            let events = sse::events(&reply.body);
+            assert_eq!(events.len(), 1, "{speaker:?} before {voice:?}: {}", reply.text());
+            let body = events[0].json();
+            let of_event = match speaker {
+                Speaker::Chat => (events[0].name.is_empty(), &body["error"]["type"], "server_error"),
+                Speaker::Messages => (events[0].name == "error", &body["error"]["type"], "overloaded_error"),
+                Speaker::Responses => (events[0].name == "error", &body["type"], "error"),
+            };
+            assert_eq!(of_event, (true, &of_event.2.into(), of_event.2), "{speaker:?} before {voice:?}: {body}");
+            if speaker == Speaker::Responses {
+                assert_eq!(body["sequence_number"], 0, "{body}");
+                assert!(body["message"].is_string() && body["code"].is_string(), "{body}");
+            }
+            assert_tells_nothing(&reply);
+        }
+    }
+}
+
+#[test]
+fn t62_a_provider_of_another_format_goes_on_after_a_ping() {
+    let (first, second, third) = (Provider::anthropic(), Provider::openai_responses(), Provider::google());
+    let lane = super::config::with_lane_of_formats("\"openai/gpt-6-luna\", \"google/gemini-3.5-flash-lite\"");
+    let flux = Setup::with(&[&first, &second, &third]).holding(lane).env(PING.0, PING.1).start();
+    third.always(Voice::Gemini.saying(Said::text("From Gemini."), Said::default()));
+    for (i, speaker) in Speaker::ALL.into_iter().enumerate() {
+        let (gate, next) = (Gate::default(), Gate::default());
+        first.next(Answer::failure(529).after(&gate));
+        // Events without content, then the end: nothing of them may be seen.
+        let begun = Voice::Responses.stream(&Said::text("never"));
+        second.next(Answer::sse_steps(vec![
+            Step::Send(begun[0].clone().into_bytes()),
+            Step::Wait(next.clone()),
+            Step::Close,
+        ]));
+        let question = speaker.question("flux-fast", "hi", true);
+        let mut client = begin(&flux, &speaker.bytes(&flux, speaker.path(), &question));
+        assert_eq!(client.head(), 200);
+        assert!(client.read_until(COMMENT));
+        gate.open();
+        assert!(client.read_until(&COMMENT.repeat(3)));
+        next.open();
+        let reply = client.rest();
+        // A strict client would not take a second beginning, nor a number that is left out.
+        let heard = speaker.hear(&reply);
+        assert_eq!((heard.text.as_str(), heard.used), ("From Gemini.", USED), "{speaker:?}");
+        assert!(!reply.text().contains("never"), "{speaker:?}: {}", reply.text());
+        assert_eq!(flux.wait_for_rows(i + 1).pop().expect("a row").text("provider"), "google");
+    }
+    assert_eq!((first.count(), second.count(), third.count()), (3, 3, 3));
+}
+
+#[test]
+fn t62_pings_within_a_translated_stream_stand_between_events() {
+    for voice in Voice::ALL {
+        let provider = voice.provider();
+        let flux = pinging_of_formats(&[&provider]);
+        for speaker in Speaker::ALL {
+            let gate = Gate::default();
+            let whole = voice.stream(&Said::text("Once upon a time.")).concat();
+            // The provider falls silent in the middle of an event.
+            let (before, after) = whole.split_at(whole.find("upon").expect("the second word"));
+            openly(&provider, before, &gate, after);
+            let question = speaker.question(voice.model(), "hi", true);
+            let mut client = begin(&flux, &speaker.bytes(&flux, speaker.path(), &question));
+            assert_eq!(client.head(), 200);
+            let is_own = matches!(
+                (speaker, voice),
+                (Speaker::Chat, Voice::Chat)
+                    | (Speaker::Responses, Voice::Responses)
+                    | (Speaker::Messages, Voice::Messages)
+            );
+            let ping = if speaker == Speaker::Messages { "event: ping\n" } else { COMMENT };
+            if !is_own || speaker == Speaker::Messages {
+                assert!(client.read_until(ping), "{speaker:?} before {voice:?}");
+            }
+            gate.open();
+            let reply = client.rest();
+            assert_eq!(speaker.hear(&reply).text, "Once upon a time.", "{speaker:?} before {voice:?}");
+        }
+    }
 }
 
 #[test]

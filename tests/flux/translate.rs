@@ -168,10 +168,25 @@ fn a_providers_errors_are_told_in_the_clients_shape() {
             assert_error(speaker, &reply, 400);
             assert!(reply.text().contains("the picture is too large"), "{}", reply.text());
             // What speaks of our account, and what is the provider's fault.
-            for status in [401, 403, 429, 500, 529] {
+            for status in [429, 500, 529] {
                 provider.next(voice.refusal(status, PROVIDER_WORDS));
                 let reply = speaker.send(&flux, &question);
                 assert_error(speaker, &reply, 503);
+                assert_eq!(reply.header("x-should-retry"), "true");
+                assert_tells_nothing(&reply);
+            }
+            // A key of ours is the operator's to mend: the client is not told to come back.
+            for status in [401, 403] {
+                provider.next(voice.refusal(status, PROVIDER_WORDS));
+                let reply = speaker.send(&flux, &question);
+                match speaker {
+                    Speaker::Messages => drop(assert_messages_error(&reply, 503, "api_error")),
+                    Speaker::Chat | Speaker::Responses => {
+                        assert_eq!(assert_chat_error(&reply, 503)["code"], "upstream_misconfigured");
+                    }
+                }
+                assert!(reply.text().contains("operator"), "{}", reply.text());
+                assert_eq!(reply.header("x-should-retry"), "false");
                 assert_tells_nothing(&reply);
             }
             if stream {
@@ -182,6 +197,63 @@ fn a_providers_errors_are_told_in_the_clients_shape() {
             }
         }
         assert_eq!(flux.ledger().len(), 0, "{voice:?}: errors cost nothing");
+    }
+}
+
+#[test]
+fn a_place_in_the_translated_request_is_told_as_such() {
+    for (voice, place) in
+        [(Voice::Messages, "messages.0.content.0.text: too short"), (Voice::Gemini, "contents[0].parts[0]: too short")]
+    {
+        let (provider, flux) = before(voice);
+        let refusal = json!({"error": {"code": 400, "status": "INVALID_ARGUMENT", "type": "invalid_request_error",
+            "message": place, "param": "contents[0]"}});
+        for speaker in Speaker::ALL {
+            provider.next(Answer::json(400, &refusal));
+            let reply = speaker.send(&flux, &speaker.question(voice.model(), "hi", false)).expect_status(400);
+            let error = reply.json()["error"].clone();
+            let message = error["message"].as_str().expect("a message");
+            let is_own = (voice, speaker) == (Voice::Messages, Speaker::Messages);
+            assert_eq!(message.contains("as it was translated"), !is_own, "{speaker:?}: {message}");
+            assert!(message.contains(place), "{speaker:?}: {message}");
+            if speaker != Speaker::Messages {
+                assert_eq!(error["param"], Value::Null, "{speaker:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn anthropics_clients_know_one_status_for_requests_that_make_no_sense() {
+    let (provider, flux) = before(Voice::Chat);
+    let said = json!({"detail": [{"type": "extra_forbidden", "loc": ["body", "foo"], "msg": "Extra inputs"}]});
+    for (speaker, status) in [(Speaker::Messages, 400), (Speaker::Chat, 422)] {
+        provider.next(Answer::json(422, &said));
+        let reply = speaker.send(&flux, &speaker.question(Voice::Chat.model(), "hi", false));
+        assert_error(speaker, &reply, status);
+        assert!(reply.text().contains("foo: Extra inputs"), "{}", reply.text());
+    }
+}
+
+#[test]
+fn a_stream_without_usage_is_told_our_estimate() {
+    let (provider, flux) = before(Voice::Chat);
+    let said = Said::text("Seven words of English make no page.");
+    let bare = |event: &String| event.replace("\"usage\"", "\"nothing\"");
+    for speaker in [Speaker::Messages, Speaker::Responses] {
+        provider.next(Answer::sse(&Voice::Chat.stream(&said).iter().map(bare).collect::<Vec<_>>()));
+        let heard = speaker.ask(&flux, &speaker.question(Voice::Chat.model(), &"word ".repeat(300), true));
+        assert!((250..600).contains(&heard.used.0) && (5..20).contains(&heard.used.1), "{speaker:?}: {:?}", heard.used);
+        provider.next(Answer::json(200, &{
+            let mut whole = Voice::Chat.whole(&said);
+            whole.as_object_mut().expect("an object").remove("usage");
+            whole
+        }));
+        let whole = speaker.ask(&flux, &speaker.question(Voice::Chat.model(), &"word ".repeat(300), false));
+        assert_eq!(whole.used, heard.used, "{speaker:?}");
+    }
+    for row in flux.wait_for_rows(4) {
+        assert!(row.is_estimated(), "{row:?}");
     }
 }
 
@@ -212,6 +284,8 @@ fn t11_a_failure_after_content_is_told_in_the_clients_format() {
                         assert_eq!(body["sequence_number"].as_u64(), Some(events.len() as u64 - 1), "{what}");
                         assert_eq!(body["response"]["status"], "failed", "{what}");
                         assert!(body["response"]["error"]["message"].is_string(), "{what}");
+                        // The SDK's types have a closed list.
+                        assert_eq!(body["response"]["error"]["code"], "server_error", "{what}");
                     }
                 }
                 assert!(!reply.text().contains("[DONE]") && !reply.text().contains("message_stop"), "{what}");

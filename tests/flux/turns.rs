@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use super::answers::{self, Answer};
 use super::harness::Setup;
-use super::passthrough::assert_chat_error;
 use super::provider::Provider;
 use super::speakers::Speaker;
 use super::sse;
@@ -188,14 +187,35 @@ fn t51_odd_turns_are_put_right() {
 
 #[test]
 fn t51_a_result_without_its_call_is_refused_by_its_place() {
-    for voice in [Voice::Messages, Voice::Gemini, Voice::Responses] {
+    for voice in Voice::ALL {
         let (provider, flux) = before(voice);
-        let mut question = Speaker::Chat.question(voice.model(), "hi", false);
-        question["messages"] =
-            json!([{"role": "user", "content": "hi"}, {"role": "tool", "tool_call_id": "call_9", "content": "x"}]);
-        let error = assert_chat_error(&Speaker::Chat.send(&flux, &question), 400);
-        assert_eq!(error["param"], "messages[1]", "{error}");
-        assert!(error["message"].as_str().is_some_and(|message| message.contains("call_9")), "{error}");
+        for speaker in Speaker::ALL.into_iter().filter(|speaker| !OWN.contains(&(*speaker, voice))) {
+            let mut question = speaker.question(voice.model(), "hi", false);
+            let (list, result, place) = match speaker {
+                Speaker::Chat => {
+                    ("messages", json!({"role": "tool", "tool_call_id": "call_9", "content": "x"}), "messages[1]")
+                }
+                Speaker::Responses => {
+                    ("input", json!({"type": "function_call_output", "call_id": "call_9", "output": "x"}), "input[1]")
+                }
+                Speaker::Messages => (
+                    "messages",
+                    json!({"role": "user", "content": [{"type": "tool_result", "tool_use_id": "call_9", "content": "x"}]}),
+                    "messages[1]",
+                ),
+            };
+            question[list] = json!([{"role": "user", "content": "hi"}, result]);
+            let reply = speaker.send(&flux, &question).expect_status(400);
+            let error = reply.json()["error"].clone();
+            let message = error["message"].as_str().expect("a message");
+            assert!(message.contains("call_9"), "{speaker:?} before {voice:?}: {error}");
+            if speaker == Speaker::Messages {
+                // The format has no other place for it.
+                assert!(message.starts_with(place), "{error}");
+            } else {
+                assert_eq!(error["param"], place, "{speaker:?} before {voice:?}: {error}");
+            }
+        }
         assert_eq!(provider.count(), 0);
     }
 }
@@ -280,5 +300,61 @@ fn the_same_format_passes_byte_for_byte_also_for_responses() {
     }
     for row in flux.wait_for_rows(2) {
         assert_eq!((row.amount_nano(), row.is_estimated()), (Voice::Responses.cost_nano(), false), "{row:?}");
+    }
+}
+
+/// Fields that no other format has, so that a request which holds them must not be written anew.
+fn own_fields(speaker: Speaker) -> Value {
+    match speaker {
+        Speaker::Chat => json!({"web_search_options": {}, "prediction": {"type": "content", "content": "x"}, "foo": 1}),
+        Speaker::Responses => json!({"previous_response_id": "resp_1", "conversation": "conv_1", "background": false,
+            "truncation": "auto", "foo": {"bar": [1.0]}}),
+        Speaker::Messages => json!({"mcp_servers": [{"type": "url", "url": "https://a.example", "name": "n"}],
+            "container": "c_1", "context_management": {"edits": []}, "foo": null}),
+    }
+}
+
+const OWN: [(Speaker, Voice); 3] =
+    [(Speaker::Chat, Voice::Chat), (Speaker::Responses, Voice::Responses), (Speaker::Messages, Voice::Messages)];
+
+#[test]
+fn a_text_that_looks_like_a_seal_passes_byte_for_byte() {
+    for (speaker, voice) in OWN {
+        let (provider, flux) = before(voice);
+        provider.always(move |_| Answer::json(200, &voice.whole(&Said::text("Fine."))));
+        let mut question = speaker.question(voice.model(), "compare flux1.1-pro with flux1.dev, \"flux1.\"", false);
+        question.as_object_mut().expect("an object").extend(own_fields(speaker).as_object().expect("fields").clone());
+        speaker.ask(&flux, &question);
+        let told = provider.only();
+        let named = told.json()["model"].as_str().expect("a name").to_owned();
+        assert_eq!(told.text(), question.to_string().replace(voice.model(), &named), "{speaker:?}");
+    }
+}
+
+#[test]
+fn back_at_its_own_format_a_client_loses_nothing_but_the_seals() {
+    let (providers, flux) = all();
+    for (speaker, voice) in OWN {
+        let question = speaker.question_with_tools(Voice::Gemini.model(), false);
+        let heard = speaker.ask(&flux, &question);
+        let mut body = speaker.with_results(question, &heard);
+        assert!(body.to_string().contains("flux1."), "{body}");
+        body["model"] = voice.model().into();
+        body.as_object_mut().expect("an object").extend(own_fields(speaker).as_object().expect("fields").clone());
+        let at = Voice::ALL.iter().position(|other| *other == voice).expect("a voice");
+        let provider = &providers[at];
+        provider.forget();
+        provider.next(Answer::json(200, &voice.whole(&Said::text("Fine."))));
+        let reply = speaker.send(&flux, &body).expect_status(200);
+        assert_eq!(reply.json(), voice.whole(&Said::text("Fine.")), "{speaker:?}: the answer passes as it is");
+        let told = provider.only().json();
+        assert!(!told.to_string().contains("flux1."), "{told}");
+        for (name, value) in body.as_object().expect("an object") {
+            if !["model", "messages", "input"].contains(&name.as_str()) {
+                assert_eq!(&told[name], value, "{speaker:?}: {name}");
+            }
+        }
+        let calls = told.to_string().matches("the weather is fine").count();
+        assert_eq!(calls, 1, "{told}");
     }
 }

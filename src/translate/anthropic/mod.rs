@@ -33,6 +33,7 @@ mod suits;
 mod thinking;
 mod tools_read;
 mod tools_write;
+mod unseal;
 mod whole_write;
 
 pub use answer_read::AnswerReader;
@@ -41,6 +42,7 @@ pub use request_read::read_request;
 pub use request_write::write_request;
 pub use stream_write::StreamWriter;
 pub use thinking::OUTPUT_TOKENS_DEFAULT;
+pub(super) use unseal::unseal;
 pub use whole_write::WholeWriter;
 
 #[cfg(test)]

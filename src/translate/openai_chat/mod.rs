@@ -30,6 +30,7 @@ mod spelling;
 mod thoughts_read;
 mod tools_read;
 mod tools_write;
+mod unseal;
 mod words;
 
 use crate::catalog::provider::Dialect;
@@ -40,6 +41,7 @@ pub use answer_write_whole::WholeWriter;
 pub use fields::FIELDS;
 pub use request_read::read_request;
 pub use request_write::write_request;
+pub(super) use unseal::unseal;
 
 /// What a host calls the most tokens of an answer.
 pub fn limit_field(dialect: Dialect) -> &'static str {

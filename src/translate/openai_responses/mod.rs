@@ -25,12 +25,14 @@ mod parts;
 mod request_read;
 mod request_write;
 mod tools;
+mod unseal;
 
 pub use answer_read::AnswerReader;
 pub use answer_write::{StreamWriter, WholeWriter};
 pub use fields::FIELDS;
 pub use request_read::read_request;
 pub use request_write::write_request;
+pub(super) use unseal::unseal;
 
 #[cfg(test)]
 mod tests;

@@ -9,3 +9,4 @@ mod fields;
 mod invariants;
 mod requests;
 mod support;
+mod unsealed;

@@ -10,13 +10,22 @@ use serde_json::{Value, json};
 use super::answers::Answer;
 use super::provider::Recorded;
 
+/// The method that counts.
+const COUNT: &str = "countTokens";
+
 /// What is wrong with a request that this provider got: target, key, body.
 pub(crate) fn faults_of(request: &Recorded, key: &str) -> Vec<String> {
     let Some((model, method)) = method_of(&request.target) else {
         return vec![format!("the wrong target {}", request.target)];
     };
-    let mut faults = rules::faults(model, &request.json());
-    if !["generateContent", "streamGenerateContent?alt=sse"].contains(&method) {
+    let body = request.json();
+    let mut asked = body["generateContentRequest"].clone();
+    let named = asked.as_object_mut().and_then(|asked| asked.remove("model")).unwrap_or_default();
+    let mut faults = rules::faults(model, if method == COUNT { &asked } else { &body });
+    if method == COUNT && named != format!("models/{model}") {
+        faults.push(format!("the model {named} in the body"));
+    }
+    if !["generateContent", "streamGenerateContent?alt=sse", COUNT].contains(&method) {
         faults.push(format!("the wrong method {method}"));
     }
     if request.headers.get("x-goog-api-key") != Some(key) {
