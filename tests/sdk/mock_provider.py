@@ -182,18 +182,22 @@ class OpenAi(Dialect):
 
     @staticmethod
     def tool_call(request):
-        tools = [(tool["function"]["name"], tool["function"].get("parameters", {})) for tool in request["tools"]]
-        name, arguments = mock_formats.call_of(tools, request)
-        return {"id": "call_1", "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}}
-
-    def is_tool_turn(self, request):
-        return bool(request.get("tools")) and all(message["role"] != "tool" for message in request["messages"])
+        """The next call, if one is to be made."""
+        results = sum(message["role"] == "tool" for message in request["messages"])
+        offered = [tool["function"] for tool in request.get("tools") or [] if tool["type"] == "function"]
+        tools = [(tool["name"], tool.get("parameters", {})) for tool in offered]
+        call = mock_formats.call_of(tools, request, results) if tools else None
+        if call is None:
+            return None
+        name, arguments = call
+        return {"id": f"call_{results + 1}", "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}}
 
     def unary(self, request):
         message = {"role": "assistant", "content": self.text(request)}
         finish = "stop"
-        if self.is_tool_turn(request):
-            message = {"role": "assistant", "content": None, "tool_calls": [self.tool_call(request)]}
+        call = self.tool_call(request)
+        if call is not None:
+            message = {"role": "assistant", "content": None, "tool_calls": [call]}
             finish = "tool_calls"
         choice = {"index": 0, "message": message, "finish_reason": finish, "logprobs": None}
         return {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "gpt-6-luna", "choices": [choice], "usage": self.usage()}
@@ -204,8 +208,8 @@ class OpenAi(Dialect):
             return self.event({"choices": [choice]})
 
         yield chunk({"role": "assistant", "content": ""})
-        if self.is_tool_turn(request):
-            call = self.tool_call(request)
+        call = self.tool_call(request)
+        if call is not None:
             arguments = call["function"].pop("arguments")
             yield chunk({"tool_calls": [{"index": 0, **call, "function": {**call["function"], "arguments": ""}}]})
             for part in (arguments[:6], arguments[6:]):
@@ -245,15 +249,14 @@ class Anthropic(Dialect):
     def error(message):
         return {"type": "error", "error": {"type": "invalid_request_error", "message": message}}
 
-    @staticmethod
-    def is_tool_turn(request):
-        last = request["messages"][-1]["content"]
-        return bool(request.get("tools")) and (isinstance(last, str) or all(part["type"] != "tool_result" for part in last))
-
     def blocks(self, request):
-        if self.is_tool_turn(request):
-            name, arguments = mock_formats.call_of([(tool["name"], tool["input_schema"]) for tool in request["tools"]], request)
-            return [{"type": "tool_use", "id": "toolu_1", "name": name, "input": arguments}], "tool_use"
+        contents = [message["content"] for message in request["messages"] if isinstance(message["content"], list)]
+        results = sum(part["type"] == "tool_result" for content in contents for part in content)
+        tools = [(tool["name"], tool["input_schema"]) for tool in request.get("tools") or []]
+        call = mock_formats.call_of(tools, request, results) if tools else None
+        if call is not None:
+            name, arguments = call
+            return [{"type": "tool_use", "id": f"toolu_{results + 1}", "name": name, "input": arguments}], "tool_use"
         if (request.get("output_config") or {}).get("format"):
             return [{"type": "text", "text": mock_formats.STRUCTURED}], "end_turn"
         parts = [part for message in request["messages"] if isinstance(message["content"], list) for part in message["content"]]
