@@ -6,6 +6,8 @@ Offered tools are called, pictures are counted, a schema is followed, as in the 
 import json
 import re
 
+import mock_rules
+
 WORDS = ["Hello ", "from ", "the ", "provider ", "\U0001f600."]
 # What is said where an answer by a schema is wanted.
 STRUCTURED = '{"city": "Paris", "degrees": 21}'
@@ -102,6 +104,7 @@ class Responses:
     """OpenAI's Responses: the fields that the real API knows, and no others."""
 
     NAME = "responses"
+    RULES = staticmethod(mock_rules.responses)
     FOREIGN = ("x-api-key", "anthropic-version", "anthropic-beta")
     MODELS = {"gpt-6-luna"}
     FIELDS = {
@@ -212,6 +215,7 @@ class Gemini:
     """Google's generateContent."""
 
     NAME = "gemini"
+    RULES = staticmethod(mock_rules.gemini)
     FOREIGN = ("authorization", "x-api-key", "anthropic-version", "anthropic-beta", "openai-beta")
     MODELS = {"gemini-3.5-flash-lite"}
     FIELDS = {"contents", "systemInstruction", "tools", "toolConfig", "generationConfig", "safetySettings", "serviceTier"}

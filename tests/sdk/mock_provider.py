@@ -1,4 +1,5 @@
-"""A strict mock of OpenAI's and Anthropic's APIs for the SDK tests; Responses and Gemini stand in `mock_formats`.
+"""A strict mock of OpenAI's and Anthropic's APIs for the SDK tests; Responses and Gemini stand in `mock_formats`, what
+a request must be like in `mock_rules`.
 
 What it does is told by the last words of the user: `fail:429` fails with that status, `stall` streams a few words and
 then nothing until the client leaves; anything else is answered. Offered tools are called, pictures are counted. It
@@ -10,6 +11,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import mock_formats
+import mock_rules
 
 OPENAI_KEY = "sk-upstream-openai-secret"
 ANTHROPIC_KEY = "sk-upstream-anthropic-secret"
@@ -71,6 +73,11 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(404, {"error": {"message": "no such path", "type": "invalid_request_error"}})
         request = json.loads(body)
         self.check(dialect, request)
+        wrong = list(dialect.RULES(request))
+        if wrong:
+            # Told twice: to the client, whose test then fails, and to who runs the tests, should the client bear it.
+            self.fault(f"{dialect.NAME}: {wrong[0]} in {json.dumps(request):.2000}")
+            return self.answer(400, dialect.error("; ".join(wrong)))
         command = dialect.last_words(request)
         if command.startswith("fail:"):
             return self.answer(int(command[5:8]), dialect.error("the provider says no"))
@@ -147,6 +154,7 @@ class Dialect:
 
 class OpenAi(Dialect):
     NAME = "openai"
+    RULES = staticmethod(mock_rules.chat)
     KEY = f"Bearer {OPENAI_KEY}"
     MODELS = {"gpt-6-luna", "openai/gpt-oss-20b", "mistral-small-2603"}
 
@@ -232,6 +240,7 @@ class OpenAi(Dialect):
 class Anthropic(Dialect):
     FOREIGN = ("openai-organization", "openai-beta", "x-goog-api-key")
     NAME = "anthropic"
+    RULES = staticmethod(mock_rules.messages)
     KEY = ANTHROPIC_KEY
     MODELS = {"claude-haiku-5-5"}
 
