@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use super::Exchange;
 use super::close::Settlement;
 use super::count::Purpose;
+use super::outgoing::{Outgoing, with_cost};
 use super::retry::{Failure, StatusVerdict, judge_status};
 use super::translation::Translation;
 use crate::base::outcome::{Charge, Ending};
@@ -458,36 +459,6 @@ impl Exchange {
     pub(super) fn note_content(&mut self, now: Instant) {
         self.attempts.first_content.get_or_insert(now);
     }
-}
-
-/// The pieces that go out with one chunk. Nearly always one, which is then passed on as it is.
-#[derive(Debug, Default)]
-struct Outgoing {
-    parts: smallvec::SmallVec<[Bytes; 4]>,
-}
-
-impl Outgoing {
-    fn push(&mut self, bytes: Bytes) {
-        if !bytes.is_empty() {
-            self.parts.push(bytes);
-        }
-    }
-
-    fn into_flow(mut self) -> Flow {
-        match self.parts.len() {
-            0 => Flow::Hold,
-            1 => Flow::Send(self.parts.swap_remove(0)),
-            _ => Flow::Send(Bytes::from(self.parts.concat())),
-        }
-    }
-}
-
-/// The usage frame with what the request cost, as the first fields of its usage object.
-fn with_cost(frame: &Bytes, at: usize, settlement: &Settlement) -> Bytes {
-    let (before, after) = frame.split_at(at.min(frame.len()));
-    let comma = if after.first() == Some(&b'}') { "" } else { "," };
-    let cost = format!("\"cost_usd\":{},\"currency\":\"USD\"{comma}", settlement.amount);
-    Bytes::from([before, cost.as_bytes(), after].concat())
 }
 
 fn length(bytes: &[u8]) -> u64 {

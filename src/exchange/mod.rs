@@ -11,6 +11,7 @@ mod close;
 pub mod count;
 mod counted;
 pub mod deny;
+mod outgoing;
 mod reserve;
 pub mod retry;
 pub mod route;

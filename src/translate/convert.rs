@@ -2,14 +2,12 @@
 //!
 //! Must not translate anything itself. Where both formats are the same the bytes pass untouched, but for seals of ours.
 
-use std::borrow::Cow;
-
 use super::envelope::Envelope;
-use super::ir::{Event, Request};
+use super::ir::{Event, Request, ToolChoice};
 use super::unseal::{self, Edits, Unsealed};
 use super::{
-    Closing, Invalid, Overflow, Sink, View, Written, anthropic, gemini, openai_chat, openai_images, openai_responses,
-    order,
+    Closing, Invalid, Overflow, Sink, View, Written, anthropic, gemini, names, openai_chat, openai_images,
+    openai_responses, order,
 };
 use crate::base::wire_format::WireFormat;
 use crate::catalog::Target;
@@ -45,10 +43,16 @@ pub fn request(
         | WireFormat::OpenaiSpeech => Err(unspoken(client)),
     }?;
     order::check(&request, client)?;
-    let mut written = write(&request, target, format).map_err(|invalid| in_words_of(client, invalid))?;
+    let renamed = |told| names::of_client(told, client, body);
+    let mut written = write(&request, target, format).map_err(|Invalid { message, param, fault }| Invalid {
+        message,
+        param: renamed(param.into()).into(),
+        fault,
+    })?;
     written.has_legacy_functions = request.has_legacy_functions;
-    if client == WireFormat::OpenaiResponses {
-        written.ignored.iter_mut().for_each(rename);
+    written.ignored = written.ignored.into_iter().map(renamed).collect();
+    if is_choice_lost(&request) {
+        written.ignored.push("tool_choice".into());
     }
     written.ignored.splice(0..0, request.ignored);
     Ok(written)
@@ -99,20 +103,10 @@ fn write(request: &Request<'_>, target: &Target, format: WireFormat) -> Result<W
     }
 }
 
-/// Writers name places of the conversation as two of the three clients do.
-fn in_words_of(client: WireFormat, mut invalid: Invalid) -> Invalid {
-    if client == WireFormat::OpenaiResponses {
-        let mut param = Cow::Owned(invalid.param);
-        rename(&mut param);
-        invalid.param = param.into_owned();
-    }
-    invalid
-}
-
-fn rename(path: &mut Cow<'static, str>) {
-    if let Some(rest) = path.strip_prefix("messages[") {
-        *path = Cow::Owned(format!("input[{rest}"));
-    }
+/// Without tools a choice among them means nothing: no writer writes it.
+fn is_choice_lost(request: &Request<'_>) -> bool {
+    let is_said = !matches!(request.tool_choice, None | Some(ToolChoice::Auto | ToolChoice::None));
+    is_said && request.tools.is_empty()
 }
 
 fn unspoken(format: WireFormat) -> Invalid {

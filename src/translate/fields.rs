@@ -16,6 +16,10 @@ pub struct Field {
 pub enum Fate {
     /// It is said again where the target has a place for it.
     Mapped,
+    /// It is said to those who can make use of it, and left out elsewhere without a word: why nobody misses it.
+    Hint(&'static str),
+    /// Nothing hangs on it in another format: why.
+    Moot(&'static str),
     /// It is brought about in another way: how.
     Emulated(&'static str),
     /// It is left out, and named in `x-flux-ignored`: why that does no harm.

@@ -17,6 +17,7 @@ pub mod gemini;
 pub mod grammar;
 pub mod ir;
 pub mod media;
+pub mod names;
 pub mod openai_chat;
 pub mod openai_images;
 pub mod openai_responses;

@@ -52,16 +52,14 @@ pub fn alternating<'r, 'a>(turns: &'r [Turn<'a>]) -> Alternating<'r, 'a> {
     for turn in conversation {
         made.push(turn, names_matter);
     }
+    made.ignored.extend(instructions.iter().filter(|turn| turn.name.is_some()).map(name_of));
     made.messages.iter_mut().for_each(put_results_first);
-    begin_with_user(&mut made.messages);
+    made.begin_with_user();
     made
 }
 
-fn begin_with_user(messages: &mut Vec<Message<'_, '_>>) {
-    if messages.first().is_some_and(|message| message.speaker == Speaker::Assistant) {
-        let stop = Part::from(PartKind::Text(Text::plain(".")));
-        messages.insert(0, Message { speaker: Speaker::User, parts: vec![Cow::Owned(stop)], at: 0 });
-    }
+fn name_of(turn: &Turn<'_>) -> Cow<'static, str> {
+    Cow::Owned(format!("messages[{}].name", turn.at))
 }
 
 impl<'r, 'a> Alternating<'r, 'a> {
@@ -79,19 +77,32 @@ impl<'r, 'a> Alternating<'r, 'a> {
             }
         }
         joined.iter_mut().for_each(put_results_first);
-        begin_with_user(&mut joined);
         self.messages = joined;
+        self.begin_with_user();
     }
-}
 
-impl<'r, 'a> Alternating<'r, 'a> {
+    /// What is put before the assistant's first words is told.
+    fn begin_with_user(&mut self) {
+        let Some(first) = self.messages.first().filter(|message| message.speaker == Speaker::Assistant) else { return };
+        let told = Cow::Owned(format!("messages[{}].role", first.at));
+        if !self.ignored.contains(&told) {
+            self.ignored.push(told);
+        }
+        let stop = Part::from(PartKind::Text(Text::plain(".")));
+        self.messages.insert(0, Message { speaker: Speaker::User, parts: vec![Cow::Owned(stop)], at: 0 });
+    }
+
     fn push(&mut self, turn: &'r Turn<'a>, names_matter: bool) {
         let speaker = if turn.role == Role::Assistant { Speaker::Assistant } else { Speaker::User };
         let is_instruction = is_instruction(turn);
         if is_instruction {
             self.ignored.push(Cow::Owned(format!("messages[{}].role", turn.at)));
         }
-        let mut name = turn.name.as_ref().filter(|_| names_matter && turn.role == Role::User);
+        let is_told = names_matter && turn.role == Role::User;
+        if turn.name.is_some() && !is_told {
+            self.ignored.push(name_of(turn));
+        }
+        let mut name = turn.name.as_ref().filter(|_| is_told);
         for part in turn.parts.iter().filter(|part| !is_empty(part)) {
             let part = match (&part.kind, is_instruction) {
                 (PartKind::Text(text), true) => Cow::Owned(with_text(part, tagged(text))),

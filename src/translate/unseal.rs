@@ -5,7 +5,6 @@
 //! as many edits as there are places for a seal in the body, so that its length bounds them.
 
 use std::ops::Range;
-
 use std::sync::LazyLock;
 
 use memchr::memmem::Finder;

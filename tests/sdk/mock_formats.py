@@ -6,6 +6,8 @@ Offered tools are called, pictures are counted, a schema is followed, as in the 
 import json
 import re
 
+import mock_rules
+
 WORDS = ["Hello ", "from ", "the ", "provider ", "\U0001f600."]
 # What is said where an answer by a schema is wanted.
 STRUCTURED = '{"city": "Paris", "degrees": 21}'
@@ -18,27 +20,80 @@ def pieces(text):
 
 
 # What an agent is told to do, in words that the mock understands.
-AGENTS_TASK = re.compile(r"Write the word \"?(\w+)\"? into the file ([\w./-]+)")
+WRITE_TASK = re.compile(r"Write the word \"?(\w+)\"? into the file ([\w./-]+)")
+EDIT_TASK = re.compile(r"Put the word \"?(\w+)\"? in place of \"?(\w+)\"? in the file ([\w./-]+)")
+READERS, EDITORS, WRITERS = ("Read", "read"), ("Edit", "edit"), ("Write", "write")
+SHELLS = ("exec_command", "shell", "shell_command", "local_shell")
+# A free-form tool has no schema.
+FREE_FORM = {"free": True}
 
 
-def call_of(tools, request):
-    """Which of the tools (name and schema) is called, and with what.
+def field_of(schema, *names):
+    """The name by which a tool knows a field."""
+    return next(name for name in names if name in schema.get("properties", {}))
+
+
+def shell_call(name, schema, command):
+    field = field_of(schema, "cmd", "command")
+    is_list = schema["properties"][field].get("type") == "array"
+    return name, {field: ["bash", "-lc", command] if is_list else command}
+
+
+def patch_of(old, new, path):
+    return f"*** Begin Patch\n*** Update File: {path}\n@@\n-{old}\n+{new}\n*** End Patch"
+
+
+def edit_call(tools, words, results):
+    """An existing file is read before it is edited, as the agents demand; then one tool edits it."""
+    new, old, path = words
+    for name, schema in tools:
+        if name == "apply_patch":
+            patch = patch_of(old, new, path)
+            return name, patch if schema is FREE_FORM else {field_of(schema, "input", "patch"): patch}
+        if name in READERS and results == 0:
+            return name, {field_of(schema, "file_path", "filePath"): path}
+        if name in EDITORS and results == 1:
+            names = [("file_path", "filePath"), ("old_string", "oldString"), ("new_string", "newString")]
+            return name, dict(zip([field_of(schema, *either) for either in names], [path, old, new]))
+    for name, schema in tools:
+        if name in SHELLS:
+            # Codex sees this command and applies the patch itself.
+            return shell_call(name, schema, f"apply_patch <<'EOF'\n{patch_of(old, new, path)}\nEOF")
+    raise LookupError("no tool edits a file")
+
+
+def write_call(tools, words):
+    word, path = words
+    for name, schema in tools:
+        if name in WRITERS:
+            return name, {field_of(schema, "file_path", "filePath"): path, "content": word}
+        if name in SHELLS:
+            return shell_call(name, schema, f"printf {word} > {path}")
+    raise LookupError("no tool writes a file")
+
+
+def task_of(request):
+    """What an agent is to do, and how many steps that takes; nothing where no agent asks."""
+    said = json.dumps(request).replace('\\"', '"').replace("\\", "")
+    edit, write = EDIT_TASK.search(said), WRITE_TASK.search(said)
+    return (edit, write) if edit or write else None
+
+
+def call_of(tools, request, results):
+    """Which of the tools (name and schema) is called after so many results, and with what; nothing when all is done.
 
     A tool may be there only to force an answer by a schema. An agent offers many; the one that does its task is taken.
     """
-    task = AGENTS_TASK.search(json.dumps(request).replace('\\"', '"').replace('\\', ""))
-    for name, schema in tools if task else []:
-        word, path = task.groups()
-        known = schema.get("properties", {})
-        command = f"printf {word} > {path}"
-        if name in ("Write", "write"):
-            return name, {"file_path" if "file_path" in known else "filePath": path, "content": word}
-        if name in ("exec_command", "shell", "shell_command", "local_shell"):
-            field = "cmd" if "cmd" in known else "command"
-            is_list = known[field].get("type") == "array"
-            return name, {field: ["bash", "-lc", command] if is_list else command}
-    name, schema = tools[0]
-    return name, json.loads(STRUCTURED) if "degrees" in json.dumps(schema) else {"city": "Paris"}
+    task = task_of(request)
+    if task is None:
+        name, schema = tools[0]
+        arguments = json.loads(STRUCTURED) if "degrees" in json.dumps(schema) else {"city": "Paris"}
+        return (name, arguments) if results == 0 else None
+    edit, write = task
+    if write is not None:
+        return write_call(tools, write.groups()) if results == 0 else None
+    steps = 2 if any(name in EDITORS for name, _ in tools) else 1
+    return edit_call(tools, edit.groups(), results) if results < steps else None
 
 
 def said_of_pictures(pictures):
@@ -49,6 +104,7 @@ class Responses:
     """OpenAI's Responses: the fields that the real API knows, and no others."""
 
     NAME = "responses"
+    RULES = staticmethod(mock_rules.responses)
     FOREIGN = ("x-api-key", "anthropic-version", "anthropic-beta")
     MODELS = {"gpt-6-luna"}
     FIELDS = {
@@ -90,11 +146,13 @@ class Responses:
 
     def items(self, request):
         asked = request["input"] if isinstance(request["input"], list) else []
-        if request.get("tools") and not any(item.get("type") == "function_call_output" for item in asked):
-            tools = [(tool["name"], tool["parameters"]) for tool in request["tools"]]
-            name, arguments = call_of(tools, request)
-            yield {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAAAABsealed"}
-            yield {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": name,
+        results = sum(item.get("type") == "function_call_output" for item in asked)
+        tools = [(tool["name"], tool.get("parameters", FREE_FORM)) for tool in request.get("tools") or []]
+        call = call_of(tools, request, results) if tools else None
+        if call is not None:
+            name, arguments = call
+            yield {"type": "reasoning", "id": f"rs_{results + 1}", "summary": [], "encrypted_content": "gAAAAABsealed"}
+            yield {"type": "function_call", "id": f"fc_{results + 1}", "call_id": f"call_{results + 1}", "name": name,
                    "arguments": json.dumps(arguments), "status": "completed"}
             return
         form = ((request.get("text") or {}).get("format") or {}).get("type")
@@ -157,6 +215,7 @@ class Gemini:
     """Google's generateContent."""
 
     NAME = "gemini"
+    RULES = staticmethod(mock_rules.gemini)
     FOREIGN = ("authorization", "x-api-key", "anthropic-version", "anthropic-beta", "openai-beta")
     MODELS = {"gemini-3.5-flash-lite"}
     FIELDS = {"contents", "systemInstruction", "tools", "toolConfig", "generationConfig", "safetySettings", "serviceTier"}
@@ -195,10 +254,13 @@ class Gemini:
         return {"error": {"code": 400, "message": message, "status": "INVALID_ARGUMENT"}}
 
     def answer_parts(self, request):
-        if request.get("tools") and not any("functionResponse" in part for part in self.parts(request)):
-            offered = [tool for group in request["tools"] for tool in group["functionDeclarations"]]
-            name, arguments = call_of([(tool["name"], tool.get("parametersJsonSchema", {})) for tool in offered], request)
-            return [{"functionCall": {"id": "fc-1", "name": name, "args": arguments}, "thoughtSignature": "c2lnbmVk"}]
+        results = sum("functionResponse" in part for part in self.parts(request))
+        offered = [tool for group in request.get("tools") or [] for tool in group["functionDeclarations"]]
+        tools = [(tool["name"], tool.get("parametersJsonSchema", {})) for tool in offered]
+        call = call_of(tools, request, results) if tools else None
+        if call is not None:
+            name, arguments = call
+            return [{"functionCall": {"id": f"fc-{results + 1}", "name": name, "args": arguments}, "thoughtSignature": "c2lnbmVk"}]
         config = request.get("generationConfig") or {}
         pictures = [part["inlineData"]["data"] for part in self.parts(request) if "inlineData" in part]
         text = STRUCTURED if "responseJsonSchema" in config else said_of_pictures(pictures)

@@ -1,4 +1,5 @@
-"""A strict mock of OpenAI's and Anthropic's APIs for the SDK tests; Responses and Gemini stand in `mock_formats`.
+"""A strict mock of OpenAI's and Anthropic's APIs for the SDK tests; Responses and Gemini stand in `mock_formats`, what
+a request must be like in `mock_rules`.
 
 What it does is told by the last words of the user: `fail:429` fails with that status, `stall` streams a few words and
 then nothing until the client leaves; anything else is answered. Offered tools are called, pictures are counted. It
@@ -10,6 +11,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import mock_formats
+import mock_rules
 
 OPENAI_KEY = "sk-upstream-openai-secret"
 ANTHROPIC_KEY = "sk-upstream-anthropic-secret"
@@ -71,6 +73,11 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(404, {"error": {"message": "no such path", "type": "invalid_request_error"}})
         request = json.loads(body)
         self.check(dialect, request)
+        wrong = list(dialect.RULES(request))
+        if wrong:
+            # Told twice: to the client, whose test then fails, and to who runs the tests, should the client bear it.
+            self.fault(f"{dialect.NAME}: {wrong[0]} in {json.dumps(request):.2000}")
+            return self.answer(400, dialect.error("; ".join(wrong)))
         command = dialect.last_words(request)
         if command.startswith("fail:"):
             return self.answer(int(command[5:8]), dialect.error("the provider says no"))
@@ -147,6 +154,7 @@ class Dialect:
 
 class OpenAi(Dialect):
     NAME = "openai"
+    RULES = staticmethod(mock_rules.chat)
     KEY = f"Bearer {OPENAI_KEY}"
     MODELS = {"gpt-6-luna", "openai/gpt-oss-20b", "mistral-small-2603"}
 
@@ -182,18 +190,22 @@ class OpenAi(Dialect):
 
     @staticmethod
     def tool_call(request):
-        tools = [(tool["function"]["name"], tool["function"].get("parameters", {})) for tool in request["tools"]]
-        name, arguments = mock_formats.call_of(tools, request)
-        return {"id": "call_1", "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}}
-
-    def is_tool_turn(self, request):
-        return bool(request.get("tools")) and all(message["role"] != "tool" for message in request["messages"])
+        """The next call, if one is to be made."""
+        results = sum(message["role"] == "tool" for message in request["messages"])
+        offered = [tool["function"] for tool in request.get("tools") or [] if tool["type"] == "function"]
+        tools = [(tool["name"], tool.get("parameters", {})) for tool in offered]
+        call = mock_formats.call_of(tools, request, results) if tools else None
+        if call is None:
+            return None
+        name, arguments = call
+        return {"id": f"call_{results + 1}", "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}}
 
     def unary(self, request):
         message = {"role": "assistant", "content": self.text(request)}
         finish = "stop"
-        if self.is_tool_turn(request):
-            message = {"role": "assistant", "content": None, "tool_calls": [self.tool_call(request)]}
+        call = self.tool_call(request)
+        if call is not None:
+            message = {"role": "assistant", "content": None, "tool_calls": [call]}
             finish = "tool_calls"
         choice = {"index": 0, "message": message, "finish_reason": finish, "logprobs": None}
         return {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "gpt-6-luna", "choices": [choice], "usage": self.usage()}
@@ -204,8 +216,8 @@ class OpenAi(Dialect):
             return self.event({"choices": [choice]})
 
         yield chunk({"role": "assistant", "content": ""})
-        if self.is_tool_turn(request):
-            call = self.tool_call(request)
+        call = self.tool_call(request)
+        if call is not None:
             arguments = call["function"].pop("arguments")
             yield chunk({"tool_calls": [{"index": 0, **call, "function": {**call["function"], "arguments": ""}}]})
             for part in (arguments[:6], arguments[6:]):
@@ -228,6 +240,7 @@ class OpenAi(Dialect):
 class Anthropic(Dialect):
     FOREIGN = ("openai-organization", "openai-beta", "x-goog-api-key")
     NAME = "anthropic"
+    RULES = staticmethod(mock_rules.messages)
     KEY = ANTHROPIC_KEY
     MODELS = {"claude-haiku-5-5"}
 
@@ -245,15 +258,14 @@ class Anthropic(Dialect):
     def error(message):
         return {"type": "error", "error": {"type": "invalid_request_error", "message": message}}
 
-    @staticmethod
-    def is_tool_turn(request):
-        last = request["messages"][-1]["content"]
-        return bool(request.get("tools")) and (isinstance(last, str) or all(part["type"] != "tool_result" for part in last))
-
     def blocks(self, request):
-        if self.is_tool_turn(request):
-            name, arguments = mock_formats.call_of([(tool["name"], tool["input_schema"]) for tool in request["tools"]], request)
-            return [{"type": "tool_use", "id": "toolu_1", "name": name, "input": arguments}], "tool_use"
+        contents = [message["content"] for message in request["messages"] if isinstance(message["content"], list)]
+        results = sum(part["type"] == "tool_result" for content in contents for part in content)
+        tools = [(tool["name"], tool["input_schema"]) for tool in request.get("tools") or []]
+        call = mock_formats.call_of(tools, request, results) if tools else None
+        if call is not None:
+            name, arguments = call
+            return [{"type": "tool_use", "id": f"toolu_{results + 1}", "name": name, "input": arguments}], "tool_use"
         if (request.get("output_config") or {}).get("format"):
             return [{"type": "text", "text": mock_formats.STRUCTURED}], "end_turn"
         parts = [part for message in request["messages"] if isinstance(message["content"], list) for part in message["content"]]

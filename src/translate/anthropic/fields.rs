@@ -2,10 +2,12 @@
 //!
 //! Must not read anything: it is a table, kept true by tests of the reader.
 
-use crate::translate::fields::Fate::{Dropped, Emulated, Mapped, Refused};
+use crate::translate::fields::Fate::{Dropped, Emulated, Hint, Mapped, Moot, Refused};
 use crate::translate::fields::{Fate, Field};
 
 const HINT: Fate = Dropped("a hint to Anthropic's own servers");
+const MARK: Fate = Hint("a mark for a cache; the answer is the same without it");
+const THOUGHT: Fate = Hint("thoughts go back to the model that made them, and to no other");
 const OWN: Fate = Refused("Anthropic alone has it; another target of the plan may be Anthropic");
 const NO_CITATIONS: Fate = Dropped("no other format cites parts of the prompt");
 
@@ -16,13 +18,13 @@ const fn field(path: &'static str, fate: Fate) -> Field {
 
 /// The fields of a request, of the released API and of its betas.
 pub const FIELDS: &[Field] = &[
-    field("model", Mapped),
+    field("model", Moot("each target knows it by its own name")),
     field("max_tokens", Mapped),
-    field("stream", Mapped),
+    field("stream", Hint("Gemini is told by the path")),
     field("system", Mapped),
-    field("system[].type", Mapped),
+    field("system[].type", Moot("there are none but texts")),
     field("system[].text", Mapped),
-    field("system[].cache_control", Mapped),
+    field("system[].cache_control", MARK),
     field("system[].citations", NO_CITATIONS),
     field("messages", Mapped),
     field("messages[].role", Mapped),
@@ -30,9 +32,9 @@ pub const FIELDS: &[Field] = &[
     field("messages[].clear_at", HINT),
     field("messages[].output_config", Dropped("the effort of the whole request holds")),
     field("messages[].content[].type", Mapped),
-    field("messages[].content[].cache_control", Mapped),
-    field("messages[].content[].cache_control.type", Mapped),
-    field("messages[].content[].cache_control.ttl", Mapped),
+    field("messages[].content[].cache_control", MARK),
+    field("messages[].content[].cache_control.type", MARK),
+    field("messages[].content[].cache_control.ttl", MARK),
     // Texts.
     field("messages[].content[].text", Mapped),
     field("messages[].content[].citations", NO_CITATIONS),
@@ -59,9 +61,9 @@ pub const FIELDS: &[Field] = &[
     field("messages[].content[].content", Mapped),
     field("messages[].content[].is_error", Mapped),
     // Thoughts.
-    field("messages[].content[].thinking", Mapped),
-    field("messages[].content[].signature", Mapped),
-    field("messages[].content[].data", Mapped),
+    field("messages[].content[].thinking", THOUGHT),
+    field("messages[].content[].signature", THOUGHT),
+    field("messages[].content[].data", THOUGHT),
     // What Anthropic's own tools left.
     field("messages[].content[server_tool_use]", Dropped("nobody else ran it; its result is kept as text")),
     field("messages[].content[mcp_tool_use]", Dropped("nobody else ran it; its result is kept as text")),
@@ -81,7 +83,7 @@ pub const FIELDS: &[Field] = &[
     field("tools[].description", Mapped),
     field("tools[].input_schema", Mapped),
     field("tools[].strict", Mapped),
-    field("tools[].cache_control", Mapped),
+    field("tools[].cache_control", Moot("a mark for a cache; no other format has one on tools")),
     field("tools[].allowed_callers", Dropped("every call is the model's where there are no containers")),
     field("tools[].defer_loading", Dropped("all tools are offered from the start")),
     field("tools[].eager_input_streaming", Dropped("other formats stream arguments as they come")),
@@ -99,7 +101,7 @@ pub const FIELDS: &[Field] = &[
     field("thinking.type", Mapped),
     field("thinking.block_binding", HINT),
     field("thinking.budget_tokens", Mapped),
-    field("thinking.display", Mapped),
+    field("thinking.display", Hint("thoughts are shown only where they are asked for, or not at all")),
     field("output_config", Mapped),
     field("output_config.effort", Mapped),
     field("output_config.format", Mapped),
@@ -111,7 +113,7 @@ pub const FIELDS: &[Field] = &[
     field("speed", Dropped("tiers of other providers differ in price: they are asked for by service_tier")),
     field("metadata", Mapped),
     field("metadata.user_id", Mapped),
-    field("cache_control", Emulated("a mark on the last part of the conversation")),
+    field("cache_control", MARK),
     // For Anthropic's servers.
     field("betas", HINT),
     field("billing_policy", HINT),

@@ -12,7 +12,7 @@ use super::suits;
 use super::thinking::{self, Mode, Obstacle, Plan};
 use super::tools_write::{self, Toolbox};
 use crate::catalog::Target;
-use crate::translate::ir::{Identity, OutputForm, Part, PartKind, Request, Sampling, Text, ToolKind, Value};
+use crate::translate::ir::{Identity, Media, OutputForm, Part, PartKind, Request, Sampling, Text, ToolKind, Value};
 use crate::translate::turns::{self, Alternating, Message, Speaker};
 use crate::translate::{Invalid, Written};
 use crate::wire::json::Writer;
@@ -39,7 +39,9 @@ pub fn write_request(request: &Request<'_>, target: &Target) -> Result<Written, 
     talk.ignored.drain(..).for_each(|name| ignored.add(name));
     move_pictures(&mut talk);
     talk.keep(|part| blocks_write::is_written(part, target));
+    talk.ignored.drain(..).for_each(|name| ignored.add(name));
     end_with_user(&mut talk, target, &mut ignored);
+    name_details(request, &mut ignored);
     let obstacle = obstacle(&toolbox, &talk, target);
     let plan = thinking::plan(request, model, obstacle, &mut ignored);
     name_lost(request, &mut ignored);
@@ -92,11 +94,14 @@ fn end_with_user(talk: &mut Alternating<'_, '_>, target: &Target, ignored: &mut 
         Message { speaker: Speaker::User, parts: vec![Cow::Owned(part)], at }
     };
     match talk.messages.last_mut() {
-        None => talk.messages.push(go_on(0)),
+        None => {
+            ignored.add("messages");
+            talk.messages.push(go_on(0));
+        }
         Some(last) if last.speaker == Speaker::User => {}
         Some(last) if target.model.capabilities.assistant_prefill => trim_end(last),
         Some(last) => {
-            ignored.add(format!("messages[{}].role", last.at));
+            ignored.add(format!("messages[{}].prefill", last.at));
             let at = last.at;
             talk.messages.push(go_on(at));
         }
@@ -129,13 +134,28 @@ fn obstacle(toolbox: &Toolbox<'_, '_>, talk: &Alternating<'_, '_>, target: &Targ
     (!matches!(first.kind, PartKind::Thought(_))).then_some(Obstacle::LostThought)
 }
 
+/// How closely to look at a picture cannot be said; that it is left to the model is what `auto` says.
+fn name_details(request: &Request<'_>, ignored: &mut Ignored) {
+    for turn in &request.turns {
+        for (at, part) in turn.parts.iter().enumerate() {
+            if let PartKind::Image(Media { detail: Some(detail), .. }) = &part.kind
+                && !detail.is("auto")
+            {
+                ignored.add(format!("messages[{}].content[{at}].image_url.detail", turn.at));
+            }
+        }
+    }
+}
+
 /// Names the hints that Anthropic has no place for.
 fn name_lost(request: &Request<'_>, ignored: &mut Ignored) {
     let Sampling { temperature: _, top_p: _, top_k: _, frequency_penalty, presence_penalty, seed, logit_bias: _ } =
         &request.sampling;
     let Identity { end_user: _, cache_key, metadata } = &request.identity;
     let is_set = |penalty: &Option<Value<'_>>| penalty.and_then(Value::as_f64).is_some_and(|value| value.abs() > 0.0);
+    let has_description = matches!(request.output_form, OutputForm::Schema { description: Some(_), .. });
     for (is_lost, name) in [
+        (has_description, "response_format.json_schema.description"),
         (is_set(frequency_penalty), "frequency_penalty"),
         (is_set(presence_penalty), "presence_penalty"),
         (seed.is_some(), "seed"),

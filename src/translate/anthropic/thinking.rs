@@ -124,18 +124,29 @@ fn steer(asked: &Asked, model: &Model, ignored: &mut Ignored) -> (Mode, Option<E
         (_, Asked::Nothing) | (ThinkingControl::Effort, Asked::Auto) | (ThinkingControl::None, Asked::Off) => {
             (Mode::Unsaid, None)
         }
-        (ThinkingControl::Budget | ThinkingControl::SwitchAndEffort, Asked::Off) => (off, None),
+        (ThinkingControl::Budget | ThinkingControl::SwitchAndEffort, Asked::Off) => {
+            if !support.can_disable {
+                ignored.add(FIELD);
+            }
+            (off, None)
+        }
         (ThinkingControl::Budget | ThinkingControl::SwitchAndEffort, asked) => (Mode::Budget(budget(asked)), None),
         (ThinkingControl::AdaptiveOrBudget, Asked::Budget(tokens)) => (Mode::Budget(*tokens), None),
         (ThinkingControl::Adaptive | ThinkingControl::AdaptiveOrBudget, asked) => match asked {
             Asked::Off if support.can_disable => (Mode::Off, None),
-            Asked::Off => (Mode::Adaptive, support.efforts.iter().copied().min()),
+            Asked::Off => {
+                ignored.add(FIELD);
+                (Mode::Adaptive, support.efforts.iter().copied().min())
+            }
             Asked::Effort(effort) => (Mode::Adaptive, nearest(*effort)),
             Asked::Budget(tokens) => (Mode::Adaptive, nearest(effort::of_budget(*tokens))),
             Asked::Auto | Asked::Nothing => (Mode::Adaptive, None),
         },
         (ThinkingControl::Effort, Asked::Off) if support.can_disable => (Mode::Off, None),
-        (ThinkingControl::Effort, Asked::Off) => (Mode::Unsaid, support.efforts.iter().copied().min()),
+        (ThinkingControl::Effort, Asked::Off) => {
+            ignored.add(FIELD);
+            (Mode::Unsaid, support.efforts.iter().copied().min())
+        }
         (ThinkingControl::Effort, Asked::Effort(effort)) => (Mode::Unsaid, nearest(*effort)),
         (ThinkingControl::Effort, Asked::Budget(tokens)) => (Mode::Unsaid, nearest(effort::of_budget(*tokens))),
         (

@@ -28,6 +28,7 @@ pub(super) fn write(
     let Alternating { instructions, messages, ignored } = talk;
     notes.ignored.extend(ignored.iter().cloned());
     if messages.is_empty() {
+        notes.ignore("messages");
         return write_instructions_alone(instructions, out);
     }
     if !instructions.is_empty() {
@@ -181,6 +182,7 @@ impl<'r, 'a> Contents<'_, 'r, 'a> {
     }
 
     fn user_part(&mut self, kind: &PartKind<'_>, at: usize, out: &mut Writer) {
+        media::lost(kind, self.facts).for_each(|field| self.notes.ignore_at(at, field));
         if let Some(text) = media::text_of(kind) {
             return say(&text, out);
         }

@@ -44,6 +44,9 @@ pub(super) fn write(
     if request.verbosity.is_some() {
         notes.ignore("verbosity");
     }
+    if matches!(request.output_form, OutputForm::Schema { description: Some(_), .. }) {
+        notes.ignore("response_format.json_schema.description");
+    }
     let config = config.into_bytes();
     if config != b"{}" {
         out.name("generationConfig").raw(&String::from_utf8_lossy(&config));

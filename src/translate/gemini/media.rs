@@ -55,6 +55,16 @@ pub(super) fn text_of<'r>(kind: &'r PartKind<'_>) -> Option<Text<'r>> {
     }
 }
 
+/// What of a part has no place: a file's name, and how closely to look where that is said of the request only.
+pub(super) fn lost(kind: &PartKind<'_>, facts: &Facts<'_>) -> impl Iterator<Item = &'static str> {
+    let found = of(kind);
+    let has_name = found.is_some_and(|media| media.name.as_ref().is_some_and(|name| !name.is_empty()));
+    let detail = found.and_then(|media| media.detail.as_ref());
+    let has_detail = detail.is_some_and(|detail| !detail.is("auto")) && resolution(detail, facts).is_none();
+    let told = [(has_name, "content[].file.filename"), (has_detail, "content[].image_url.detail")];
+    told.into_iter().filter_map(|(is_lost, field)| is_lost.then_some(field))
+}
+
 /// Writes the members of a part.
 pub(super) fn write(kind: &PartKind<'_>, facts: &Facts<'_>, at: usize, out: &mut Writer) -> Result<(), Invalid> {
     let Some(Media { source, name: _, detail }) = of(kind) else { return Ok(()) };

@@ -66,7 +66,8 @@ pub fn write_request(request: &Request<'_>, target: &Target) -> Result<Written, 
 /// Tiers have other names in each format.
 fn write_tier(tier: Option<&Text<'_>>, notes: &mut Notes, out: &mut Writer) {
     match tier.map(Text::spelt) {
-        None | Some("auto" | "default" | "standard" | "standard_only") => {}
+        None | Some("auto") => {}
+        Some("default" | "standard" | "standard_only") => out.name("serviceTier").plain("standard"),
         Some("flex") => out.name("serviceTier").plain("flex"),
         Some("priority" | "fast") => out.name("serviceTier").plain("priority"),
         Some(_) => notes.ignore("service_tier"),

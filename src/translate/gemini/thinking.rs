@@ -29,6 +29,12 @@ pub(super) fn write(reasoning: Reasoning, facts: &Facts<'_>, notes: &mut Notes, 
     let Reasoning { thinking, effort: wanted, shown } = reasoning;
     let support = &facts.model().thinking;
     let asked = effort::asked(reasoning);
+    let cannot_stop = matches!(support.control, ThinkingControl::Level | ThinkingControl::Always)
+        || (support.control == ThinkingControl::Budget && !support.can_disable);
+    if cannot_stop && asked == Some(Effort::None) {
+        // It thinks as little as it can, and that is paid for.
+        notes.ignore("reasoning_effort");
+    }
     let amount = match support.control {
         ThinkingControl::Level => asked.map_or(Amount::Default, |effort| level(effort, support)),
         ThinkingControl::Budget => budget(thinking, wanted, support),

@@ -57,10 +57,10 @@ pub struct Request<'a> {
 }
 
 impl Request<'_> {
-    /// The place of the turn that the answer was to go on from, where there is one.
+    /// What is told where the answer does not go on from the last turn, though it was to.
     pub fn prefill(&self) -> Option<String> {
         let last = self.turns.last().filter(|_| self.is_prefilled)?;
-        Some(format!("messages[{}]", last.at))
+        Some(format!("messages[{}].prefill", last.at))
     }
 }
 

@@ -38,6 +38,8 @@ pub(super) enum Feature {
     Verbosity,
     /// `metadata`.
     Metadata,
+    /// Thoughts, or summaries of them, beside the answer.
+    ShownThoughts,
     /// `prompt_cache_key`.
     CacheKey,
     /// `name` on a message.
@@ -172,7 +174,7 @@ pub(super) struct Host {
 use Feature::{
     AllowedTools, CacheKey, Choices, CustomTools, DeveloperRole, Files, FrequencyPenalty, ImageOutput, ImageUrls,
     LogitBias, Logprobs, Metadata, Names, NoParameters, ParallelCalls, PartLists, Prefix, PresencePenalty, Refusals,
-    ResultImages, Seed, Stop, ToolChoice, TopK, UserAfterTool, Verbosity,
+    ResultImages, Seed, ShownThoughts, Stop, ToolChoice, TopK, UserAfterTool, Verbosity,
 };
 
 /// What nearly all have.
@@ -190,6 +192,7 @@ const COMMON: Features = Features::of(&[
     PartLists,
     ImageUrls,
     UserAfterTool,
+    ShownThoughts,
 ]);
 
 const PENALTIES: [Feature; 2] = [FrequencyPenalty, PresencePenalty];
@@ -218,7 +221,7 @@ const PLAIN: Host = Host {
 };
 
 const OPENAI: Host = Host {
-    knows: COMMON.and(&[
+    knows: COMMON.but(&[ShownThoughts]).and(&[
         AllowedTools,
         CustomTools,
         NoParameters,

@@ -3,7 +3,7 @@
 //! Must not know those formats: a field that is mapped may still have no place at one of them, whose writer then
 //! names or refuses it. Fields that stand in no list are left out and named.
 
-use crate::translate::fields::Fate::{Dropped, Emulated, Mapped, Refused};
+use crate::translate::fields::Fate::{Dropped, Emulated, Hint, Mapped, Moot, Refused};
 use crate::translate::fields::{Fate, Field};
 
 const fn field(path: &'static str, fate: Fate) -> Field {
@@ -12,11 +12,14 @@ const fn field(path: &'static str, fate: Fate) -> Field {
 
 const NOT_STORED: &str = "nothing is stored";
 const CACHE_HINT: &str = "how a cache is kept is each provider's own affair; the answer is the same";
+const MARK: Fate = Hint("a mark for a cache; the answer is the same without it");
+const THOUGHT: Fate = Hint("thoughts go back to the model that made them, and to no other");
+const OWN_NAME: Fate = Moot("each target knows it by its own");
 const OLD_FORM: &str = "becomes a tool; the answer comes in the old form";
 
 /// The fields of `chat.completions.create`, those of the SDK first, then those that hosts and their clients added.
 pub const FIELDS: &[Field] = &[
-    field("model", Mapped),
+    field("model", OWN_NAME),
     field("messages[].role", Mapped),
     field("messages[].name", Mapped),
     field("messages[].content", Mapped),
@@ -30,8 +33,8 @@ pub const FIELDS: &[Field] = &[
     field("messages[].content[].file.file_data", Mapped),
     field("messages[].content[].file.filename", Mapped),
     field("messages[].content[].file.file_id", Mapped),
-    field("messages[].content[].prompt_cache_breakpoint.mode", Mapped),
-    field("messages[].content[].prompt_cache_breakpoint.ttl", Mapped),
+    field("messages[].content[].prompt_cache_breakpoint.mode", MARK),
+    field("messages[].content[].prompt_cache_breakpoint.ttl", MARK),
     field("messages[].tool_calls[].id", Mapped),
     field("messages[].tool_calls[].type", Mapped),
     field("messages[].tool_calls[].function.name", Mapped),
@@ -70,18 +73,18 @@ pub const FIELDS: &[Field] = &[
     field("prompt_cache_retention", Dropped(CACHE_HINT)),
     field("reasoning_effort", Mapped),
     field("response_format.type", Mapped),
-    field("response_format.json_schema.name", Mapped),
+    field("response_format.json_schema.name", Hint("a label; formats without one name it themselves")),
     field("response_format.json_schema.description", Mapped),
     field("response_format.json_schema.schema", Mapped),
-    field("response_format.json_schema.strict", Mapped),
+    field("response_format.json_schema.strict", Hint("who has no such switch always holds to the schema")),
     field("safety_identifier", Mapped),
     field("seed", Mapped),
     field("service_tier", Mapped),
     field("stop", Mapped),
     field("store", Dropped(NOT_STORED)),
-    field("stream", Mapped),
-    field("stream_options.include_usage", Mapped),
-    field("stream_options.include_obfuscation", Emulated("no chunk is padded, whatever is asked")),
+    field("stream", Hint("Gemini is told by the path")),
+    field("stream_options.include_usage", Moot("usage is always asked for; the client sees what it asked to see")),
+    field("stream_options.include_obfuscation", Moot("no chunk is padded, whatever is asked")),
     field("temperature", Mapped),
     field("tool_choice", Mapped),
     field("tool_choice.type", Mapped),
@@ -103,21 +106,21 @@ pub const FIELDS: &[Field] = &[
     field("verbosity", Mapped),
     field("web_search_options", Refused("a search costs a fee of its own, so that none is put in its place")),
     // Of hosts and their clients.
-    field("include_reasoning", Mapped),
-    field("messages[].cache_control", Mapped),
-    field("messages[].content[].cache_control", Mapped),
+    field("include_reasoning", Hint("thoughts are shown only where they are asked for, or not at all")),
+    field("messages[].cache_control", MARK),
+    field("messages[].content[].cache_control", MARK),
     field("messages[].images[].image_url.url", Mapped),
-    field("messages[].reasoning", Mapped),
-    field("messages[].reasoning_content", Mapped),
-    field("messages[].reasoning_details[]", Mapped),
-    field("messages[].tool_calls[].extra_content.flux.thought", Mapped),
-    field("messages[].tool_calls[].extra_content.google.thought_signature", Mapped),
+    field("messages[].reasoning", THOUGHT),
+    field("messages[].reasoning_content", THOUGHT),
+    field("messages[].reasoning_details[]", THOUGHT),
+    field("messages[].tool_calls[].extra_content.flux.thought", THOUGHT),
+    field("messages[].tool_calls[].extra_content.google.thought_signature", THOUGHT),
     field("reasoning.effort", Mapped),
     field("reasoning.enabled", Mapped),
-    field("reasoning.exclude", Mapped),
+    field("reasoning.exclude", Hint("thoughts are shown only where they are asked for, or not at all")),
     field("reasoning.max_tokens", Mapped),
     field("thinking.budget_tokens", Mapped),
     field("thinking.type", Mapped),
-    field("tools[].cache_control", Mapped),
+    field("tools[].cache_control", MARK),
     field("top_k", Mapped),
 ];

@@ -62,7 +62,7 @@ pub(super) fn write(job: &mut Job<'_, '_>, w: &mut Writer) {
             let is_last = Some(i) == last;
             messages.turn(job, w, turn, is_last);
         }
-        messages.put_moved(job, w);
+        messages.put_moved(job, w, turns.last().map_or(0, |turn| turn.at));
     });
 }
 
@@ -82,7 +82,7 @@ impl<'r, 'a> Messages<'r, 'a> {
         if turn.role == Role::Tool {
             return;
         }
-        self.put_moved(job, w);
+        self.put_moved(job, w, turn.at);
         match turn.role {
             Role::Assistant => self.assistant(job, w, turn, is_last),
             Role::Developer if job.has(Feature::DeveloperRole) => self.plain(job, w, turn, "developer"),
@@ -98,7 +98,7 @@ impl<'r, 'a> Messages<'r, 'a> {
             return;
         }
         if role == "user" {
-            self.before_user(job, w);
+            self.before_user(job, w, turn.at);
         }
         self.is_after_tool = false;
         let marks = &mut self.marks;
@@ -110,8 +110,10 @@ impl<'r, 'a> Messages<'r, 'a> {
         });
     }
 
-    fn before_user(&mut self, job: &Job<'_, '_>, w: &mut Writer) {
+    fn before_user(&mut self, job: &mut Job<'_, '_>, w: &mut Writer, at: usize) {
         if self.is_after_tool && !job.has(Feature::UserAfterTool) {
+            // Who reads the conversation back shall know where the words came from.
+            job.ignore(format!("messages[{at}].role"));
             w.object(|w| {
                 w.name("role").plain("assistant");
                 w.name("content").plain(FILLER);
@@ -210,11 +212,11 @@ impl<'r, 'a> Messages<'r, 'a> {
     }
 
     /// The message with what could not stay in the results, after all of them.
-    fn put_moved(&mut self, job: &Job<'_, '_>, w: &mut Writer) {
+    fn put_moved(&mut self, job: &mut Job<'_, '_>, w: &mut Writer, at: usize) {
         if self.moved.is_empty() {
             return;
         }
-        self.before_user(job, w);
+        self.before_user(job, w, at);
         let moved = std::mem::take(&mut self.moved);
         w.object(|w| {
             w.name("role").plain("user");

@@ -245,6 +245,12 @@ impl<'a> Rest<'a> {
             (None, Some(limit)) => Some(count("max_tokens", limit)?),
             (None, None) => None,
         };
+        // Of two names for one thing the newer counts.
+        for (newer, older, name) in [(self.limit, self.old_limit, "max_tokens"), (self.user, self.old_user, "user")] {
+            if newer.is_some() && older.is_some() {
+                ignore(request, name);
+            }
+        }
         request.identity.end_user = match (self.user, self.old_user) {
             (Some(user), _) => Some(text("safety_identifier", user)?),
             (None, Some(user)) => Some(text("user", user)?),

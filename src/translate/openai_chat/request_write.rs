@@ -154,6 +154,10 @@ fn thinking(job: &mut Job<'_, '_>, w: &mut Writer, has_functions: bool) {
     if reasoning.shown == Some(Shown::Omitted) && job.thinks && !hide.is_empty() {
         w.name(hide).raw(hidden);
     }
+    if reasoning.shown.is_some_and(|shown| shown != Shown::Omitted) && !(job.thinks && job.has(Feature::ShownThoughts))
+    {
+        job.ignore("reasoning.summary");
+    }
     match support.control {
         ThinkingControl::None | ThinkingControl::Always => {
             // That a model which does not think shall not think goes without saying.
@@ -274,7 +278,7 @@ fn identity(job: &mut Job<'_, '_>, w: &mut Writer) {
     if job.host.tiers.contains(&tier) {
         w.name("service_tier");
         write_spelt(w, tier);
-    } else if !matches!(tier, "default" | "auto") {
+    } else if request.service_tier.as_ref().is_some_and(|asked| !asked.is("default") && !asked.is("auto")) {
         job.ignore("service_tier");
     }
 }

@@ -5,12 +5,14 @@
 
 use crate::translate::fields::{Fate, Field};
 
-use Fate::{Dropped, Emulated, Mapped, Refused};
+use Fate::{Dropped, Emulated, Hint, Mapped, Moot, Refused};
 
 const fn field(path: &'static str, fate: Fate) -> Field {
     Field { path, fate }
 }
 
+const MARK: Fate = Hint("a mark for a cache; the answer is the same without it");
+const THOUGHT: Fate = Hint("thoughts go back to the model that made them, and to no other");
 const MADE: Fate = Dropped("how a picture came about; the picture itself is kept");
 
 /// Every field of a request.
@@ -36,19 +38,19 @@ pub const FIELDS: &[Field] = &[
     field("input[].content[].filename", Mapped),
     field("input[].content[].input_audio.data", Mapped),
     field("input[].content[].input_audio.format", Mapped),
-    field("input[].content[].prompt_cache_breakpoint", Mapped),
+    field("input[].content[].prompt_cache_breakpoint", MARK),
     field("input[].content[].file_id", Refused("files stored at a provider are known to it alone")),
     field("input[].content[].annotations", Dropped("sources were told with the answer")),
     field("input[].content[].logprobs", Dropped("probabilities were told with the answer")),
-    field("input[].id", Emulated("items are told apart by their place, calls by call_id")),
-    field("input[].status", Emulated("an item in a request is whole")),
+    field("input[].id", Moot("items are told apart by their place, calls by call_id")),
+    field("input[].status", Moot("an item in a request is whole")),
     field("input[].call_id", Mapped),
     field("input[].name", Mapped),
     field("input[].arguments", Mapped),
     field("input[].input", Mapped),
     field("input[].output", Mapped),
-    field("input[].summary", Mapped),
-    field("input[].encrypted_content", Mapped),
+    field("input[].summary", THOUGHT),
+    field("input[].encrypted_content", THOUGHT),
     field("input[].result", Mapped),
     field("input[].output_format", Mapped),
     field("input[].action", MADE),
@@ -90,7 +92,7 @@ pub const FIELDS: &[Field] = &[
     field("max_output_tokens", Mapped),
     field("max_tool_calls", Dropped("it counts built-in tools only")),
     field("metadata", Mapped),
-    field("model", Mapped),
+    field("model", Moot("each target knows it by its own name")),
     field("moderation", Dropped("the provider's own filter decides")),
     field("parallel_tool_calls", Mapped),
     field("previous_response_id", Refused("it needs what is stored at a provider of this format")),
@@ -106,14 +108,14 @@ pub const FIELDS: &[Field] = &[
     field("safety_identifier", Mapped),
     field("service_tier", Mapped),
     field("store", Dropped("nothing is stored")),
-    field("stream", Mapped),
-    field("stream_options.include_obfuscation", Emulated("no frame is padded")),
+    field("stream", Hint("Gemini is told by the path")),
+    field("stream_options.include_obfuscation", Moot("no frame is padded")),
     field("temperature", Mapped),
     field("text.format.type", Mapped),
-    field("text.format.name", Mapped),
+    field("text.format.name", Hint("a label; formats without one name it themselves")),
     field("text.format.description", Mapped),
     field("text.format.schema", Mapped),
-    field("text.format.strict", Mapped),
+    field("text.format.strict", Hint("who has no such switch always holds to the schema")),
     field("text.verbosity", Mapped),
     field("tool_choice", Mapped),
     field("tool_choice.type", Mapped),
@@ -121,7 +123,7 @@ pub const FIELDS: &[Field] = &[
     field("tool_choice.mode", Mapped),
     field("tool_choice.server_label", Refused("only a provider of this format has the tool")),
     field("tool_choice.tools[].name", Mapped),
-    field("tool_choice.tools[].type", Mapped),
+    field("tool_choice.tools[].type", Moot("a tool is chosen by its name")),
     field("tools[].type", Mapped),
     field("tools[].name", Mapped),
     field("tools[].description", Mapped),

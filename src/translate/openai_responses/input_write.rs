@@ -54,6 +54,13 @@ fn is_markable(part: &Part<'_>) -> bool {
 }
 
 /// Names only help where two users are to be told apart.
+/// Where a name stood that is not told.
+pub(super) fn lost_names(turns: &[Turn<'_>]) -> impl Iterator<Item = Cow<'static, str>> {
+    let names_matter = names_matter(turns);
+    let is_lost = move |turn: &&Turn<'_>| turn.name.is_some() && !(names_matter && turn.role == Role::User);
+    turns.iter().filter(is_lost).map(|turn| Cow::Owned(format!("messages[{}].name", turn.at)))
+}
+
 fn names_matter(turns: &[Turn<'_>]) -> bool {
     let mut names = turns.iter().filter(|turn| turn.role == Role::User).filter_map(|turn| turn.name.as_ref());
     let first = names.next();

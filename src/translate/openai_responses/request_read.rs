@@ -179,6 +179,9 @@ impl<'a> Reader<'a> {
         }
         let input = input.ok_or_else(|| Invalid::request("input", "is missing; send a string or a list of items"))?;
         input_read::read(input, envelope, &mut request)?;
+        if request.identity.end_user.is_some() && user.is_some() {
+            ignore(&mut request.ignored, || "user".into());
+        }
         request.identity.end_user = request.identity.end_user.or(user);
         let top = top_logprobs.unwrap_or(0);
         request.logprobs = (wants_logprobs || top > 0).then_some(Logprobs { top });

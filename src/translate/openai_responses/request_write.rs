@@ -29,6 +29,7 @@ pub fn write_request(request: &Request<'_>, target: &Target) -> Result<Written, 
     refuse(request)?;
     // The words of a prefill are history here: the answer does not go on from them.
     let mut ignored: Vec<Cow<'static, str>> = request.prefill().map(Cow::Owned).into_iter().collect();
+    ignored.extend(input_write::lost_names(&request.turns));
     let mut writer = Writer::with_capacity(estimate(request));
     let mut outcome = Ok(());
     writer.object(|w| {

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value as Json, json};
 
-use super::support::{CLIENTS, PROVIDERS, assert_golden, envelope, folder, target};
+use super::support::{CLIENTS, PROVIDERS, assert_golden, envelope, folder, sealed, target};
 use crate::base::wire_format::WireFormat;
 use crate::translate::fields::{Fate, Field};
 use crate::translate::{Invalid, Written, anthropic, convert, gemini, openai_chat, openai_responses};
@@ -251,21 +251,221 @@ fn fates_are_what_happens() {
 /// In what way something else happens to a field than the table says.
 fn lie(field: &Field, written: Result<Written, Invalid>) -> Option<String> {
     match (field.fate, written) {
-        (Fate::Mapped | Fate::Emulated(_), _) => None,
+        // Probed with values of their own.
+        (Fate::Mapped | Fate::Emulated(_) | Fate::Hint(_) | Fate::Moot(_), _) => None,
         (Fate::Dropped(_), Ok(written)) => {
             let is_told = written.ignored.iter().any(|told| names(told, field.path));
             (!is_told).then(|| format!("dropped, but {:?} is told", written.ignored))
         }
-        (Fate::Refused(_), Err(invalid)) => {
-            // A refusal may name the whole of what holds the field.
-            let told = open(&invalid.param);
-            let is_inside = field.path.strip_prefix(&*told).is_some_and(|rest| rest.starts_with(['.', '[']));
-            (!names(&invalid.param, field.path) && !is_inside)
-                .then(|| format!("refused as {}: {}", invalid.param, invalid.message))
-        }
+        (Fate::Refused(_), Err(invalid)) => (!is_named(&invalid.param, field.path))
+            .then(|| format!("refused as {}: {}", invalid.param, invalid.message)),
         (Fate::Dropped(_), Err(invalid)) => Some(format!("refused at {}: {}", invalid.param, invalid.message)),
         (Fate::Refused(_), Ok(written)) => Some(format!("taken; ignored {:?}", written.ignored)),
     }
+}
+
+/// Whether a name that was told is the field's, or that of what holds it or stands in it.
+fn is_named(told: &str, path: &str) -> bool {
+    let outer = open(told);
+    let is_within =
+        |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with(['.', '[']));
+    // Of something that goes as a whole the part that is lost may be named; a number of logprobs goes with its switch.
+    names(told, path) || is_within(path, &outer) || is_within(&outer, path) || format!("top_{told}") == path
+}
+
+/// What a probed text holds, so that it is found again.
+const SENTINEL: &str = "zq7";
+
+/// Two requests of a client that differ in one field, or in nothing but its value.
+struct Probe {
+    with: Json,
+    without: Json,
+}
+
+/// The probes of a client's fields, in the order of the file: `with` and `without` are laid over the least request,
+/// over one with two tools (`tooled`), or over a call with its result (`called`). Where `without` is not said, it is
+/// the same request without the field.
+fn probes(name: &str, client: WireFormat) -> Vec<(String, Probe)> {
+    let file = std::fs::read_to_string(folder("fields").join(format!("probes.{name}.json"))).unwrap();
+    let Json::Object(probes) = serde_json::from_str(&file).unwrap() else { panic!("no object") };
+    let made = probes.into_iter().map(|(path, said)| {
+        let mut least = least(client);
+        if said.get("tooled").is_some() {
+            least["tools"] = Json::Array(["f", "g"].map(|name| tool_named(client, name)).to_vec());
+        }
+        let with = match said.get("called") {
+            Some(call) => called(client, least.clone(), call),
+            None => laid_over(least.clone(), &said["with"]),
+        };
+        let without = if let Some(without) = said.get("without") {
+            laid_over(least, without)
+        } else {
+            let mut without = with.clone();
+            remove(&mut without, &path);
+            without
+        };
+        (path, Probe { with, without })
+    });
+    made.collect()
+}
+
+fn tool_named(client: WireFormat, name: &str) -> Json {
+    let mut tool = tool(client);
+    let place = if client == WireFormat::OpenaiChat { &mut tool["function"] } else { &mut tool };
+    place["name"] = json!(name);
+    tool
+}
+
+/// A conversation with a call that has these members, and its result.
+fn called(client: WireFormat, body: Json, members: &Json) -> Json {
+    let id = members.get("id").or(members.get("call_id")).cloned().unwrap_or(json!("a"));
+    let turns = match client {
+        WireFormat::OpenaiChat => {
+            let is_custom = members.get("custom").is_some();
+            let plain = if is_custom { json!({}) } else { json!({ "function": { "name": "f", "arguments": "{}" } }) };
+            let call = laid_over(laid_over(json!({ "id": id, "type": "function" }), &plain), members);
+            json!({ "messages": [{ "role": "user", "content": "hi" }, { "role": "assistant", "tool_calls": [call] },
+                { "role": "tool", "tool_call_id": id, "content": "r" }] })
+        }
+        WireFormat::OpenaiResponses => {
+            let call = json!({ "type": "function_call", "call_id": id, "name": "f", "arguments": "{}" });
+            json!({ "input": [{ "role": "user", "content": "hi" }, laid_over(call, members),
+                { "type": "function_call_output", "call_id": id, "output": "r" }] })
+        }
+        _ => {
+            let call = json!({ "type": "tool_use", "id": id, "name": "f", "input": {} });
+            json!({ "messages": [{ "role": "user", "content": "hi" },
+                { "role": "assistant", "content": [laid_over(call, members)] },
+                { "role": "user", "content": [{ "type": "tool_result", "tool_use_id": id, "content": "r" }] }] })
+        }
+    };
+    laid_over(body, &turns)
+}
+
+/// Members over members; `null` takes one away.
+fn laid_over(mut under: Json, over: &Json) -> Json {
+    let Json::Object(members) = over else { return over.clone() };
+    if !under.is_object() {
+        under = json!({});
+    }
+    for (name, value) in members {
+        if value.is_null() {
+            under.as_object_mut().unwrap().remove(name);
+        } else {
+            let inner = under[name].take();
+            under[name] = laid_over(inner, value);
+        }
+    }
+    under
+}
+
+/// Takes a field away, wherever its path leads.
+fn remove(value: &mut Json, path: &str) {
+    let (name, rest) = path.split_once('.').unwrap_or((path, ""));
+    let (name, kind) =
+        name.split_once('[').map_or((name, None), |(name, kind)| (name, Some(kind.trim_end_matches(']'))));
+    let Some(members) = value.as_object_mut() else { return };
+    let is_last = rest.is_empty();
+    match (members.get_mut(name), kind) {
+        (Some(Json::Array(elements)), Some(kind)) if is_last => {
+            elements.retain(|element| !is_of_kind(element, kind));
+            if elements.is_empty() {
+                members.remove(name);
+            }
+        }
+        (Some(Json::Array(elements)), Some(_)) => elements.iter_mut().for_each(|element| remove(element, rest)),
+        (Some(inner), None) if !is_last => remove(inner, rest),
+        (Some(_), None) => drop(members.remove(name)),
+        _ => {}
+    }
+}
+
+fn is_of_kind(element: &Json, kind: &str) -> bool {
+    let is = element["type"].as_str().unwrap_or_default();
+    kind.strip_prefix('*').map_or(kind.is_empty() || kind == is, |end| is.ends_with(end))
+}
+
+/// What a target gets to see of a probe's field.
+enum Seen {
+    /// Its value, or that it is another one.
+    Said,
+    /// Its name is told, or it is refused by name.
+    Told,
+    /// Nothing.
+    Nothing(String),
+}
+
+fn seen(path: &str, probe: &Probe, client: WireFormat, to: &str) -> Seen {
+    let (target, format) = target(to);
+    // What its maker alone may get back goes to the maker.
+    let seal = match to {
+        "anthropic" if path.ends_with("data") || path.ends_with("encrypted_content") => "ar anthropic/claude-x zq7",
+        "anthropic" => "as anthropic/claude-x zq7",
+        "gemini" => "gs google/gemini-3-pro zq7",
+        _ => "re openai/gpt-x zq7",
+    };
+    let write = |body: &Json| {
+        let body = sealed(&body.to_string().replace("{{seal SEAL}}", &format!("{{{{seal {seal}}}}}")));
+        convert::request(body.as_bytes(), client, &envelope(), &target, format)
+    };
+    let has_sentinel = probe.with.to_string().contains(SENTINEL);
+    let without = write(&probe.without).map(|written| written.body);
+    match write(&probe.with) {
+        Err(invalid) if is_named(&invalid.param, path) => Seen::Told,
+        Err(invalid) => Seen::Nothing(format!("refused as {}: {}", invalid.param, invalid.message)),
+        Ok(written) if written.ignored.iter().any(|told| is_named(told, path)) => Seen::Told,
+        Ok(written) => {
+            let is_there = !has_sentinel || String::from_utf8_lossy(&written.body).contains(SENTINEL);
+            match without {
+                _ if !is_there => Seen::Nothing(format!("lost; ignored {:?}", written.ignored)),
+                Ok(without) if without == written.body => {
+                    Seen::Nothing(format!("changes nothing; ignored {:?}", written.ignored))
+                }
+                // Without it there is no request, or another one.
+                _ => Seen::Said,
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_mapped_or_emulated_arrives_or_is_named() {
+    let mut lies = Vec::new();
+    for (name, client) in CLIENTS {
+        let probes = probes(name, client);
+        let of = |path: &str| probes.iter().find(|(known, _)| known == path).map(|(_, probe)| probe);
+        for field in fields(client) {
+            let is_probed = matches!(field.fate, Fate::Mapped | Fate::Emulated(_) | Fate::Hint(_));
+            let probe = match (of(field.path), is_probed) {
+                (Some(probe), true) => probe,
+                (None, false) => continue,
+                (probe, _) => {
+                    let what = if probe.is_some() { "is probed for nothing" } else { "is not probed" };
+                    lies.push(format!("{name}: {} {what}", field.path));
+                    continue;
+                }
+            };
+            let mut is_said_anywhere = false;
+            let hosts =
+                [("openrouter", WireFormat::OpenaiChat)].into_iter().filter(|_| matches!(field.fate, Fate::Hint(_)));
+            for (to, _) in PROVIDERS.into_iter().chain(hosts).filter(|(_, format)| *format != client) {
+                match seen(field.path, probe, client, to) {
+                    Seen::Said => is_said_anywhere = true,
+                    Seen::Told => {}
+                    Seen::Nothing(_) if matches!(field.fate, Fate::Hint(_)) => {}
+                    Seen::Nothing(how) => {
+                        lies.push(format!("{name} → {to}: {}: {how}\n   {}", field.path, probe.with));
+                    }
+                }
+            }
+            if matches!(field.fate, Fate::Hint(_)) && !is_said_anywhere {
+                lies.push(format!("{name}: {}: a hint that goes to nobody", field.path));
+            }
+        }
+        let unknown = probes.iter().filter(|(path, _)| !fields(client).iter().any(|field| field.path == path));
+        lies.extend(unknown.map(|(path, _)| format!("{name}: {path} is no field")));
+    }
+    assert!(lies.is_empty(), "{} fields are lost in silence:\n{}", lies.len(), lies.join("\n"));
 }
 
 #[test]
@@ -278,6 +478,8 @@ fn the_table_for_people() {
             let (fate, why) = match fate {
                 Fate::Mapped => ("mapped", ""),
                 Fate::Emulated(how) => ("emulated", *how),
+                Fate::Hint(why) => ("hint", *why),
+                Fate::Moot(why) => ("moot", *why),
                 Fate::Dropped(why) => ("dropped", *why),
                 Fate::Refused(why) => ("refused", *why),
             };

@@ -1,4 +1,4 @@
-"""Claude Code, Codex and opencode, as their users run them, each before a provider of another format: a task with one file written.
+"""Claude Code, Codex and opencode, as their users run them, each before a provider of another format: a task with one file written, and one with a file changed.
 
 They run in a home and a folder of their own, with nothing of the machine's but the path to their programs.
 """
@@ -45,6 +45,22 @@ def place(tmp_path):
     return tmp_path
 
 
+def written(place):
+    """A file that is not there is written."""
+    file = place / "work" / "hello.txt"
+    return file, f"Write the word bonjour into the file {file}", "bonjour"
+
+
+def changed(place):
+    """One line of a file that is there is changed; the others stay as they are."""
+    file = place / "work" / "greeting.txt"
+    file.write_text("one\nhello\nthree\n")
+    return file, f"Put the word bonjour in place of hello in the file {file}", "one\nbonjour\nthree\n"
+
+
+TASKS = (written, changed)
+
+
 def run(place, command, **environment):
     program = shutil.which(command[0], path=f"{PLACE}/node_modules/.bin")
     if program is None:
@@ -67,12 +83,13 @@ def run(place, command, **environment):
         ("flux-pinned-gpt-6-luna", "ANTHROPIC_API_KEY"),
     ],
 )
-def test_claude_code(place, model, key):
-    file = place / "work" / "hello.txt"
-    prompt = f"Write the word bonjour into the file {file}"
+@pytest.mark.parametrize("task", TASKS)
+def test_claude_code(place, model, key, task):
+    file, prompt, expected = task(place)
+    tools = "Read,Edit,Write"
     done = run(
         place,
-        ["claude", "-p", prompt, "--output-format", "json", "--permission-mode", "acceptEdits", "--allowedTools", "Write"],
+        ["claude", "-p", prompt, "--output-format", "json", "--permission-mode", "acceptEdits", "--allowedTools", tools],
         **{key: KEY},
         ANTHROPIC_BASE_URL=URL + "/anthropic",
         ANTHROPIC_MODEL=model,
@@ -81,21 +98,24 @@ def test_claude_code(place, model, key):
         DISABLE_AUTOUPDATER="1",
     )
     assert done.returncode == 0
-    assert file.read_text().strip() == "bonjour"
+    assert file.read_text() == expected
     told = json.loads(done.stdout)
     assert told["is_error"] is False and "Hello from the provider" in told["result"]
     assert told["usage"]["input_tokens"] > 0 and told["usage"]["output_tokens"] > 0
 
 
 @pytest.mark.parametrize("model", ["claude-haiku-5-5", "flux-pinned-gemini-3-5-flash-lite"])
-def test_codex(place, model):
-    file = place / "work" / "hello.txt"
+@pytest.mark.parametrize("task", TASKS)
+def test_codex(place, model, task):
+    file, prompt, expected = task(place)
     (place / "home" / ".codex").mkdir()
     (place / "home" / ".codex" / "config.toml").write_text(CODEX_CONFIG.format(url=URL, model=model))
-    prompt = f"Write the word bonjour into the file {file}"
     done = run(place, ["codex", "exec", "--skip-git-repo-check", "--json", prompt], FLUX_KEY=KEY)
     assert done.returncode == 0
-    assert file.read_text().strip() == "bonjour"
+    assert file.read_text() == expected
+    if task is changed:
+        # It was the agent's own tool that changed the file, not some command.
+        assert '"file_change"' in done.stdout
     assert "Hello from the provider" in done.stdout
 
 

@@ -184,10 +184,10 @@ fn the_table_of_fields_is_true() {
         match field.fate {
             Fate::Dropped(_) if is_top => assert_eq!(read(&asked).unwrap().ignored, [field.path]),
             Fate::Refused(_) if is_top => assert_eq!(read(&asked).unwrap_err().param, field.path),
-            Fate::Mapped | Fate::Emulated(_) if is_top && read(&asked).is_ok() => {
+            Fate::Mapped | Fate::Emulated(_) | Fate::Hint(_) | Fate::Moot(_) if is_top && read(&asked).is_ok() => {
                 assert!(read(&asked).unwrap().ignored.is_empty(), "{}", field.path);
             }
-            Fate::Mapped | Fate::Emulated(_) | Fate::Dropped(_) | Fate::Refused(_) => {}
+            Fate::Mapped | Fate::Hint(_) | Fate::Moot(_) | Fate::Emulated(_) | Fate::Dropped(_) | Fate::Refused(_) => {}
         }
     }
     for block in ["citations", "transformations", "toolset_name"] {

@@ -210,7 +210,7 @@ fn the_list_of_fields_says_what_happens() {
         match field.fate {
             Fate::Dropped(_) => assert!(read(&body).unwrap().ignored.iter().any(|path| **path == place), "{place}"),
             Fate::Refused(_) => assert_eq!(read(&body).unwrap_err().param, place),
-            Fate::Mapped | Fate::Emulated(_) => {
+            Fate::Mapped | Fate::Emulated(_) | Fate::Hint(_) | Fate::Moot(_) => {
                 let top = field.path.split(['.', '[']).next().unwrap();
                 let ignored = read(&body).map(|request| request.ignored).unwrap_or_default();
                 assert!(!ignored.iter().any(|path| path == top), "{top}");

@@ -215,7 +215,7 @@ fn the_list_of_fields_says_what_the_reader_does() {
             Fate::Dropped(_) if field.path != "store" => {
                 assert_eq!(outcome.unwrap().ignored, [field.path], "{}", field.path);
             }
-            Fate::Dropped(_) | Fate::Emulated(_) | Fate::Mapped => {
+            Fate::Mapped | Fate::Hint(_) | Fate::Moot(_) | Fate::Emulated(_) | Fate::Dropped(_) => {
                 let is_known =
                     outcome.map_or_else(|invalid| invalid.param == field.path, |read| read.ignored.is_empty());
                 assert!(is_known, "{}", field.path);
