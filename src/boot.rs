@@ -113,7 +113,6 @@ pub fn serve(config_dir: &Path) -> Result<()> {
     start_log(config.log.level);
     let store = Store::start(store_settings(&config), Arc::clone(&clock)).context("the data folder cannot be used")?;
     let store = Arc::new(store);
-    let first_keys = store.bootstrap("default").context("the first account cannot be made")?;
 
     let mock_listener = TcpListener::bind("127.0.0.1:0").context("no port for the built-in mock provider")?;
     let mock = reload::MockAddress { address: mock_listener.local_addr()?, secret: random_secret()? };
@@ -152,6 +151,8 @@ pub fn serve(config_dir: &Path) -> Result<()> {
     add_background(&mut server, "reload", reloader);
 
     let addresses = welcome::Addresses { listen: public.address, private_listen: private.address };
+    // Only now: a start that fails before must not use up the one occasion on which the keys are shown.
+    let first_keys = store.bootstrap("default").context("the first account cannot be made")?;
     let welcome = welcome::start(addresses, &config, first_keys, snapshot.load().catalog.has_stand_in())?;
     server.run(RunArgs {
         shutdown_signal: Box::new(signals::Drain::new(Arc::clone(&metrics), config.timeouts.shutdown)),

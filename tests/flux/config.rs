@@ -137,6 +137,22 @@ fn widened(model: &str) -> String {
 }
 
 #[test]
+fn a_first_start_that_fails_keeps_its_keys_for_the_next() {
+    let openai = Provider::openai();
+    let data = std::sync::Arc::new(tempfile::tempdir().expect("a folder"));
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    for setting in ["FLUX_SERVER__LISTEN", "FLUX_SERVER__PRIVATE_LISTEN"] {
+        let failed = Setup::with(&[&openai]).data(&data).env(setting, &address).run(&["serve"]);
+        assert_eq!(failed.status.code(), Some(1), "{setting}");
+        assert!(!String::from_utf8_lossy(&failed.stdout).contains("sk-flux-"), "{setting}");
+    }
+    // The harness waits for the keys to be printed.
+    let flux = Setup::with(&[&openai]).data(&data).start();
+    flux.chat(&ask_chat("gpt-4o-mini")).expect_status(200);
+}
+
+#[test]
 fn the_repositorys_own_configuration_is_right() {
     let output = check(&conf_dir());
     assert!(output.status.success(), "{}", said(&output));
