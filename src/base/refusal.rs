@@ -29,6 +29,8 @@ pub enum RefusalKind {
     RequestTimeout,
     /// 413: the body is larger than allowed.
     BodyTooLarge,
+    /// 417: the client expects what is not done here.
+    ExpectationFailed,
     /// 431: the head is larger than allowed.
     HeadTooLarge,
     /// The provider refused the request itself: its own status (400 to 422) is kept.
@@ -97,6 +99,7 @@ impl Refusal {
             RefusalKind::MethodNotAllowed(_) => 405,
             RefusalKind::RequestTimeout => 408,
             RefusalKind::BodyTooLarge => 413,
+            RefusalKind::ExpectationFailed => 417,
             RefusalKind::HeadTooLarge => 431,
             RefusalKind::UpstreamRejected(status) => status,
             RefusalKind::Internal => 500,

@@ -116,7 +116,7 @@ pub(crate) fn authenticate(headers: &HeaderMap, keys: &KeyDirectory, now: UnixMs
 /// Reads the whole body, in one piece.
 ///
 /// # Errors
-/// 413 past `bytes_max`, 408 past `within`, 400 for a body that breaks off.
+/// 413 past `bytes_max`, 408 past `within`, 417 for an odd expectation, 400 for a body that breaks off.
 pub(crate) async fn read_body(
     session: &mut ServerSession,
     bytes_max: usize,
@@ -126,7 +126,11 @@ pub(crate) async fn read_body(
     if declared.is_some_and(|length| length > bytes_max) {
         return Err(too_large(bytes_max));
     }
-    if session.req_header().headers.contains_key(EXPECT) {
+    if let Some(expected) = session.req_header().headers.get(EXPECT) {
+        if !expected.as_bytes().eq_ignore_ascii_case(b"100-continue") {
+            let message = "the only expectation that is met is 100-continue";
+            return Err(Refusal::new(RefusalKind::ExpectationFailed, message));
+        }
         let _ = session.write_continue_response().await;
     }
     match timeout(within, collect(session, declared, bytes_max)).await {

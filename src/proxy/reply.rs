@@ -266,6 +266,9 @@ pub(crate) async fn refuse_unread(session: &mut ServerSession, refusal: &Refusal
 /// Writes a whole JSON answer of Flux's own.
 pub(crate) async fn json(session: &mut ServerSession, body: Bytes, caller: Caller) -> Result<()> {
     let mut head = ResponseHeader::build_no_case(200, Some(6))?;
+    if let RefusalKind::MethodNotAllowed(allowed) = refusal.kind {
+        head.insert_header(ALLOW, HeaderValue::from_static(allowed))?;
+    }
     put_ids(&mut head, caller.id, caller.format)?;
     write(session, head, body, caller).await
 }
