@@ -125,7 +125,8 @@ impl App {
         }
         let link = Link::new(Arc::clone(&self.clock));
         session.req_header_mut().extensions_mut().insert(Arc::clone(&link));
-        self.proxy.process_new_http(Held::wrap(session, link), shutdown).await
+        let reused = self.proxy.process_new_http(Held::wrap(session, Arc::clone(&link)), shutdown).await;
+        if reused.is_some() { reused } else { Box::pin(kept_by(&link)).await }
     }
 
     /// Reads the head of an HTTP/1 request. `None` when the connection is to be closed.
@@ -168,7 +169,6 @@ impl App {
             let message = format!("the request head is larger than {bytes_max} bytes; send fewer or shorter headers");
             return Some(Refusal::new(RefusalKind::HeadTooLarge, message));
         }
-        let line_end = memchr::memchr(b'\n', &raw).unwrap_or(raw.len());
         if session.req_header().method == http::Method::CONNECT {
             return Some(Refusal::new(RefusalKind::MethodNotAllowed("GET, POST"), "CONNECT is not served here"));
         }
@@ -176,6 +176,7 @@ impl App {
             let message = "a body has either a content-length or a transfer-encoding, not both";
             return Some(Refusal::new(RefusalKind::InvalidRequest, message));
         }
+        let line_end = memchr::memchr(b'\n', &raw).unwrap_or(raw.len());
         let line = raw.get(..line_end).unwrap_or_default();
         memchr::memchr(b'#', line)
             .is_some()
@@ -183,7 +184,16 @@ impl App {
     }
 }
 
-/// A head that is no HTTP gets an answer; a connection that broke gets none.
+/// The connection of a request that failed and was answered whole.
+async fn kept_by(link: &Link) -> Option<ReusedHttpStream> {
+    let real = link.keeps_connection().then(|| link.take_session()).flatten()?;
+    let mut settings = HttpPersistentSettings::for_session(&real);
+    settings.set_user_context(Box::new(KeptAlive));
+    let stream = real.finish().await.ok().flatten()?;
+    Some(ReusedHttpStream::from_reusable_stream(stream, settings))
+}
+
+/// A head that is no HTTP, or more of it than Pingora reads, gets an answer; a connection that broke gets none.
 fn unreadable(error: &Error) -> Option<Refusal> {
     if error.etype != ErrorType::InvalidHTTPHeader {
         return None;

@@ -104,6 +104,15 @@ impl Flux {
         let Parts { snapshot, store, metrics, log, clock, seed, sealing_key } = parts;
         let (ledger, counters) = (Arc::clone(&store), Arc::clone(&metrics));
         let keep: KeepCharge = Arc::new(move |charge| match ledger.append(charge) {
+
+    /// Ends a failed request. Pingora reuses no connection after a failure on the way to a provider, so
+    /// the link keeps it where the answer is whole.
+    fn answered(&self, error_code: u16, is_whole: bool) -> FailToProxy {
+        if let (true, Some(link)) = (is_whole, &self.link) {
+            link.keep_connection();
+        }
+        FailToProxy { error_code, can_reuse_downstream: false }
+    }
             Ok(()) => true,
             Err(error) => {
                 counters.charge_not_kept();
@@ -341,17 +350,17 @@ impl ProxyHttp for Flux {
             let refusal = Self::refusal_for(error, ctx);
             let written = reply::refuse_in_stream(&mut session.downstream_session, &refusal, caller).await;
             ctx.refused = Some(Box::new(Refused { refusal, routing }));
-            return FailToProxy { error_code: 200, can_reuse_downstream: written.is_ok() };
+            return ctx.answered(200, written.is_ok());
         }
         if ctx.ask(|exchange| exchange.purpose()) == Some(Purpose::Count) && reply::carried(error).is_none() {
             let written = self.count_here(&mut session.downstream_session, ctx, caller).await;
-            return FailToProxy { error_code: 200, can_reuse_downstream: written.is_ok() };
+            return ctx.answered(200, written.is_ok());
         }
         let refusal = Self::refusal_for(error, ctx);
         let status = refusal.status();
         let written = reply::refuse(&mut session.downstream_session, &refusal, caller, routing.as_ref()).await;
         ctx.refused = Some(Box::new(Refused { refusal, routing }));
-        FailToProxy { error_code: status, can_reuse_downstream: written.is_ok() }
+        ctx.answered(status, written.is_ok())
     }
 
     async fn logging(&self, session: &mut Session, _error: Option<&Error>, ctx: &mut Ctx) {

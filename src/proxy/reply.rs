@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
-    TRANSFER_ENCODING,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderMap, HeaderName, HeaderValue,
+    RETRY_AFTER, TRANSFER_ENCODING,
 };
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
@@ -33,6 +33,10 @@ const PASSED_ON: [HeaderName; 2] =
 const LINGER_PAUSE: Duration = Duration::from_secs(5);
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// A refused body of so many bytes at most is read before the answer goes out, if it comes within this time.
+const SHORT_BODY_BYTES_MAX: u64 = 64 << 10;
+const SHORT_BODY_WAIT: Duration = Duration::from_millis(100);
+
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const X_FLUX_REQUEST_ID: HeaderName = HeaderName::from_static("x-flux-request-id");
@@ -290,9 +294,9 @@ pub(crate) async fn estimate(
 async fn write(session: &mut ServerSession, mut head: ResponseHeader, body: Bytes, caller: Caller) -> Result<()> {
     head.insert_header(CONTENT_TYPE, JSON)?;
     head.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len()))?;
-    let is_read = session.is_body_done();
-    if !is_read {
-        session.set_keepalive(None);
+    let is_read = session.is_body_done() || drain_short(session, caller).await;
+    if !is_read && session.req_header().version != http::Version::HTTP_2 {
+        head.insert_header(CONNECTION, HeaderValue::from_static("close"))?;
     }
     let is_bodiless = session.req_header().method == http::Method::HEAD;
     session.write_response_header(Box::new(head)).await?;
@@ -313,6 +317,18 @@ async fn drain(session: &mut ServerSession) {
         if session.is_body_done() {
             break;
         }
+/// Reads and drops a short body that is there already or on its way, so that its connection can be kept; says
+/// whether that worked.
+async fn drain_short(session: &mut ServerSession, caller: Caller) -> bool {
+    let headers = &session.req_header().headers;
+    let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if headers.contains_key(EXPECT) || length.is_none_or(|length| length > SHORT_BODY_BYTES_MAX) {
+        return false;
+    }
+    let _ = timeout(caller.linger.min(SHORT_BODY_WAIT), drain(session)).await;
+    session.is_body_done()
+}
+
     }
 }
 
