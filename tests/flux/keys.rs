@@ -301,3 +301,22 @@ fn two_different_keys_in_one_request_are_not_mixed_up() {
         status => assert!([400, 401].contains(&status), "{status}"),
     }
 }
+#[test]
+fn two_headers_of_one_kind_are_refused() {
+    let openai = Provider::openai();
+    let flux = Setup::with(&[&openai]).start();
+    let made = flux.run_json(&["keys", "create", "--json"]);
+    let other = made["key"].as_str().expect("a key").to_owned();
+    wait_for("the new key to work", || chat_with(&flux, "x-api-key", &other, &ask_chat("gpt-4o-mini")).status == 200);
+    let (asked, body) = (openai.count(), ask_chat("gpt-4o-mini").to_string());
+    let bearers = [flux.bearer(), format!("Bearer {other}")];
+    let twice = |name, first: &str, second: &str| {
+        request("POST", "/v1/chat/completions", &[(name, first), (name, second)], body.as_bytes())
+    };
+    for (name, [first, second]) in [("authorization", bearers), ("x-api-key", [flux.key.clone(), other])] {
+        assert_chat_error(&flux.ask(&twice(name, &first, &second)), 401);
+        assert_chat_error(&flux.ask(&twice(name, &second, &first)), 401);
+    }
+    assert_eq!(openai.count(), asked);
+}
+
