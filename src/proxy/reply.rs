@@ -18,6 +18,7 @@ use pingora::time::timeout;
 use pingora::{Error, ErrorType, Result};
 
 use crate::base::ids::RequestId;
+use crate::base::money::NanoUsd;
 use crate::base::refusal::{Refusal, RefusalKind};
 use crate::base::wire_format::WireFormat;
 use crate::catalog::{Chain, ChainKind, Target};
@@ -32,11 +33,11 @@ const PASSED_ON: [HeaderName; 2] =
 /// A refused client that pauses for so long while it sends has stopped.
 const LINGER_PAUSE: Duration = Duration::from_secs(5);
 
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A refused body of so many bytes at most is read before the answer goes out, if it comes within this time.
 const SHORT_BODY_BYTES_MAX: u64 = 64 << 10;
 const SHORT_BODY_WAIT: Duration = Duration::from_millis(100);
 
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const X_FLUX_REQUEST_ID: HeaderName = HeaderName::from_static("x-flux-request-id");
@@ -52,6 +53,9 @@ const X_FLUX_COST_USD: HeaderName = HeaderName::from_static("x-flux-cost-usd");
 
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// Stands in the place of a lane's name for a model that was asked for itself.
+const NO_LANE: &str = "pinned";
 
 /// How nearly every answer is come by.
 const FIRST_ATTEMPT: u8 = 1;
@@ -136,9 +140,7 @@ impl ReadyHeaders {
         put_name(&mut whole, X_FLUX_MODEL, &target.model.canonical);
         put_name(&mut whole, X_FLUX_ORIGINAL_MODEL, &chain.name);
         put_name(&mut whole, X_FLUX_PROVIDER, &target.provider.id);
-        if is_lane {
-            put_name(&mut whole, X_FLUX_LANE, &chain.name);
-        }
+        put_name(&mut whole, X_FLUX_LANE, if is_lane { &chain.name } else { NO_LANE });
         whole.insert(X_FLUX_ROUTED, said(is_lane));
         whole.insert(X_FLUX_ATTEMPTS, HeaderValue::from(u16::from(FIRST_ATTEMPT)));
         let mut events = whole.clone();
@@ -213,13 +215,14 @@ fn put_routing(head: &mut ResponseHeader, routing: &Routing) -> Result<()> {
     for (name, value) in [
         (X_FLUX_MODEL, &routing.model),
         (X_FLUX_ORIGINAL_MODEL, &routing.original),
-        (X_FLUX_LANE, &routing.lane),
         (X_FLUX_PROVIDER, &routing.provider),
     ] {
         if let (false, Ok(value)) = (value.is_empty(), HeaderValue::from_str(value)) {
             head.insert_header(name, value)?;
         }
     }
+    let lane = if routing.lane.is_empty() { NO_LANE } else { &*routing.lane };
+    head.insert_header(X_FLUX_LANE, lane)?;
     head.insert_header(X_FLUX_ROUTED, said(routing.was_routed))?;
     head.insert_header(X_FLUX_ATTEMPTS, HeaderValue::from(u16::from(routing.attempts)))
 }
@@ -236,6 +239,8 @@ pub(crate) async fn refuse(
     put_ids(&mut head, caller.id, caller.format)?;
     if let Some(routing) = routing {
         put_routing(&mut head, routing)?;
+        // What is refused is not charged.
+        head.insert_header(X_FLUX_COST_USD, NanoUsd::ZERO.to_string())?;
     }
     head.insert_header(X_SHOULD_RETRY, said(refusal.is_worth_a_retry()))?;
     if let Some(wait) = refusal.retry_after {
@@ -261,6 +266,9 @@ pub(crate) async fn refuse_unread(session: &mut ServerSession, refusal: &Refusal
     head.insert_header(CONTENT_TYPE, JSON)?;
     head.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len()))?;
     head.insert_header(CONNECTION, HeaderValue::from_static("close"))?;
+    if let RefusalKind::MethodNotAllowed(allowed) = refusal.kind {
+        head.insert_header(ALLOW, HeaderValue::from_static(allowed))?;
+    }
     session.set_keepalive(None);
     session.write_response_header(Box::new(head)).await?;
     session.write_response_body(body, true).await?;
@@ -270,9 +278,6 @@ pub(crate) async fn refuse_unread(session: &mut ServerSession, refusal: &Refusal
 /// Writes a whole JSON answer of Flux's own.
 pub(crate) async fn json(session: &mut ServerSession, body: Bytes, caller: Caller) -> Result<()> {
     let mut head = ResponseHeader::build_no_case(200, Some(6))?;
-    if let RefusalKind::MethodNotAllowed(allowed) = refusal.kind {
-        head.insert_header(ALLOW, HeaderValue::from_static(allowed))?;
-    }
     put_ids(&mut head, caller.id, caller.format)?;
     write(session, head, body, caller).await
 }
@@ -288,6 +293,7 @@ pub(crate) async fn estimate(
     put_ids(&mut head, caller.id, caller.format)?;
     put_routing(&mut head, routing)?;
     head.insert_header(X_FLUX_ESTIMATED, HeaderValue::from_static("1"))?;
+    head.insert_header(X_FLUX_COST_USD, NanoUsd::ZERO.to_string())?;
     write(session, head, body, caller).await
 }
 
@@ -311,12 +317,6 @@ async fn write(session: &mut ServerSession, mut head: ResponseHeader, body: Byte
     Ok(())
 }
 
-/// Reads and drops what is left of a body, until it ends or pauses.
-async fn drain(session: &mut ServerSession) {
-    while let Ok(Ok(Some(_))) = timeout(LINGER_PAUSE, session.read_request_body()).await {
-        if session.is_body_done() {
-            break;
-        }
 /// Reads and drops a short body that is there already or on its way, so that its connection can be kept; says
 /// whether that worked.
 async fn drain_short(session: &mut ServerSession, caller: Caller) -> bool {
@@ -329,6 +329,12 @@ async fn drain_short(session: &mut ServerSession, caller: Caller) -> bool {
     session.is_body_done()
 }
 
+/// Reads and drops what is left of a body, until it ends or pauses.
+async fn drain(session: &mut ServerSession) {
+    while let Ok(Ok(Some(_))) = timeout(LINGER_PAUSE, session.read_request_body()).await {
+        if session.is_body_done() {
+            break;
+        }
     }
 }
 
