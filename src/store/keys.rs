@@ -10,6 +10,7 @@ use super::sqlite::Database;
 use super::sqlite::keys::{KeyToAdd, StoredKey};
 use super::{BUSY_TIMEOUT, StoreError};
 use crate::accounts::KeyDirectory;
+pub use crate::accounts::key::Scheme;
 use crate::accounts::key::{KeyHash, KeyKind, KeyState, RANDOM_BYTES, shown_prefix};
 use crate::base::ids::{AccountId, KeyId};
 use crate::base::secret::Secret;
@@ -29,6 +30,8 @@ pub struct NewKey<'a> {
     pub name: &'a str,
     /// Whether it gets mock answers only.
     pub is_test: bool,
+    /// How it begins.
+    pub scheme: Scheme,
     /// From when on it is refused; `None`: never.
     pub expires_at: Option<UnixMs>,
 }
@@ -127,14 +130,14 @@ impl KeyTable {
     /// # Errors
     /// When a name is not usable, there are too many keys, or the database cannot be written.
     pub fn create(&mut self, new: &NewKey<'_>, now: UnixMs) -> Result<CreatedKey, StoreError> {
-        let NewKey { account, name, is_test, expires_at } = *new;
+        let NewKey { account, name, is_test, scheme, expires_at } = *new;
         check_name(account, "account")?;
         check_name(name, "key")?;
         if account.is_empty() {
             return Err(StoreError::BadName { what: "account" });
         }
         let kind = if is_test { KeyKind::Test } else { KeyKind::Live };
-        let raw = mint(kind)?;
+        let raw = mint(kind, scheme)?;
         let add =
             KeyToAdd { account, name, hash: KeyHash::of(raw.as_bytes()), prefix: shown_prefix(&raw), kind, expires_at };
         let id = self.database.add_key(&add, now, self.keys_max)?;
@@ -147,7 +150,7 @@ impl KeyTable {
     /// # Errors
     /// When the database cannot be written.
     pub fn bootstrap(&mut self, account: &str, now: UnixMs) -> Result<Option<FirstKeys>, StoreError> {
-        let (live, test) = (mint(KeyKind::Live)?, mint(KeyKind::Test)?);
+        let (live, test) = (mint(KeyKind::Live, Scheme::Flux)?, mint(KeyKind::Test, Scheme::Flux)?);
         let add = |raw, kind: KeyKind| first_key(account, raw, kind);
         let first = [add(&live, KeyKind::Live), add(&test, KeyKind::Test)];
         let is_first = self.database.add_first_keys(&first, now)?;
@@ -205,10 +208,10 @@ fn first_key<'a>(account: &'a str, raw: &'a str, kind: KeyKind) -> KeyToAdd<'a> 
     KeyToAdd { account, name: "first start", hash, prefix: shown_prefix(raw), kind, expires_at: None }
 }
 
-fn mint(kind: KeyKind) -> Result<String, StoreError> {
+fn mint(kind: KeyKind, scheme: Scheme) -> Result<String, StoreError> {
     let mut random = [0; RANDOM_BYTES];
     getrandom::fill(&mut random).map_err(|_| StoreError::NoRandomness)?;
-    Ok(kind.mint(&random))
+    Ok(kind.mint(scheme, &random))
 }
 
 fn check_name(name: &str, what: &'static str) -> Result<(), StoreError> {

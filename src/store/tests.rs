@@ -9,7 +9,7 @@ use super::journal::read::Position;
 use super::reconcile::{Report, reconcile};
 use super::*;
 use crate::accounts::Found;
-use crate::accounts::key::KeyHash;
+use crate::accounts::key::{KeyHash, Scheme};
 use crate::base::ids::{AccountId, KeyId, RequestId};
 use crate::base::money::NanoUsd;
 use crate::base::outcome::Ending;
@@ -233,7 +233,7 @@ fn first_keys_are_made_once() {
 }
 
 fn new_key(name: &str) -> NewKey<'_> {
-    NewKey { account: "default", name, is_test: false, expires_at: None }
+    NewKey { account: "default", name, is_test: false, scheme: Scheme::Flux, expires_at: None }
 }
 
 /// What a key is to the running server: `live`, `test`, `expired`, `revoked` or `unknown`.
