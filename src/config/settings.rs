@@ -119,6 +119,16 @@ fn read_limits(fields: &mut Fields<'_, '_>) -> Limits {
 }
 
 fn read_timeouts(fields: &mut Fields<'_, '_>) -> Timeouts {
+    let timeouts = timeouts(fields);
+    if timeouts.total < timeouts.connect {
+        let (total, connect) = (timeouts.total.as_millis(), timeouts.connect.as_millis());
+        let message = format!("{total} ends a request before timeouts.connect_ms, {connect}, can");
+        fields.complain("total_ms", message, "make connect_ms smaller or total_ms larger");
+    }
+    timeouts
+}
+
+fn timeouts(fields: &mut Fields<'_, '_>) -> Timeouts {
     Timeouts {
         head: fields.ms("head_ms", 10_000, 1..=DAY_MS),
         body: fields.ms("body_ms", 60_000, 1..=DAY_MS),
