@@ -96,8 +96,14 @@ pub(crate) fn list_models(config_dir: &Path) -> Result<serde_json::Value> {
     let World { snapshot, .. } = read_world(config_dir).map_err(|complaints| refused(&complaints))?;
     // The mock has no address here, and needs none to be listed.
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-    let snapshot = reload::MockAddress { address: nowhere, secret: Secret::new("") }.put_into(snapshot);
-    let body = api::models::answer(&Endpoint::Models, &snapshot, WireFormat::OpenaiChat, SystemClock.unix_ms());
+    let snapshot =
+        reload::MockAddress { stand_in: nowhere, for_tests: nowhere, secret: Secret::new("") }.put_into(snapshot);
+    let body = api::models::answer(
+        &Endpoint::Models,
+        &snapshot,
+        (WireFormat::OpenaiChat, api::models::Audience::Live),
+        SystemClock.unix_ms(),
+    );
     let body = body.map_err(|refusal| anyhow!("{}", refusal.message))?;
     serde_json::from_slice(&body).context("the list is no JSON")
 }
@@ -114,8 +120,12 @@ pub fn serve(config_dir: &Path) -> Result<()> {
     let store = Store::start(store_settings(&config), Arc::clone(&clock)).context("the data folder cannot be used")?;
     let store = Arc::new(store);
 
-    let mock_listener = TcpListener::bind("127.0.0.1:0").context("no port for the built-in mock provider")?;
-    let mock = reload::MockAddress { address: mock_listener.local_addr()?, secret: random_secret()? };
+    let [stand_in, for_tests] = [mock_listener()?, mock_listener()?];
+    let mock = reload::MockAddress {
+        stand_in: stand_in.local_addr()?,
+        for_tests: for_tests.local_addr()?,
+        secret: random_secret()?,
+    };
     let snapshot = Arc::new(ArcSwap::from_pointee(mock.put_into(snapshot)));
     let metrics = Arc::new(Metrics::new().context("metrics cannot be registered")?);
     let (log, log_writer) = request_log::start(&config.log.requests, config.limits.log_queue_max)
@@ -139,8 +149,11 @@ pub fn serve(config_dir: &Path) -> Result<()> {
     let private = Reserved::new(config.server.private_listen)?;
     add_public(&mut server, app, &public, &config)?;
     add_private(&mut server, Private::new(Arc::clone(&metrics), Arc::clone(&store), log, Arc::clone(&clock)), &private);
-    let mock_options = mock_options(&config.mock);
-    add_background(&mut server, "mock provider", MockTask::new(mock_options, mock.secret.clone(), mock_listener));
+    let options = mock_options(&config.mock);
+    // Faults are for trying out failover; whoever tries out a client with a test key is to see answers.
+    let faultless = MockOptions { fault: Fault::None, ..options.clone() };
+    add_background(&mut server, "mock provider", MockTask::new(options, mock.secret.clone(), stand_in));
+    add_background(&mut server, "mock for test keys", MockTask::new(faultless, mock.secret.clone(), for_tests));
     let reloader = reload::Reloader::new(
         config_dir,
         fingerprint,
@@ -302,6 +315,10 @@ fn mock_options(mock: &config::Mock) -> MockOptions {
         fault_every: mock.fault_every,
         ..MockOptions::default()
     }
+}
+
+fn mock_listener() -> Result<TcpListener> {
+    TcpListener::bind("127.0.0.1:0").context("no port for the built-in mock provider")
 }
 
 fn mock_fault(fault: MockFault) -> Fault {

@@ -25,14 +25,17 @@ const POLL: Duration = Duration::from_millis(500);
 
 /// Where the built-in mock provider listens.
 pub(super) struct MockAddress {
-    pub(super) address: SocketAddr,
+    /// For live keys, with the faults that are configured.
+    pub(super) stand_in: SocketAddr,
+    /// For test keys.
+    pub(super) for_tests: SocketAddr,
     pub(super) secret: Secret,
 }
 
 impl MockAddress {
     pub(super) fn put_into(&self, snapshot: Snapshot) -> Snapshot {
         let Snapshot { config, catalog, rules } = snapshot;
-        Snapshot { config, catalog: catalog.with_mock(self.address, &self.secret), rules }
+        Snapshot { config, catalog: catalog.with_mock(self.stand_in, self.for_tests, &self.secret), rules }
     }
 }
 
