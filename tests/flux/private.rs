@@ -228,6 +228,5 @@ fn the_configured_mock_answers_without_any_provider_key() {
     let reply = flux.get("/v1/models").expect_status(200).json();
     assert!(!reply["data"].as_array().expect("models").is_empty());
     flux.chat(&ask_chat("flux-fast")).expect_status(200);
-    let messages = flux.messages(&ask_messages("flux-fast"));
-    assert!([200, 400].contains(&messages.status), "{}", messages.text());
+    flux.messages(&ask_messages("flux-fast")).expect_status(200);
 }
