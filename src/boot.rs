@@ -74,6 +74,15 @@ pub(crate) fn rules_path(config_dir: &Path) -> PathBuf {
     config_dir.join("..").join("lua-free-rules").join("flux-auto.toml")
 }
 
+/// Which rules `read_rules` finds.
+fn rules_in_use(config_dir: &Path) -> String {
+    let path = rules_path(config_dir);
+    match path.canonicalize() {
+        Ok(file) => file.display().to_string(),
+        Err(_) => format!("built in, as there is no {}", path.display()),
+    }
+}
+
 fn read_rules(config_dir: &Path) -> Result<RuleSet, Vec<Complaint>> {
     let path = rules_path(config_dir);
     match std::fs::read_to_string(&path) {
@@ -117,6 +126,7 @@ pub fn serve(config_dir: &Path) -> Result<()> {
     let World { snapshot, fingerprint } = read_world(config_dir).map_err(|complaints| refused(&complaints))?;
     let config = snapshot.config.clone();
     start_log(config.log.level);
+    log::info!("rules: {}", rules_in_use(config_dir));
     let store = Store::start(store_settings(&config), Arc::clone(&clock)).context("the data folder cannot be used")?;
     let store = Arc::new(store);
 
@@ -189,6 +199,8 @@ fn start_log(level: log::LevelFilter) {
         .filter_level(level)
         // Pingora tells each failed attempt; the request log has it already.
         .filter_module("pingora", level.min(log::LevelFilter::Warn))
+        // It calls an error what is the end of an idle connection that two requests reached for.
+        .filter_module("pingora_core::connectors", log::LevelFilter::Off)
         .parse_default_env()
         .try_init();
 }
@@ -305,6 +317,10 @@ impl BackgroundService for MockTask {
     }
 }
 
+fn mock_listener() -> Result<TcpListener> {
+    TcpListener::bind("127.0.0.1:0").context("no port for the built-in mock provider")
+}
+
 fn mock_options(mock: &config::Mock) -> MockOptions {
     let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     MockOptions {
@@ -315,10 +331,6 @@ fn mock_options(mock: &config::Mock) -> MockOptions {
         fault_every: mock.fault_every,
         ..MockOptions::default()
     }
-}
-
-fn mock_listener() -> Result<TcpListener> {
-    TcpListener::bind("127.0.0.1:0").context("no port for the built-in mock provider")
 }
 
 fn mock_fault(fault: MockFault) -> Fault {
