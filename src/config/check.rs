@@ -64,7 +64,7 @@ pub fn check(texts: &Texts, environment: &[(String, String)]) -> Result<Checked,
     let models = models::read(&trees.models, &providers, &mut findings);
     let lanes = lanes::read(&trees.lanes, &origin(&texts.lanes.0), &providers, &models, &mut findings);
     if !findings.complaints.is_empty() {
-        return Err(sorted(without_followers(&unparsed, findings.complaints)));
+        return Err(sorted(without_followers(&texts.settings.0, &unparsed, findings.complaints)));
     }
     let catalog = Catalog::new(Parts {
         auto_name: lanes.auto_name.into(),
@@ -80,12 +80,14 @@ pub fn check(texts: &Texts, environment: &[(String, String)]) -> Result<Checked,
 }
 
 /// Leaves out what may only be said because a file could not be read whole: in that file what stands after the fault or
-/// is missed, elsewhere what is not found.
-fn without_followers(unparsed: &[Complaint], all: Vec<Complaint>) -> Vec<Complaint> {
+/// is missed, elsewhere what is not found. To the settings nothing refers.
+fn without_followers(settings: &str, unparsed: &[Complaint], all: Vec<Complaint>) -> Vec<Complaint> {
+    let is_catalogue_whole = unparsed.iter().all(|fault| fault.file == settings);
     let is_follower = |complaint: &Complaint| {
         let faults = unparsed.iter().filter(|fault| fault.file == complaint.file);
         match faults.map(|fault| fault.line).min() {
             Some(line) => complaint.line >= line || complaint.message.contains("is missing"),
+            None if is_catalogue_whole => false,
             None => ["unknown", "leads nowhere"].iter().any(|words| complaint.message.contains(words)),
         }
     };
