@@ -3,12 +3,11 @@
 //! Must not know providers or models.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 
 use crate::catalog::StandIn;
 
 use super::fields::{Fields, Findings};
-use super::raw::{self, Origin, Table};
+use super::raw::{Origin, Table};
 use super::{Config, Ledger, Limits, Log, Mock, MockFault, RequestLog, Server, Timeouts, Tls, address};
 
 const KIB: usize = 1 << 10;
@@ -41,9 +40,10 @@ pub(super) fn read(file: &Table, origin: &Origin, findings: &mut Findings) -> Co
 }
 
 /// What a file says about the data folder, or the default.
-pub(super) fn data_dir(text: &str) -> PathBuf {
+#[cfg(feature = "shell")]
+pub(super) fn data_dir(text: &str) -> std::path::PathBuf {
     let mut findings = Findings::default();
-    let file = raw::parse("flux.toml", text, &mut findings.complaints);
+    let file = super::raw::parse("flux.toml", text, &mut findings.complaints);
     read(&file, &Origin { file: "flux.toml".into(), line: 1 }, &mut findings).server.data_dir
 }
 
