@@ -74,6 +74,15 @@ pub(crate) fn rules_path(config_dir: &Path) -> PathBuf {
     config_dir.join("..").join("lua-free-rules").join("flux-auto.toml")
 }
 
+/// Which rules `read_rules` finds.
+fn rules_in_use(config_dir: &Path) -> String {
+    let path = rules_path(config_dir);
+    match path.canonicalize() {
+        Ok(file) => file.display().to_string(),
+        Err(_) => format!("built in, as there is no {}", path.display()),
+    }
+}
+
 fn read_rules(config_dir: &Path) -> Result<RuleSet, Vec<Complaint>> {
     let path = rules_path(config_dir);
     match std::fs::read_to_string(&path) {
@@ -96,8 +105,14 @@ pub(crate) fn list_models(config_dir: &Path) -> Result<serde_json::Value> {
     let World { snapshot, .. } = read_world(config_dir).map_err(|complaints| refused(&complaints))?;
     // The mock has no address here, and needs none to be listed.
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-    let snapshot = reload::MockAddress { address: nowhere, secret: Secret::new("") }.put_into(snapshot);
-    let body = api::models::answer(&Endpoint::Models, &snapshot, WireFormat::OpenaiChat, SystemClock.unix_ms());
+    let snapshot =
+        reload::MockAddress { stand_in: nowhere, for_tests: nowhere, secret: Secret::new("") }.put_into(snapshot);
+    let body = api::models::answer(
+        &Endpoint::Models,
+        &snapshot,
+        (WireFormat::OpenaiChat, api::models::Audience::Live),
+        SystemClock.unix_ms(),
+    );
     let body = body.map_err(|refusal| anyhow!("{}", refusal.message))?;
     serde_json::from_slice(&body).context("the list is no JSON")
 }
@@ -111,13 +126,17 @@ pub fn serve(config_dir: &Path) -> Result<()> {
     let World { snapshot, fingerprint } = read_world(config_dir).map_err(|complaints| refused(&complaints))?;
     let config = snapshot.config.clone();
     start_log(config.log.level);
+    log::info!("rules: {}", rules_in_use(config_dir));
     let store = Store::start(store_settings(&config), Arc::clone(&snapshot.tariffs), Arc::clone(&clock))
         .context("the data folder cannot be used")?;
     let store = Arc::new(store);
-    let first_keys = store.bootstrap("default").context("the first account cannot be made")?;
 
-    let mock_listener = TcpListener::bind("127.0.0.1:0").context("no port for the built-in mock provider")?;
-    let mock = reload::MockAddress { address: mock_listener.local_addr()?, secret: random_secret()? };
+    let [stand_in, for_tests] = [mock_listener()?, mock_listener()?];
+    let mock = reload::MockAddress {
+        stand_in: stand_in.local_addr()?,
+        for_tests: for_tests.local_addr()?,
+        secret: random_secret()?,
+    };
     let snapshot = Arc::new(ArcSwap::from_pointee(mock.put_into(snapshot)));
     let metrics = Arc::new(Metrics::new().context("metrics cannot be registered")?);
     let (log, log_writer) = request_log::start(&config.log.requests, config.limits.log_queue_max)
@@ -141,8 +160,11 @@ pub fn serve(config_dir: &Path) -> Result<()> {
     let private = Reserved::new(config.server.private_listen)?;
     add_public(&mut server, app, &public, &config)?;
     add_private(&mut server, Private::new(Arc::clone(&metrics), Arc::clone(&store), log, Arc::clone(&clock)), &private);
-    let mock_options = mock_options(&config.mock);
-    add_background(&mut server, "mock provider", MockTask::new(mock_options, mock.secret.clone(), mock_listener));
+    let options = mock_options(&config.mock);
+    // Faults are for trying out failover; whoever tries out a client with a test key is to see answers.
+    let faultless = MockOptions { fault: Fault::None, ..options.clone() };
+    add_background(&mut server, "mock provider", MockTask::new(options, mock.secret.clone(), stand_in));
+    add_background(&mut server, "mock for test keys", MockTask::new(faultless, mock.secret.clone(), for_tests));
     let reloader = reload::Reloader::new(
         config_dir,
         fingerprint,
@@ -153,6 +175,8 @@ pub fn serve(config_dir: &Path) -> Result<()> {
     add_background(&mut server, "reload", reloader);
 
     let addresses = welcome::Addresses { listen: public.address, private_listen: private.address };
+    // Only now: a start that fails before must not use up the one occasion on which the keys are shown.
+    let first_keys = store.bootstrap("default").context("the first account cannot be made")?;
     let welcome = welcome::start(addresses, &config, first_keys, snapshot.load().catalog.has_stand_in())?;
     server.run(RunArgs {
         shutdown_signal: Box::new(signals::Drain::new(Arc::clone(&metrics), config.timeouts.shutdown)),
@@ -176,6 +200,8 @@ fn start_log(level: log::LevelFilter) {
         .filter_level(level)
         // Pingora tells each failed attempt; the request log has it already.
         .filter_module("pingora", level.min(log::LevelFilter::Warn))
+        // It calls an error what is the end of an idle connection that two requests reached for.
+        .filter_module("pingora_core::connectors", log::LevelFilter::Off)
         .parse_default_env()
         .try_init();
 }
@@ -292,6 +318,10 @@ impl BackgroundService for MockTask {
             log::error!("the mock provider ended: {error}");
         }
     }
+}
+
+fn mock_listener() -> Result<TcpListener> {
+    TcpListener::bind("127.0.0.1:0").context("no port for the built-in mock provider")
 }
 
 fn mock_options(mock: &config::Mock) -> MockOptions {

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use prometheus::core::Collector;
+use prometheus::proto::MetricFamily;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };
@@ -18,12 +19,16 @@ use prometheus::{
 use crate::base::outcome::Outcome;
 use crate::store::Health;
 
-/// Label sets that are kept apart, at most; further ones are counted under empty labels.
+/// Label sets that are kept apart, at most; further ones are counted together, all their labels `other`.
 const SERIES_MAX: usize = 10_000;
 
 /// Own work takes microseconds; coarser buckets would show nothing.
 const OVERHEAD_BUCKETS: [f64; 10] = [10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3];
 const LATENCY_BUCKETS: [f64; 13] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0];
+
+/// Counted in nano-USD, shown in USD: only the text that is scraped has a fraction.
+const COST: &str = "flux_cost_usd_total";
+const NANO_PER_USD: f64 = 1e9;
 
 /// All handles.
 #[derive(Debug)]
@@ -44,7 +49,7 @@ struct Families {
     requests: IntCounterVec,
     duration: HistogramVec,
     upstream: HistogramVec,
-    first_byte: HistogramVec,
+    first_token: HistogramVec,
     attempts: IntCounterVec,
     failures: IntCounterVec,
     tokens: IntCounterVec,
@@ -102,9 +107,8 @@ struct Series {
     requests: IntCounter,
     duration: Histogram,
     upstream: Histogram,
-    first_byte: Histogram,
+    first_token: Histogram,
     attempts: IntCounter,
-    failovers: IntCounter,
     input: IntCounter,
     cache_read: IntCounter,
     cache_write: IntCounter,
@@ -117,6 +121,7 @@ struct Series {
 #[derive(Debug)]
 struct Gauges {
     in_flight: IntGauge,
+    log_queued: IntGauge,
     journal_bytes: IntGauge,
     journal_bytes_max: IntGauge,
     backlog_rows: IntGauge,
@@ -187,7 +192,7 @@ impl Metrics {
         let register = Register(&registry);
         let overhead = HistogramOpts::new(
             "flux_overhead_seconds",
-            "Own work between the last byte of a request and its first attempt",
+            "Own work between the last byte of a request and its first attempt; work on the answer is not in it",
         );
         let overhead = register.keep(Histogram::with_opts(overhead.buckets(OVERHEAD_BUCKETS.to_vec()))?)?;
         let info =
@@ -228,8 +233,14 @@ impl Metrics {
     }
 
     /// An attempt failed; `reason` is from the closed list of failures.
-    pub fn attempt_failed(&self, reason: &'static str) {
-        self.families.failures.with_label_values(&[reason]).inc();
+    pub fn attempt_failed(&self, provider: &str, reason: &'static str) {
+        self.families.failures.with_label_values(&[provider, reason]).inc();
+    }
+
+    /// An attempt at `provider` follows one at `before`. The last one of a request is counted as the request ends.
+    pub fn failed_over(&self, lane: &str, model: &str, before: &str, provider: &str) {
+        self.families.attempts.with_label_values(&[lane, model, before, "made"]).inc();
+        self.families.attempts.with_label_values(&[lane, model, provider, "failover"]).inc();
     }
 
     /// A charge could not be written to the journal.
@@ -266,12 +277,11 @@ impl Metrics {
         if outcome.attempts == 0 {
             return;
         }
-        series.attempts.inc_by(u64::from(outcome.attempts));
-        series.failovers.inc_by(u64::from(outcome.attempts.saturating_sub(1)));
+        series.attempts.inc();
         series.upstream.observe(outcome.upstream.as_secs_f64());
         self.overhead.observe(outcome.overhead.as_secs_f64());
         if let Some(first_byte) = outcome.first_byte {
-            series.first_byte.observe(first_byte.as_secs_f64());
+            series.first_token.observe(first_byte.as_secs_f64());
         }
         let usage = &outcome.usage;
         series.input.inc_by(usage.input);
@@ -321,8 +331,9 @@ impl Metrics {
         raise(&self.counters.damaged_records, health.damaged_records);
     }
 
-    /// Takes over how many lines the request log has dropped.
-    pub fn observe_log_drops(&self, dropped: u64) {
+    /// Takes over how many lines of the request log wait, and how many were dropped.
+    pub fn observe_log(&self, queued: usize, dropped: u64) {
+        self.gauges.log_queued.set(i64::try_from(queued).unwrap_or(i64::MAX));
         raise(&self.counters.log_dropped, dropped);
     }
 
@@ -330,8 +341,15 @@ impl Metrics {
     pub fn render(&self) -> Vec<u8> {
         self.gauges.in_flight.set(i64::try_from(self.in_flight()).unwrap_or(i64::MAX));
         self.observe_process();
+        let mut families = self.registry.gather();
+        let costs = families.iter_mut().filter(|family| family.name() == COST);
+        for metric in costs.flat_map(MetricFamily::mut_metric) {
+            let mut shown = metric.get_counter().clone();
+            shown.set_value(shown.get_value() / NANO_PER_USD);
+            metric.set_counter(shown);
+        }
         let mut text = Vec::new();
-        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+        if let Err(error) = TextEncoder::new().encode(&families, &mut text) {
             log::warn!("metrics cannot be written: {error}");
         }
         text
@@ -373,9 +391,8 @@ impl Families {
             requests: self.requests.with_label_values(&[*route, &**lane, &**model, &**provider, *status]),
             duration: self.duration.with_label_values(&[*route, &**lane]),
             upstream: self.upstream.with_label_values(&[&**provider]),
-            first_byte: self.first_byte.with_label_values(&[&**lane, &**provider]),
-            attempts: self.attempts.with_label_values(&[&**lane, &**model, "made"]),
-            failovers: self.attempts.with_label_values(&[&**lane, &**model, "failover"]),
+            first_token: self.first_token.with_label_values(&[&**lane, &**provider]),
+            attempts: self.attempts.with_label_values(&[&**lane, &**model, &**provider, "made"]),
             input: tokens("input"),
             cache_read: tokens("cache_read"),
             cache_write: tokens("cache_write"),
@@ -401,30 +418,35 @@ fn families(register: &Register<'_>) -> prometheus::Result<Families> {
             &["route", "lane"],
         )?,
         upstream: register.histograms("flux_upstream_duration_seconds", "Time spent on providers", &["provider"])?,
-        first_byte: register.histograms(
-            "flux_time_to_first_byte_seconds",
+        first_token: register.histograms(
+            "flux_time_to_first_token_seconds",
             "From arrival to the first content sent to the client",
             &["lane", "provider"],
         )?,
         attempts: register.counters(
             "flux_attempts_total",
             "Attempts at providers; kind failover counts those after the first",
-            &["lane", "model", "kind"],
+            &["lane", "model", "provider", "kind"],
         )?,
-        failures: register.counters("flux_attempt_failures_total", "Attempts that failed, by reason", &["reason"])?,
+        failures: register.counters(
+            "flux_attempt_failures_total",
+            "Attempts that failed, by reason",
+            &["provider", "reason"],
+        )?,
         tokens: register.counters(
             "flux_tokens_total",
             "Tokens by kind; reasoning is a part of output",
             &["lane", "model", "provider", "kind"],
         )?,
         estimated: register.counters("flux_usage_estimated_total", "Requests whose usage was estimated", &served)?,
-        cost: register.counters("flux_cost_nano_usd_total", "What accounts were charged, in 1e-9 USD", &served)?,
+        cost: register.counters(COST, "What accounts were charged, in USD", &served)?,
     })
 }
 
 fn gauges(register: &Register<'_>) -> prometheus::Result<Gauges> {
     Ok(Gauges {
         in_flight: register.gauge("flux_requests_in_flight", "Inference requests that are open")?,
+        log_queued: register.gauge("flux_request_log_queue_lines", "Lines that wait to be written")?,
         journal_bytes: register.gauge("flux_journal_bytes", "Size of the journal on disk")?,
         journal_bytes_max: register
             .gauge("flux_journal_bytes_max", "Bound of the journal: at it charges are refused")?,
@@ -442,6 +464,11 @@ fn gauges(register: &Register<'_>) -> prometheus::Result<Gauges> {
 fn counters(register: &Register<'_>) -> prometheus::Result<Counters> {
     let key_lookups =
         register.counters("flux_key_lookups_total", "Keys looked up in memory, by result", &["result"])?;
+    let reloads = register.counters("flux_config_reloads_total", "New configurations, by result", &["result"])?;
+    // Shown before anything has happened, so that an alert on its rise has something to start from.
+    for result in ["accepted", "refused"] {
+        reloads.with_label_values(&[result]).inc_by(0);
+    }
     Ok(Counters {
         log_dropped: register
             .counter("flux_request_log_dropped_total", "Lines that did not fit into the log's queue")?,
@@ -454,7 +481,7 @@ fn counters(register: &Register<'_>) -> prometheus::Result<Counters> {
             .counter("flux_journal_damaged_records_total", "Journal records that could not be read")?,
         key_hits: key_lookups.with_label_values(&["hit"]),
         key_misses: key_lookups.with_label_values(&["miss"]),
-        reloads: register.counters("flux_config_reloads_total", "New configurations, by result", &["result"])?,
+        reloads,
     })
 }
 
@@ -499,13 +526,17 @@ mod tests {
     fn a_request_shows_in_all_families() {
         let metrics = Metrics::new().unwrap();
         let guard = metrics.enter();
+        metrics.failed_over("flux-fast", "flux-fast", "groq", "openai");
         metrics.record(&outcome("flux-fast"));
         let text = String::from_utf8(metrics.render()).unwrap();
         for line in [
             r#"flux_requests_total{lane="flux-fast",model="flux-fast",provider="openai",route="chat_completions",status="2xx"} 1"#,
             r#"flux_tokens_total{kind="output",lane="flux-fast",model="flux-fast",provider="openai"} 7"#,
-            r#"flux_cost_nano_usd_total{lane="flux-fast",model="flux-fast",provider="openai"} 33"#,
-            r#"flux_attempts_total{kind="failover",lane="flux-fast",model="flux-fast"} 1"#,
+            r#"flux_cost_usd_total{lane="flux-fast",model="flux-fast",provider="openai"} 0.000000033"#,
+            r#"flux_attempts_total{kind="failover",lane="flux-fast",model="flux-fast",provider="openai"} 1"#,
+            r#"flux_attempts_total{kind="made",lane="flux-fast",model="flux-fast",provider="groq"} 1"#,
+            r#"flux_attempts_total{kind="made",lane="flux-fast",model="flux-fast",provider="openai"} 1"#,
+            r#"flux_config_reloads_total{result="refused"} 0"#,
             r#"flux_overhead_seconds_bucket{le="0.00005"} 1"#,
             "flux_requests_in_flight 1",
         ] {

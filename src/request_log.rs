@@ -6,13 +6,16 @@
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::base::money::NanoUsd;
 use crate::base::outcome::Outcome;
+use crate::base::time::UnixMs;
 use crate::config;
 
 /// How often the thread looks into the queue. It is not woken: a wake-up a line would cost each
@@ -24,6 +27,7 @@ const POLL: Duration = Duration::from_millis(100);
 pub struct RequestLog {
     queue: Option<SyncSender<Box<Outcome>>>,
     dropped: Arc<AtomicU64>,
+    queued: Arc<AtomicUsize>,
 }
 
 /// The thread, stopped and waited for by [`Writer::stop`].
@@ -39,29 +43,37 @@ pub struct Writer {
 /// When the file cannot be opened or the thread not started.
 pub fn start(target: &config::RequestLog, queue_max: usize) -> io::Result<(RequestLog, Writer)> {
     let dropped = Arc::new(AtomicU64::new(0));
+    let queued = Arc::new(AtomicUsize::new(0));
     let stopping = Arc::new(AtomicBool::new(false));
     let sink: Box<dyn Write + Send> = match target {
         config::RequestLog::Off => {
-            return Ok((RequestLog { queue: None, dropped }, Writer { stopping, thread: None }));
+            return Ok((RequestLog { queue: None, dropped, queued }, Writer { stopping, thread: None }));
         }
         config::RequestLog::Stdout => Box::new(io::stdout()),
         config::RequestLog::File(path) => Box::new(OpenOptions::new().create(true).append(true).open(path)?),
     };
     let (queue, lines) = sync_channel(queue_max);
-    let stop = Arc::clone(&stopping);
+    let (stop, waiting) = (Arc::clone(&stopping), Arc::clone(&queued));
     let thread = std::thread::Builder::new()
         .name("flux-request-log".to_owned())
-        .spawn(move || write_lines(BufWriter::new(sink), &lines, &stop))?;
-    Ok((RequestLog { queue: Some(queue), dropped }, Writer { stopping, thread: Some(thread) }))
+        .spawn(move || write_lines(BufWriter::new(sink), &lines, &waiting, &stop))?;
+    Ok((RequestLog { queue: Some(queue), dropped, queued }, Writer { stopping, thread: Some(thread) }))
 }
 
 impl RequestLog {
     /// Queues the line of a request; drops and counts it when the queue is full.
     pub fn write(&self, outcome: Outcome) {
         let Some(queue) = &self.queue else { return };
+        self.queued.fetch_add(1, Ordering::Relaxed);
         if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = queue.try_send(Box::new(outcome)) {
+            self.queued.fetch_sub(1, Ordering::Relaxed);
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Lines that wait.
+    pub fn queued(&self) -> usize {
+        self.queued.load(Ordering::Relaxed)
     }
 
     /// Lines that were dropped since the start.
@@ -81,14 +93,21 @@ impl Writer {
     }
 }
 
-fn write_lines(mut sink: BufWriter<Box<dyn Write + Send>>, lines: &Receiver<Box<Outcome>>, stop: &AtomicBool) {
+fn write_lines(
+    mut sink: BufWriter<Box<dyn Write + Send>>,
+    lines: &Receiver<Box<Outcome>>,
+    waiting: &AtomicUsize,
+    stop: &AtomicBool,
+) {
     let mut is_failing = false;
+    let mut seconds = Seconds::default();
     let mut line = Vec::new();
     loop {
         let is_last = stop.load(Ordering::Acquire);
         let mut result = Ok(());
         while let Ok(outcome) = lines.try_recv() {
-            Line::write(&mut line, &outcome);
+            waiting.fetch_sub(1, Ordering::Relaxed);
+            Line::write(&mut line, &outcome, &mut seconds);
             result = result.and(sink.write_all(&line));
         }
         result = result.and(sink.flush());
@@ -103,12 +122,32 @@ fn write_lines(mut sink: BufWriter<Box<dyn Write + Send>>, lines: &Receiver<Box<
     }
 }
 
+/// The time of a line. Most lines are of the second of the line before, whose text is kept.
+#[derive(Default)]
+struct Seconds {
+    second: u64,
+    text: String,
+}
+
+impl Seconds {
+    /// `2026-07-31T12:00:00` of a time.
+    fn text(&mut self, at: UnixMs) -> &str {
+        let second = at.0 / 1_000;
+        if self.text.is_empty() || self.second != second {
+            let timestamp = i64::try_from(second).ok().and_then(|second| Timestamp::from_second(second).ok());
+            self.second = second;
+            self.text = timestamp.unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%S").to_string();
+        }
+        &self.text
+    }
+}
+
 /// One line in the making, flat, for whatever collects it. A serializer would take three times as long.
 struct Line<'a>(&'a mut Vec<u8>);
 
 impl<'a> Line<'a> {
     /// Writes the line of a request over what the buffer held.
-    fn write(line: &'a mut Vec<u8>, outcome: &Outcome) {
+    fn write(line: &'a mut Vec<u8>, outcome: &Outcome, seconds: &mut Seconds) {
         let Outcome {
             request_id,
             route,
@@ -133,7 +172,12 @@ impl<'a> Line<'a> {
             detail,
         } = outcome;
         line.clear();
-        line.extend_from_slice(b"{\"msg\":\"request\"");
+        let at = request_id.at();
+        line.extend_from_slice(b"{\"time\":\"");
+        line.extend_from_slice(seconds.text(at).as_bytes());
+        let [hundreds, tens, ones] = [100, 10, 1].map(|place| b'0' | u8::try_from(at.0 / place % 10).unwrap_or(0));
+        line.extend_from_slice(&[b'.', hundreds, tens, ones]);
+        line.extend_from_slice(b"Z\",\"level\":\"info\",\"msg\":\"request\"");
         let mut line = Self(line);
         line.raw_text(br#","request_id":"#, &request_id.to_ascii());
         line.text(br#","route":"#, route);
@@ -232,7 +276,7 @@ mod tests {
     fn a_line_is_one_json_object() {
         let nothing: Arc<str> = Arc::from("");
         let outcome = Outcome {
-            request_id: RequestId(1),
+            request_id: RequestId::new(UnixMs(1_795_305_600_042), 1),
             route: "chat_completions",
             status: 200,
             ending: Ending::Done,
@@ -255,11 +299,12 @@ mod tests {
             detail: Some("two\nlines".to_owned()),
         };
         let mut line = b"what was there before".to_vec();
-        Line::write(&mut line, &outcome);
+        Line::write(&mut line, &outcome, &mut Seconds::default());
         assert_eq!(memchr::memchr(b'\n', &line), Some(line.len() - 1));
         let read: serde_json::Value = serde_json::from_slice(&line).unwrap();
         let expected = serde_json::json!({
-            "msg": "request", "request_id": RequestId(1).to_string(), "route": "chat_completions", "status": 200,
+            "time": "2026-11-22T00:00:00.042Z", "level": "info",
+            "msg": "request", "request_id": outcome.request_id.to_string(), "route": "chat_completions", "status": 200,
             "ending": Ending::Done.name(), "account": 1, "key": 20, "requested": "", "lane": "la\"ne\\", "model": "m",
             "provider": "", "streamed": true, "attempts": 10, "input_tokens": u64::MAX, "cache_read_tokens": 0,
             "cache_write_tokens": 0, "output_tokens": 7, "reasoning_tokens": 0, "estimated": false,

@@ -63,6 +63,16 @@ pub enum KeyKind {
     Test,
 }
 
+/// In which of the two spellings a new key begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scheme {
+    /// `sk-flux-…`, `sk-flux-test-…`.
+    #[default]
+    Flux,
+    /// `cf_live_…`, `cf_test_…`.
+    Conflux,
+}
+
 impl KeyKind {
     /// What a raw key, or the shown part of it, says of itself. Everything but a test key is live.
     pub fn of(raw: &str) -> Self {
@@ -79,22 +89,24 @@ impl KeyKind {
     }
 
     /// How a new key of this kind begins.
-    fn scheme(self) -> &'static str {
-        match self {
-            Self::Live => "sk-flux-",
-            Self::Test => "sk-flux-test-",
+    fn start(self, scheme: Scheme) -> &'static str {
+        match (scheme, self) {
+            (Scheme::Flux, Self::Live) => "sk-flux-",
+            (Scheme::Flux, Self::Test) => "sk-flux-test-",
+            (Scheme::Conflux, Self::Live) => "cf_live_",
+            (Scheme::Conflux, Self::Test) => "cf_test_",
         }
     }
 
     /// Makes a raw key out of random bytes.
-    pub fn mint(self, random: &[u8; RANDOM_BYTES]) -> String {
+    pub fn mint(self, scheme: Scheme, random: &[u8; RANDOM_BYTES]) -> String {
         const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
         let (draws, _) = random.as_chunks();
         let digits = draws.iter().map(|draw| {
             let digit = usize::try_from(u64::from_le_bytes(*draw) % 62).unwrap_or(0);
             BASE62.get(digit).map_or('0', |byte| char::from(*byte))
         });
-        self.scheme().chars().chain(digits).collect()
+        self.start(scheme).chars().chain(digits).collect()
     }
 }
 
@@ -241,7 +253,7 @@ impl KeyState {
         Self {
             id: KeyId(1),
             account: Arc::new(AccountState::sample()),
-            prefix: kind.scheme().to_owned(),
+            prefix: kind.start(Scheme::Flux).to_owned(),
             kind,
             settings: KeySettings::default(),
             budget: None,
@@ -300,12 +312,17 @@ mod tests {
     #[test]
     fn minted_keys_say_what_they_are_and_fit_one_block() {
         let random: [u8; RANDOM_BYTES] = std::array::from_fn(|i| u8::try_from(i % 251).unwrap());
-        for (kind, scheme) in [(KeyKind::Live, "sk-flux-"), (KeyKind::Test, "sk-flux-test-")] {
-            let raw = kind.mint(&random);
-            assert!(raw.starts_with(scheme), "{raw}");
-            assert_eq!(raw.len(), scheme.len() + 40);
+        for (kind, scheme, start) in [
+            (KeyKind::Live, Scheme::Flux, "sk-flux-"),
+            (KeyKind::Test, Scheme::Flux, "sk-flux-test-"),
+            (KeyKind::Live, Scheme::Conflux, "cf_live_"),
+            (KeyKind::Test, Scheme::Conflux, "cf_test_"),
+        ] {
+            let raw = kind.mint(scheme, &random);
+            assert!(raw.starts_with(start), "{raw}");
+            assert_eq!(raw.len(), start.len() + 40);
             assert!(raw.len() <= 55, "one block of SHA-256: {}", raw.len());
-            assert!(raw[scheme.len()..].bytes().all(|b| b.is_ascii_alphanumeric()), "{raw}");
+            assert!(raw[start.len()..].bytes().all(|b| b.is_ascii_alphanumeric()), "{raw}");
             assert_eq!(KeyKind::of(&raw), kind);
             assert_eq!(KeyKind::of(shown_prefix(&raw)), kind);
             assert_eq!(shown_prefix(&raw).len(), 16);

@@ -17,18 +17,32 @@ use crate::exchange::snapshot::Snapshot;
 /// The names shown are Flux's own, so is the date: the day the list was first published.
 const AUTO_SINCE: UnixMs = UnixMs(1_795_305_600_000);
 
+/// Whose list it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// Of live keys: what providers serve.
+    Live,
+    /// Of test keys, for which the mock answers under every name.
+    Tests,
+}
+
 /// The list, or one model, in the format of the client's SDK.
 ///
 /// # Errors
 /// 404 for a name that leads nowhere.
-pub fn answer(endpoint: &Endpoint, snapshot: &Snapshot, format: WireFormat, at: UnixMs) -> Result<Bytes, Refusal> {
-    let catalog = &snapshot.catalog;
+pub fn answer(
+    endpoint: &Endpoint,
+    snapshot: &Snapshot,
+    (format, audience): (WireFormat, Audience),
+    at: UnixMs,
+) -> Result<Bytes, Refusal> {
+    let catalog = Listed { catalog: &snapshot.catalog, audience, at };
     let is_anthropic = format == WireFormat::AnthropicMessages;
     let body = if let Endpoint::Model(id) = endpoint {
-        let entry = entry_by_name(catalog, id, at).ok_or_else(|| not_listed(id))?;
+        let entry = catalog.entry_by_name(id).ok_or_else(|| not_listed(id))?;
         if is_anthropic { entry.anthropic() } else { entry.openai() }
     } else {
-        let mut entries = entries(catalog, at);
+        let mut entries = catalog.entries();
         if is_anthropic {
             // Its clients have no other endpoint.
             entries.retain(|entry| entry.model.kind == ModelKind::Chat);
@@ -51,34 +65,47 @@ struct Entry<'a> {
     at: UnixMs,
 }
 
-fn entries(catalog: &Catalog, at: UnixMs) -> Vec<Entry<'_>> {
-    let chains = catalog.lanes().iter().chain(catalog.pins());
-    let listed: Vec<Entry<'_>> = chains.filter_map(|chain| entry(&chain.name, chain, at)).collect();
-    auto_entry(catalog, at).into_iter().chain(listed).collect()
+/// The catalogue as it is listed to someone at some time.
+#[derive(Clone, Copy)]
+struct Listed<'a> {
+    catalog: &'a Catalog,
+    audience: Audience,
+    at: UnixMs,
 }
 
-fn entry<'a>(name: &'a str, chain: &'a Chain, at: UnixMs) -> Option<Entry<'a>> {
-    let target = chain.targets.iter().find(|target| target.is_live(at) && is_reachable(target))?;
-    Some(Entry { name, chain: Some(chain), model: &target.model, at })
+impl<'a> Listed<'a> {
+    fn entries(self) -> Vec<Entry<'a>> {
+        let chains = self.catalog.lanes().iter().chain(self.catalog.pins());
+        let listed: Vec<Entry<'a>> = chains.filter_map(|chain| self.entry(&chain.name, chain)).collect();
+        self.auto_entry().into_iter().chain(listed).collect()
+    }
+
+    fn entry(self, name: &'a str, chain: &'a Chain) -> Option<Entry<'a>> {
+        let targets = match self.audience {
+            Audience::Live => &chain.targets,
+            Audience::Tests => &chain.mock_targets,
+        };
+        let target = targets.iter().find(|target| target.is_live(self.at) && is_reachable(target))?;
+        Some(Entry { name, chain: Some(chain), model: &target.model, at: self.at })
+    }
+
+    fn auto_entry(self) -> Option<Entry<'a>> {
+        let lane = self.catalog.lanes().iter().find_map(|lane| self.entry(&lane.name, lane))?;
+        Some(Entry { name: self.catalog.auto_name(), chain: None, model: lane.model, at: self.at })
+    }
+
+    fn entry_by_name(self, id: &'a str) -> Option<Entry<'a>> {
+        match self.catalog.chain(self.catalog.resolve(id)?) {
+            Some(chain) => self.entry(id, chain),
+            None => self.auto_entry(),
+        }
+    }
 }
 
 /// Whether a client of any served format reaches it, its own way or translated.
 fn is_reachable(target: &Target) -> bool {
     let takes = |format: &WireFormat| target.takes_written(*format) && *format != WireFormat::BedrockConverse;
     target.is_on_mock() || WireFormat::ALL.iter().any(takes)
-}
-
-fn auto_entry(catalog: &Catalog, at: UnixMs) -> Option<Entry<'_>> {
-    let lane = catalog.lanes().iter().find_map(|lane| entry(&lane.name, lane, at))?;
-    Some(Entry { name: catalog.auto_name(), chain: None, model: lane.model, at })
-}
-
-fn entry_by_name<'a>(catalog: &'a Catalog, id: &'a str, at: UnixMs) -> Option<Entry<'a>> {
-    let route = catalog.resolve(id)?;
-    match catalog.chain(route) {
-        Some(chain) => entry(id, chain, at),
-        None => auto_entry(catalog, at),
-    }
 }
 
 fn not_listed(id: &str) -> Refusal {

@@ -32,7 +32,7 @@ impl Private {
 
     fn metrics(&self) -> Vec<u8> {
         self.metrics.observe_store(&self.store.health());
-        self.metrics.observe_log_drops(self.log.dropped());
+        self.metrics.observe_log(self.log.queued(), self.log.dropped());
         self.metrics.render()
     }
 

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::time::UnixMs;
 
+const RANDOM_BITS: u32 = 80;
+
 /// A request, unique for ever: 48 bits of Unix milliseconds, then 80 random bits. Sorts by time.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RequestId(pub u128);
@@ -15,12 +17,16 @@ pub struct RequestId(pub u128);
 impl RequestId {
     /// Builds an id from the time of arrival and at least 80 random bits.
     pub fn new(at: UnixMs, random: u128) -> Self {
-        const RANDOM_BITS: u32 = 80;
         Self((u128::from(at.0) << RANDOM_BITS) | (random & ((1 << RANDOM_BITS) - 1)))
     }
 }
 
 impl RequestId {
+    /// When the request arrived.
+    pub fn at(self) -> UnixMs {
+        UnixMs(u64::try_from(self.0 >> RANDOM_BITS).unwrap_or(u64::MAX))
+    }
+
     /// As clients see it: `req_` and 32 hexadecimal digits.
     pub fn to_ascii(self) -> [u8; 36] {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
@@ -63,6 +69,7 @@ mod tests {
     fn a_request_id_is_written_in_hexadecimal() {
         let id = RequestId(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
         assert_eq!(id.to_string(), "req_0123456789abcdef0123456789abcdef");
+        assert_eq!(RequestId::new(UnixMs(7), u128::MAX).at(), UnixMs(7));
         assert_eq!(RequestId(0).to_string(), "req_00000000000000000000000000000000");
     }
 }

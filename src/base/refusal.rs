@@ -41,6 +41,8 @@ pub enum RefusalKind {
     Repeated,
     /// 413: the body is larger than allowed.
     BodyTooLarge,
+    /// 417: the client expects what is not done here.
+    ExpectationFailed,
     /// 431: the head is larger than allowed.
     HeadTooLarge,
     /// The provider refused the request itself: its own status (400 to 422) is kept.
@@ -139,6 +141,7 @@ impl Refusal {
             RefusalKind::RequestTimeout => 408,
             RefusalKind::Repeated => 409,
             RefusalKind::BodyTooLarge => 413,
+            RefusalKind::ExpectationFailed => 417,
             RefusalKind::HeadTooLarge => 431,
             RefusalKind::UpstreamRejected(status) => status,
             RefusalKind::Internal => 500,

@@ -26,13 +26,16 @@ const POLL: Duration = Duration::from_millis(500);
 
 /// Where the built-in mock provider listens.
 pub(super) struct MockAddress {
-    pub(super) address: SocketAddr,
+    /// For live keys, with the faults that are configured.
+    pub(super) stand_in: SocketAddr,
+    /// For test keys.
+    pub(super) for_tests: SocketAddr,
     pub(super) secret: Secret,
 }
 
 impl MockAddress {
     pub(super) fn put_into(&self, snapshot: Snapshot) -> Snapshot {
-        let catalog = snapshot.catalog.with_mock(self.address, &self.secret);
+        let catalog = snapshot.catalog.with_mock(self.stand_in, self.for_tests, &self.secret);
         Snapshot { catalog, ..snapshot }
     }
 }

@@ -332,24 +332,24 @@ impl Catalog {
         Self { providers, models, lanes, pins, auto_name, default_lane, routes, stands_in }
     }
 
-    /// The same catalogue with the mock at an address of this machine. Where the mock stands in, it
-    /// takes the place of every provider; models and prices stay, so that costs look real.
+    /// The same catalogue with the mock at two addresses of this machine: one for test keys, and one where it
+    /// stands in. There it takes the place of every provider; models and prices stay, so that costs look real.
     #[must_use]
-    pub fn with_mock(&self, at: SocketAddr, key: &Secret) -> Self {
-        let mock = Arc::new(mock(at, key));
-        let moved = |chains: &[Arc<Chain>]| chains.iter().map(|chain| self.moved(chain, &mock)).collect();
+    pub fn with_mock(&self, stand_in: SocketAddr, for_tests: SocketAddr, key: &Secret) -> Self {
+        let mocks = [stand_in, for_tests].map(|at| Arc::new(mock(at, key)));
+        let moved = |chains: &[Arc<Chain>]| chains.iter().map(|chain| self.moved(chain, &mocks)).collect();
         let lanes = moved(&self.lanes);
         let pins = moved(&self.pins);
         Self { lanes, pins, ..self.clone() }
     }
 
-    fn moved(&self, chain: &Arc<Chain>, mock: &Arc<Provider>) -> Arc<Chain> {
-        let on_mock = |target: &Arc<Target>| {
-            let (provider, model) = (Arc::clone(mock), Arc::clone(&target.model));
-            Arc::new(Target::new(provider, model))
+    fn moved(&self, chain: &Arc<Chain>, [stand_in, for_tests]: &[Arc<Provider>; 2]) -> Arc<Chain> {
+        let on = |mock: &Arc<Provider>| -> Vec<_> {
+            let on_mock = |target: &Arc<Target>| Arc::new(Target::new(Arc::clone(mock), Arc::clone(&target.model)));
+            chain.targets.iter().map(on_mock).collect()
         };
-        let mock_targets: Vec<_> = chain.targets.iter().map(on_mock).collect();
-        let targets = if self.stands_in { mock_targets.clone() } else { chain.targets.clone() };
+        let mock_targets = on(for_tests);
+        let targets = if self.stands_in { on(stand_in) } else { chain.targets.clone() };
         Arc::new(Chain { targets, mock_targets, ..Chain::clone(chain) })
     }
 

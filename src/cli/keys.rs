@@ -3,6 +3,7 @@
 //! Must not store or log a raw key: `create` prints it once.
 
 use std::io::Write;
+use std::path::Path;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use super::{DONE, DataDir, Form, print_json};
 use crate::accounts::key::KeySettings;
 use crate::base::time::{Clock, SystemClock, UnixMs};
 use crate::store::Settings;
-use crate::store::keys::{DEFAULT_ACCOUNT, KeyEntry, KeyTable, NewKey};
+use crate::store::keys::{DEFAULT_ACCOUNT, KeyEntry, KeyTable, NewKey, Scheme};
 
 const MS_PER_DAY: u64 = 24 * 60 * 60 * 1_000;
 
@@ -34,6 +35,9 @@ pub(super) struct Create {
     /// Make a test key: mock answers only, no provider, no cost
     #[arg(long)]
     test: bool,
+    /// How the key begins: flux for `sk-flux-` and `sk-flux-test-`, conflux for `cf_live_` and `cf_test_`
+    #[arg(long, value_name = "SCHEME", value_parser = ["flux", "conflux"], default_value = "flux")]
+    scheme: String,
     /// Refuse the key after so many days [default: never]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=36_500))]
     expires_in_days: Option<u64>,
@@ -66,22 +70,28 @@ pub(super) struct Revoke {
 }
 
 /// Runs one of them.
-pub(super) fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<u8> {
+pub(super) fn run(command: Command, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<u8> {
     let now = SystemClock.unix_ms();
     match command {
-        Command::Create(create) => run_create(&create, now, out),
+        Command::Create(create) => run_create(&create, now, out, err),
         Command::List(list) => run_list(&list, now, out),
         Command::Revoke(revoke) => run_revoke(&revoke, now, out),
     }?;
     Ok(DONE)
 }
 
-fn run_create(create: &Create, now: UnixMs, out: &mut dyn Write) -> anyhow::Result<()> {
-    let Create { name, test, expires_in_days, account, data_dir, form } = create;
+fn run_create(create: &Create, now: UnixMs, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<()> {
+    let Create { name, test, scheme, expires_in_days, account, data_dir, form } = create;
     let expires_at = expires_in_days.map(|days| UnixMs(now.0.saturating_add(days.saturating_mul(MS_PER_DAY))));
     let settings = KeySettings { name: name.clone(), expires_at, ..KeySettings::default() };
-    let new = NewKey { account, settings: &settings, is_test: *test };
-    let created = KeyTable::open(&data_dir.path, keys_max(data_dir))?.create(&new, now)?;
+    let scheme = if scheme == "conflux" { Scheme::Conflux } else { Scheme::Flux };
+    let new = NewKey { account, settings: &settings, is_test: *test, scheme };
+    let folder = data_dir.path();
+    if !folder.exists() {
+        // A server that keeps its data elsewhere will not know the key.
+        writeln!(err, "flux: there was no data folder {}; it is made now", folder.display())?;
+    }
+    let created = KeyTable::open(&folder, keys_max(&folder))?.create(&new, now)?;
     if form.json {
         let mut value = entry_json(&created.entry, now);
         if let Value::Object(fields) = &mut value {
@@ -107,7 +117,7 @@ fn run_create(create: &Create, now: UnixMs, out: &mut dyn Write) -> anyhow::Resu
 
 fn run_list(list: &List, now: UnixMs, out: &mut dyn Write) -> anyhow::Result<()> {
     let List { data_dir, form } = list;
-    let keys = KeyTable::open_existing(&data_dir.path, keys_max(data_dir))?.list()?;
+    let keys = KeyTable::open_existing(&data_dir.path(), keys_max(&data_dir.path()))?.list()?;
     if form.json {
         let keys: Vec<_> = keys.iter().map(|key| entry_json(key, now)).collect();
         return print_json(out, &Value::Array(keys));
@@ -120,7 +130,7 @@ fn run_list(list: &List, now: UnixMs, out: &mut dyn Write) -> anyhow::Result<()>
 
 fn run_revoke(revoke: &Revoke, now: UnixMs, out: &mut dyn Write) -> anyhow::Result<()> {
     let Revoke { key, data_dir, form } = revoke;
-    let revoked = KeyTable::open_existing(&data_dir.path, keys_max(data_dir))?.revoke(key, now)?;
+    let revoked = KeyTable::open_existing(&data_dir.path(), keys_max(&data_dir.path()))?.revoke(key, now)?;
     if form.json {
         return print_json(out, &entry_json(&revoked, now));
     }
@@ -129,8 +139,8 @@ fn run_revoke(revoke: &Revoke, now: UnixMs, out: &mut dyn Write) -> anyhow::Resu
     Ok(())
 }
 
-fn keys_max(data_dir: &DataDir) -> usize {
-    Settings::new(&data_dir.path).keys_max
+fn keys_max(folder: &Path) -> usize {
+    Settings::new(folder).keys_max
 }
 
 fn row(key: &KeyEntry, now: UnixMs) -> [String; 9] {

@@ -17,6 +17,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::config;
+
 /// Everything went as asked.
 const DONE: u8 = 0;
 /// It did not, and the error output says why.
@@ -52,9 +54,18 @@ enum Command {
 /// Where the data is.
 #[derive(Args, Debug)]
 struct DataDir {
-    /// Data folder of the server
-    #[arg(long = "data-dir", env = "FLUX_SERVER__DATA_DIR", default_value = "data", value_name = "DIR")]
-    path: PathBuf,
+    /// Data folder of the server [default: the one that flux.toml names]
+    #[arg(long = "data-dir", env = "FLUX_SERVER__DATA_DIR", value_name = "DIR")]
+    given: Option<PathBuf>,
+    #[command(flatten)]
+    config: server::ConfigDir,
+}
+
+impl DataDir {
+    /// The folder that a server of this configuration would use.
+    fn path(&self) -> PathBuf {
+        self.given.clone().unwrap_or_else(|| config::load::data_dir(&self.config.path))
+    }
 }
 
 /// How a command prints.
@@ -69,7 +80,7 @@ struct Form {
 /// a server logs to the same places from its threads.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     let outcome = match Arguments::try_parse_from(arguments) {
-        Ok(Arguments { command }) => execute(command, out),
+        Ok(Arguments { command }) => execute(command, out, err),
         Err(refused) => {
             let text = refused.render();
             let printed = if refused.use_stderr() { write!(err, "{text}") } else { write!(out, "{text}") };
@@ -82,17 +93,23 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, out: &mut dyn Write, e
             return DONE;
         }
         // If even this cannot be written there is nobody left to tell.
-        let _ = writeln!(err, "flux: {error:#}");
+        let _ = writeln!(err, "flux: {}", told(&error));
         FAILED
     })
 }
 
-fn execute(command: Command, out: &mut dyn Write) -> anyhow::Result<u8> {
+/// An error with its causes, each once: some name theirs already.
+fn told(error: &anyhow::Error) -> String {
+    let causes = error.chain().skip(1).map(ToString::to_string);
+    causes.fold(error.to_string(), |told, cause| if told.contains(&cause) { told } else { format!("{told}: {cause}") })
+}
+
+fn execute(command: Command, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<u8> {
     match command {
         Command::Serve(serve) => server::serve(&serve),
         Command::Check(check) => server::check(&check, out),
         Command::Models(models) => server::models(&models, out),
-        Command::Keys(command) => keys::run(command, out),
+        Command::Keys(command) => keys::run(command, out, err),
         Command::Import(command) => import::run(&command, out),
         Command::Reconcile(arguments) => reconcile::run(&arguments, out),
     }

@@ -21,7 +21,7 @@ pub(super) struct Arguments {
 /// Audits a data folder; the exit code is 1 when the books do not add up.
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<u8> {
     let Arguments { data_dir, form } = arguments;
-    let report = reconcile(&data_dir.path)?;
+    let report = reconcile(&data_dir.path())?;
     if form.json {
         print_json(out, &report_json(&report))?;
     } else {

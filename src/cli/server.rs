@@ -65,9 +65,10 @@ pub(super) fn check(check: &Check, out: &mut dyn Write) -> anyhow::Result<u8> {
     Ok(if complaints.is_empty() { DONE } else { FAILED })
 }
 
-/// A complaint for scripts.
+/// A complaint for scripts; the line is null where none is at fault.
 pub(super) fn as_json(complaint: &Complaint) -> Value {
     let Complaint { file, line, message, hint } = complaint;
+    let line = (*line > 0).then_some(line);
     json!({ "file": file, "line": line, "message": message, "hint": hint })
 }
 

@@ -80,6 +80,15 @@ fn an_empty_ledger_adds_up_and_a_forged_balance_does_not() {
 }
 
 #[test]
+fn the_systems_words_are_said_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let (code, _, err) = flux(&file, "keys create");
+    assert_eq!((code, err.matches("os error").count()), (1, 1), "{err}");
+}
+
+#[test]
 fn failures_are_1_and_wrong_usage_is_2() {
     let dir = tempfile::tempdir().unwrap();
     for (arguments, expected, says) in [

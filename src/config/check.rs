@@ -60,6 +60,7 @@ pub fn check(texts: &Texts, environment: &[(String, String)]) -> Result<Checked,
         lanes: raw::parse(&texts.lanes.0, &texts.lanes.1, &mut findings.complaints),
         tariffs: raw::parse(&texts.tariffs.0, &texts.tariffs.1, &mut findings.complaints),
     };
+    let unparsed = findings.complaints.clone();
     for (variable, text) in environment {
         trees.lay_over(variable, text, &mut findings.complaints);
     }
@@ -72,7 +73,7 @@ pub fn check(texts: &Texts, environment: &[(String, String)]) -> Result<Checked,
     let lanes = lanes::read(&trees.lanes, &origin(&texts.lanes.0), &providers, &models, &mut findings);
     let tariffs = tariffs::read(&trees.tariffs, &origin(&texts.tariffs.0), &mut findings);
     if !findings.complaints.is_empty() {
-        return Err(sorted(findings.complaints));
+        return Err(sorted(without_followers(&texts.settings.0, &unparsed, findings.complaints)));
     }
     let catalog = Catalog::new(Parts {
         auto_name: lanes.auto_name.into(),
@@ -85,6 +86,24 @@ pub fn check(texts: &Texts, environment: &[(String, String)]) -> Result<Checked,
         stand_in: config.mock.mode,
     });
     Ok(Checked { config, catalog, tariffs: Arc::new(tariffs), defaulted })
+}
+
+/// Leaves out what may only be said because a file could not be read whole: in that file what stands after the fault or
+/// is missed, elsewhere what is not found. To the settings nothing refers.
+fn without_followers(settings: &str, unparsed: &[Complaint], all: Vec<Complaint>) -> Vec<Complaint> {
+    let is_catalogue_whole = unparsed.iter().all(|fault| fault.file == settings);
+    let is_follower = |complaint: &Complaint| {
+        let faults = unparsed.iter().filter(|fault| fault.file == complaint.file);
+        match faults.map(|fault| fault.line).min() {
+            Some(line) => complaint.line >= line || complaint.message.contains("is missing"),
+            None if is_catalogue_whole => false,
+            None => ["unknown", "leads nowhere"].iter().any(|words| complaint.message.contains(words)),
+        }
+    };
+    if unparsed.is_empty() {
+        return all;
+    }
+    all.into_iter().filter(|complaint| unparsed.contains(complaint) || !is_follower(complaint)).collect()
 }
 
 fn sorted(mut complaints: Vec<Complaint>) -> Vec<Complaint> {
@@ -114,8 +133,10 @@ impl Trees {
         let origin = Origin { file: variable.into(), line: 0 };
         let [_, rest @ ..] = path.as_slice() else { return };
         if rest.is_empty() {
-            if let Some(hint) = one_underscore(name) {
-                complaints.push(origin.complaint("is no override: one underscore after the section", hint));
+            let fault = one_underscore(name).map(|hint| ("one underscore after the section", hint));
+            let fault = fault.or_else(|| Some(("no section before the key", no_section(name)?)));
+            if let Some((fault, hint)) = fault {
+                complaints.push(origin.complaint(format!("is no override: {fault}"), hint));
             }
             return;
         }
@@ -151,4 +172,15 @@ fn one_underscore(name: &str) -> Option<String> {
     let is_setting = settings::names().contains(&format!("{section}.{key}"));
     let (section, key) = (section.to_ascii_uppercase(), key.to_ascii_uppercase());
     is_setting.then(|| format!("did you mean {PREFIX}{section}{SEPARATOR}{key}?"))
+}
+
+/// `LISTEN` was meant to be `SERVER__LISTEN`.
+fn no_section(name: &str) -> Option<String> {
+    let name = name.to_ascii_lowercase();
+    let meant: Vec<String> = settings::names()
+        .iter()
+        .filter_map(|setting| setting.split_once('.').filter(|(_, key)| *key == name))
+        .map(|(section, key)| format!("{PREFIX}{}{SEPARATOR}{}", section.to_uppercase(), key.to_uppercase()))
+        .collect();
+    (!meant.is_empty()).then(|| format!("did you mean {}?", meant.join(" or ")))
 }

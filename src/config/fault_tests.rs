@@ -23,9 +23,17 @@ const SETTINGS: &[(&str, &str)] = &[
     ("[server]\ntls_key = \"k.pem\"", "flux.toml:1: server.tls_cert: is missing beside tls_key"),
     ("[server]\ndata_dir = \"\"", "flux.toml:2: server.data_dir: is empty"),
     ("[limits]\nbody_bytes_max = 0", "flux.toml:2: limits.body_bytes_max: 0 is out of range"),
+    (
+        "[limits]\nbody_bytes_max = -5",
+        "flux.toml:2: limits.body_bytes_max: expected a whole number, zero or more, found a negative number (hint: such as",
+    ),
     ("[limits]\nbody_bytes_max = 1.5", "flux.toml:2: limits.body_bytes_max: expected a whole number"),
     ("[limits]\nbody_bytes_max = 99999999999999999999", "flux.toml:2: limits.body_bytes_max: expected"),
     ("[timeouts]\ntotal_ms = 0", "flux.toml:2: timeouts.total_ms: 0 is out of range"),
+    (
+        "[timeouts]\ntotal_ms = 1",
+        "flux.toml:2: timeouts.total_ms: 1 ends a request before timeouts.connect_ms, 3000, can",
+    ),
     ("[ledger]\nsegment_bytes = 268435456", "flux.toml:2: ledger.segment_bytes: 2 segments of"),
     ("[log]\nlevel = \"loud\"", "flux.toml:2: log.level: \"loud\" is none of its words (hint: one of: off, error"),
     ("[mock]\nmode = true", "flux.toml:2: mock.mode: expected a text in quotes, found true or false"),

@@ -28,6 +28,61 @@ pub(super) struct Findings {
     pub(super) defaulted: Vec<String>,
 }
 
+/// What type a setting has.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Text,
+    Texts,
+    Flag,
+    Whole,
+    Price,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Text => "a text in quotes",
+            Self::Texts => "a list of texts",
+            Self::Flag => "true or false",
+            Self::Whole => "a whole number, zero or more",
+            Self::Price => "a decimal in quotes",
+        }
+    }
+
+    /// How it is written in a file.
+    fn in_file(self, key: &str) -> String {
+        let example = match self {
+            Self::Text => "\"…\"",
+            Self::Texts => "[\"…\", \"…\"]",
+            Self::Flag => "true",
+            Self::Whole => "1000, without quotes, sign and fraction",
+            Self::Price => "\"0.25\"",
+        };
+        format!("such as {key} = {example}")
+    }
+
+    /// How it is written in an environment variable.
+    fn in_variable(self) -> &'static str {
+        match self {
+            Self::Text | Self::Price => "set it as it is, without quotes",
+            Self::Texts => "separate by commas",
+            Self::Flag => "set it to true or false",
+            Self::Whole => "set it to digits only, such as 1000",
+        }
+    }
+}
+
+/// What was found in the place of something else. Texts of variables are shown: no secret is a number or a switch.
+fn found(value: &Value) -> String {
+    const SHOWN_CHARS_MAX: usize = 40;
+    match value {
+        Value::Override(text) => format!("\"{}\"", text.chars().take(SHOWN_CHARS_MAX).collect::<String>()),
+        Value::Text(_) | Value::Whole(_) | Value::Flag(_) | Value::List(_) | Value::Table(_) | Value::Odd(_) => {
+            value.type_name().to_owned()
+        }
+    }
+}
+
 /// A table that is being read.
 #[derive(Debug)]
 pub(super) struct Fields<'a, 'f> {
@@ -76,7 +131,7 @@ impl<'a, 'f> Fields<'a, 'f> {
     }
 
     /// A value read by `read`, the default where the key is missing or the value is of another type.
-    fn value<T>(&mut self, key: &'static str, expected: &str, read: impl Fn(&'a Value) -> Option<T>) -> Option<T> {
+    fn value<T>(&mut self, key: &'static str, kind: Kind, read: impl Fn(&'a Value) -> Option<T>) -> Option<T> {
         let Some(node) = self.node(key) else {
             let name = self.named(key);
             self.findings.defaulted.push(name);
@@ -84,15 +139,16 @@ impl<'a, 'f> Fields<'a, 'f> {
         };
         let value = read(&node.value);
         if value.is_none() {
-            let found = node.value.type_name();
-            self.complain(key, format!("expected {expected}, found {found}"), String::new());
+            let found = found(&node.value);
+            let hint = if node.origin.is_override() { kind.in_variable().to_owned() } else { kind.in_file(key) };
+            self.complain(key, format!("expected {}, found {found}", kind.name()), hint);
         }
         value
     }
 
     /// A text, if there is one.
     pub(super) fn text(&mut self, key: &'static str) -> Option<String> {
-        self.value(key, "a text in quotes", as_text)
+        self.value(key, Kind::Text, as_text)
     }
 
     /// A text that must be there and not be empty.
@@ -106,7 +162,7 @@ impl<'a, 'f> Fields<'a, 'f> {
 
     /// Texts: a list, or one text with commas.
     pub(super) fn texts(&mut self, key: &'static str) -> Vec<String> {
-        self.value(key, "a list of texts", as_texts).unwrap_or_default()
+        self.value(key, Kind::Texts, as_texts).unwrap_or_default()
     }
 
     /// A truth value.
@@ -116,12 +172,12 @@ impl<'a, 'f> Fields<'a, 'f> {
 
     /// A truth value, if one is stated.
     pub(super) fn flag_stated(&mut self, key: &'static str) -> Option<bool> {
-        self.value(key, "true or false", as_flag)
+        self.value(key, Kind::Flag, as_flag)
     }
 
     /// A whole number within bounds, if one is stated.
     pub(super) fn whole_stated(&mut self, key: &'static str, bounds: RangeInclusive<u64>) -> Option<u64> {
-        let whole = self.value(key, "a whole number, zero or more", as_whole)?;
+        let whole = self.value(key, Kind::Whole, as_whole)?;
         if !bounds.contains(&whole) {
             let (least, most) = (bounds.start(), bounds.end());
             self.complain(key, format!("{whole} is out of range"), format!("from {least} to {most}"));
@@ -185,7 +241,7 @@ impl<'a, 'f> Fields<'a, 'f> {
         key: &'static str,
         read: impl Fn(&str) -> Result<PicoUsd, ParsePriceError>,
     ) -> Option<PicoUsd> {
-        let text = self.value(key, "a decimal in quotes, such as \"0.25\"", as_text)?;
+        let text = self.value(key, Kind::Price, as_text)?;
         read(&text).inspect_err(|error| self.complain(key, error, "USD as a plain decimal in quotes")).ok()
     }
 
@@ -195,7 +251,8 @@ impl<'a, 'f> Fields<'a, 'f> {
         if let Value::Table(table) = &node.value {
             return Some((table, &node.origin));
         }
-        self.complain(key, format!("expected a table, found {}", node.value.type_name()), String::new());
+        let hint = format!("begin a section [{}]", self.named(key));
+        self.complain(key, format!("expected a table, found {}", found(&node.value)), hint);
         None
     }
 
@@ -212,7 +269,8 @@ impl<'a, 'f> Fields<'a, 'f> {
             | Value::Odd(_) => None,
         };
         tables.unwrap_or_else(|| {
-            self.complain(key, "expected a list of tables", String::new());
+            let hint = format!("write {key} = [{{ … }}, {{ … }}]");
+            self.complain(key, format!("expected a list of tables, found {}", found(&node.value)), hint);
             Vec::new()
         })
     }

@@ -194,7 +194,8 @@ fn open<'a>(
     }
     if is_first && targets.is_empty() {
         let message = format!("lanes.{}: leads nowhere", lane.name);
-        findings.complaints.push(lane.node.origin.complaint(message, "name a default that exists"));
+        let origin = lane.targets.first().map_or(&lane.node.origin, |(_, origin)| origin);
+        findings.complaints.push(origin.complaint(message, "name a default that exists"));
     }
 }
 

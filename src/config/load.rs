@@ -3,7 +3,7 @@
 //! Must not judge what they say: `check` does that. The environment comes in as an argument.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
@@ -11,8 +11,8 @@ use crate::base::complaint::Complaint;
 use crate::base::tariff::Tariffs;
 use crate::catalog::Catalog;
 
-use super::Config;
 use super::check::{Checked, Texts, check};
+use super::{Config, settings};
 
 /// Larger files are refused: a catalogue of a thousand models has one megabyte.
 const FILE_BYTES_MAX: u64 = 32 << 20;
@@ -59,6 +59,13 @@ pub fn load(dir: &Path, environment: &[(String, String)]) -> Result<Loaded, Vec<
     let checked = check(&texts, environment);
     let Checked { config, catalog, tariffs, defaulted: _ } = checked?;
     Ok(Loaded { config, catalog, tariffs, fingerprint })
+}
+
+/// The data folder of a server with this configuration, environment aside. Whatever else may be wrong with the
+/// files: keys must be revocable all the same.
+pub fn data_dir(dir: &Path) -> PathBuf {
+    let text = read(&dir.join("flux.toml")).unwrap_or_default();
+    settings::data_dir(&text)
 }
 
 /// Reads the files of a configuration folder, without a look at what they say.

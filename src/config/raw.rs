@@ -69,11 +69,12 @@ impl Value {
     pub(super) fn type_name(&self) -> &'static str {
         match self {
             Self::Text(_) => "a text",
+            Self::Whole(..0) => "a negative number",
             Self::Whole(_) => "a whole number",
             Self::Flag(_) => "true or false",
             Self::List(_) => "a list",
             Self::Table(_) => "a table",
-            Self::Override(_) => "an override",
+            Self::Override(_) => "something else",
             Self::Odd(name) => name,
         }
     }

@@ -40,6 +40,14 @@ pub(super) fn read(file: &Table, origin: &Origin, findings: &mut Findings) -> Co
     }
 }
 
+/// What a file says about the data folder, or the default.
+#[cfg(feature = "shell")]
+pub(super) fn data_dir(text: &str) -> std::path::PathBuf {
+    let mut findings = Findings::default();
+    let file = super::raw::parse("flux.toml", text, &mut findings.complaints);
+    read(&file, &Origin { file: "flux.toml".into(), line: 1 }, &mut findings).server.data_dir
+}
+
 /// The names of all settings: what an empty file leaves to defaults.
 pub(super) fn names() -> Vec<String> {
     let mut findings = Findings::default();
@@ -124,6 +132,16 @@ fn read_limits(fields: &mut Fields<'_, '_>) -> Limits {
 }
 
 fn read_timeouts(fields: &mut Fields<'_, '_>) -> Timeouts {
+    let timeouts = timeouts(fields);
+    if timeouts.total < timeouts.connect {
+        let (total, connect) = (timeouts.total.as_millis(), timeouts.connect.as_millis());
+        let message = format!("{total} ends a request before timeouts.connect_ms, {connect}, can");
+        fields.complain("total_ms", message, "make connect_ms smaller or total_ms larger");
+    }
+    timeouts
+}
+
+fn timeouts(fields: &mut Fields<'_, '_>) -> Timeouts {
     Timeouts {
         head: fields.ms("head_ms", 10_000, 1..=DAY_MS),
         body: fields.ms("body_ms", 60_000, 1..=DAY_MS),

@@ -332,7 +332,7 @@ fn the_mock_stands_in_while_no_provider_has_a_key() {
     for (pairs, stands_in) in cases {
         let plain = checked(pairs).catalog;
         assert_eq!(plain.has_stand_in(), stands_in, "{pairs:?}");
-        let catalog = plain.with_mock(address, &secret);
+        let catalog = plain.with_mock(address, address, &secret);
         for (chain, before) in
             catalog.lanes().iter().chain(catalog.pins()).zip(plain.lanes().iter().chain(plain.pins()))
         {

@@ -453,7 +453,7 @@ fn unknown_model(model: &str) -> Refusal {
 }
 
 fn unplannable(error: &PlanError, routing: &Routing, sent: WireFormat) -> Refusal {
-    let name = if routing.lane.is_empty() { &routing.requested } else { &routing.lane };
+    let name = &routing.original;
     match error {
         PlanError::NothingConfigured => Refusal::new(
             RefusalKind::AllAttemptsFailed,

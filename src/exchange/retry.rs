@@ -66,6 +66,11 @@ impl Failure {
         matches!(self, Self::Credentials | Self::UnknownModel | Self::Status(401..=403))
     }
 
+    /// Whether the provider refused our key or our balance: the operator's business.
+    pub fn is_about_our_key(self) -> bool {
+        matches!(self, Self::Credentials | Self::Status(401..=403))
+    }
+
     /// Whether another target may do better. A passed deadline is the one failure that none mends.
     pub fn is_worth_another_attempt(self) -> bool {
         self != Self::Deadline
@@ -98,14 +103,31 @@ pub fn judge_status(status: u16) -> StatusVerdict {
 
 /// The refusal for a plan of which every attempt failed. Names no provider.
 pub fn exhausted(last: Failure, retry_after: Option<Duration>) -> Refusal {
-    let refusal = if last == Failure::Deadline {
-        Refusal::new(RefusalKind::DeadlineExceeded, "no answer within the time limit; try again, or stream the answer")
-    } else {
-        Refusal::new(
+    let (kind, message) = match last {
+        Failure::Deadline => {
+            (RefusalKind::DeadlineExceeded, "no answer within the time limit; try again, or stream the answer")
+        }
+        // No outage, and nothing that waiting mends.
+        Failure::Credentials | Failure::Status(401..=403) => (
+            RefusalKind::AllAttemptsFailed,
+            "this gateway's own access to the providers of this model was refused; its operator must look at it",
+        ),
+        Failure::Connect
+        | Failure::Broken
+        | Failure::FirstByteTimeout
+        | Failure::IdleTimeout
+        | Failure::Status(_)
+        | Failure::UnknownModel
+        | Failure::ContextTooLong
+        | Failure::BadAnswer
+        | Failure::CutStream
+        | Failure::ErrorEvent
+        | Failure::TooLarge => (
             RefusalKind::AllAttemptsFailed,
             "every provider for this model is failing at the moment; try again shortly",
-        )
+        ),
     };
+    let refusal = Refusal::new(kind, message);
     let refusal = refusal.with_detail(format!("last failure: {}", last.name()));
     match retry_after {
         Some(wait) => refusal.with_retry_after(wait),

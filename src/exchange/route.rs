@@ -2,12 +2,17 @@
 //!
 //! Must not normalise: a path that could be read in two ways is refused.
 
+use std::borrow::Cow;
+
 use super::count::Purpose;
 use crate::base::refusal::{Refusal, RefusalKind};
 use crate::base::wire_format::WireFormat;
 
 /// Longer targets than any endpoint needs are refused.
 const TARGET_BYTES_MAX: usize = 2048;
+
+/// Before the name of one model.
+const MODEL_PATH: &str = "/v1/models/";
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,11 +116,12 @@ pub fn error_format(target: &str, has_anthropic_version: bool) -> WireFormat {
 /// 400 for a target that could be read in two ways, 403 for `/anthropic/*` beyond what is served,
 /// 404 for other paths, 405 for a method that the endpoint does not have.
 pub fn endpoint(method: &str, target: &str) -> Result<Endpoint, Refusal> {
+    let target = model_path_unescaped(target);
     // What is spelt as we spell it can be read in one way only.
-    let (path, served) = if let served @ Some(_) = served(target) {
-        (target, served)
+    let (path, served) = if let served @ Some(_) = served(&target) {
+        (&*target, served)
     } else {
-        let path = unambiguous_path(target)?;
+        let path = unambiguous_path(&target)?;
         (path, served(path).or_else(|| Some((Endpoint::Model(model_id(path)?.to_owned()), "GET"))))
     };
     let (endpoint, allowed) = served.ok_or_else(|| no_endpoint(path))?;
@@ -144,10 +150,19 @@ fn served(path: &str) -> Option<(Endpoint, &'static str)> {
     })
 }
 
-/// `/v1/models/{id}` with one segment as the id.
+/// `/v1/models/{id}`; some names hold a slash.
 fn model_id(path: &str) -> Option<&str> {
-    let id = path.strip_prefix("/v1/models/")?;
-    (!id.is_empty() && !id.contains('/')).then_some(id)
+    path.strip_prefix(MODEL_PATH).filter(|id| !id.is_empty())
+}
+
+/// SDKs escape the slash in a model's name. It reads in one way only, as nothing else is served below this path.
+fn model_path_unescaped(target: &str) -> Cow<'_, str> {
+    match target.strip_prefix(MODEL_PATH) {
+        Some(id) if id.contains("%2") => {
+            Cow::Owned(format!("{MODEL_PATH}{}", id.replace("%2F", "/").replace("%2f", "/")))
+        }
+        Some(_) | None => Cow::Borrowed(target),
+    }
 }
 
 fn no_endpoint(path: &str) -> Refusal {

@@ -105,9 +105,14 @@ fn is_host(host: &[u8]) -> bool {
 /// # Errors
 /// 401 for a key that is missing, unknown, expired or revoked, the last three in the same words.
 pub(crate) fn authenticate(headers: &HeaderMap, keys: &KeyDirectory, now: UnixMs) -> Result<Arc<KeyState>, Refusal> {
-    let authorization = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
-    let x_api_key = headers.get(X_API_KEY).map(HeaderValue::as_bytes);
     let invalid = |message: String| Refusal::new(RefusalKind::InvalidKey, message);
+    let only = |name: HeaderName| {
+        let mut values = headers.get_all(&name).iter().map(HeaderValue::as_bytes);
+        let first = values.next();
+        // Whoever reads the other one would see another caller.
+        if values.next().is_some() { Err(invalid(format!("more than one {name} header: send one"))) } else { Ok(first) }
+    };
+    let (authorization, x_api_key) = (only(AUTHORIZATION)?, only(X_API_KEY)?);
     let raw = authenticate::credential(authorization, x_api_key).map_err(|error| invalid(error.to_string()))?;
     authenticate::authenticate(keys, raw, now)
         .map_err(|error| invalid(authenticate::CLIENT_MESSAGE.to_owned()).with_detail(error.to_string()))
@@ -116,7 +121,7 @@ pub(crate) fn authenticate(headers: &HeaderMap, keys: &KeyDirectory, now: UnixMs
 /// Reads the whole body, in one piece.
 ///
 /// # Errors
-/// 413 past `bytes_max`, 408 past `within`, 400 for a body that breaks off.
+/// 413 past `bytes_max`, 408 past `within`, 417 for an odd expectation, 400 for a body that breaks off.
 pub(crate) async fn read_body(
     session: &mut ServerSession,
     bytes_max: usize,
@@ -126,7 +131,11 @@ pub(crate) async fn read_body(
     if declared.is_some_and(|length| length > bytes_max) {
         return Err(too_large(bytes_max));
     }
-    if session.req_header().headers.contains_key(EXPECT) {
+    if let Some(expected) = session.req_header().headers.get(EXPECT) {
+        if !expected.as_bytes().eq_ignore_ascii_case(b"100-continue") {
+            let message = "the only expectation that is met is 100-continue";
+            return Err(Refusal::new(RefusalKind::ExpectationFailed, message));
+        }
         let _ = session.write_continue_response().await;
     }
     match timeout(within, collect(session, declared, bytes_max)).await {

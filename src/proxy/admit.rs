@@ -15,8 +15,10 @@ use pingora::{ErrorType, OrErr};
 use super::reply::Caller;
 use super::{Ctx, Flux, accept, reply};
 use crate::accounts::idempotency::Mark;
+use crate::accounts::key::KeyKind;
 use crate::admit;
 use crate::api;
+use crate::api::models::Audience;
 use crate::base::ids::RequestId;
 use crate::base::refusal::{Refusal, RefusalKind};
 use crate::base::time::UnixMs;
@@ -73,7 +75,8 @@ impl Flux {
         self.metrics.key_found();
         ctx.key = Some((key.account.id, key.id));
         let Some(format) = endpoint.wire_format() else {
-            let listing = api::models::answer(&endpoint, &snapshot, caller.format, at)?;
+            let audience = if key.kind == KeyKind::Test { Audience::Tests } else { Audience::Live };
+            let listing = api::models::answer(&endpoint, &snapshot, (caller.format, audience), at)?;
             // A client that is gone needs no list.
             let _ = reply::json(downstream, listing, caller).await;
             return Ok(true);

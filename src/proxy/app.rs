@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use http::header::TRANSFER_ENCODING;
 use pingora::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
@@ -27,6 +28,11 @@ use crate::exchange::snapshot::Snapshot;
 /// An HTTP/2 window that lets a body of some megabytes come in without a round trip every 64 KiB.
 const H2_STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const H2_CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+
+/// Pingora's own bounds on a head: header lines, bytes, and bytes of the target.
+const HEADERS_MAX: usize = 256;
+const HEAD_BYTES_READ_MAX: usize = 1_048_575;
+const TARGET_BYTES_MAX: usize = 65_534;
 
 /// Left on a connection by the request before.
 pub(super) struct KeptAlive;
@@ -121,7 +127,8 @@ impl App {
     async fn serve_one(&self, mut session: Box<ServerSession>, shutdown: &ShutdownWatch) -> Option<ReusedHttpStream> {
         let link = Link::new(Arc::clone(&self.clock));
         session.req_header_mut().extensions_mut().insert(Arc::clone(&link));
-        self.proxy.process_new_http(Held::wrap(session, link), shutdown).await
+        let reused = self.proxy.process_new_http(Held::wrap(session, Arc::clone(&link)), shutdown).await;
+        if reused.is_some() { reused } else { Box::pin(kept_by(&link)).await }
     }
 
     /// Reads the head of an HTTP/1 request. `None` when the connection is to be closed.
@@ -162,13 +169,21 @@ impl App {
         None
     }
 
-    /// Refuses what only the raw head shows: its size, and a `#` that the parsed target has lost.
+    /// Refuses what Pingora would pass or answer in its own words: a head that is too large, CONNECT, two framings, and
+    /// a `#` that the parsed target has lost.
     fn judge_head(&self, session: &ServerSession) -> Option<Refusal> {
         let raw = session.to_h1_raw();
         let bytes_max = self.snapshot.load().config.limits.header_bytes_max;
         if raw.len() > bytes_max {
             let message = format!("the request head is larger than {bytes_max} bytes; send fewer or shorter headers");
             return Some(Refusal::new(RefusalKind::HeadTooLarge, message));
+        }
+        if session.req_header().method == http::Method::CONNECT {
+            return Some(Refusal::new(RefusalKind::MethodNotAllowed("GET, POST"), "CONNECT is not served here"));
+        }
+        if has_two_framings(session, &raw) {
+            let message = "a body has either a content-length or a transfer-encoding, not both";
+            return Some(Refusal::new(RefusalKind::InvalidRequest, message));
         }
         let line_end = memchr::memchr(b'\n', &raw).unwrap_or(raw.len());
         let line = raw.get(..line_end).unwrap_or_default();
@@ -178,10 +193,44 @@ impl App {
     }
 }
 
-/// A head that is no HTTP gets an answer; a connection that broke gets none.
+/// The connection of a request that failed and was answered whole.
+async fn kept_by(link: &Link) -> Option<ReusedHttpStream> {
+    let real = link.keeps_connection().then(|| link.take_session()).flatten()?;
+    let mut settings = HttpPersistentSettings::for_session(&real);
+    settings.set_user_context(Box::new(KeptAlive));
+    let stream = real.finish().await.ok().flatten()?;
+    Some(ReusedHttpStream::from_reusable_stream(stream, settings))
+}
+
+/// A head that is no HTTP, or more of it than Pingora reads, gets an answer; a connection that broke gets none.
 fn unreadable(error: &Error) -> Option<Refusal> {
-    (error.etype == ErrorType::InvalidHTTPHeader)
-        .then(|| Refusal::new(RefusalKind::InvalidRequest, "the request head is not valid HTTP"))
+    if error.etype != ErrorType::InvalidHTTPHeader {
+        return None;
+    }
+    let too_large = |message: String| Some(Refusal::new(RefusalKind::HeadTooLarge, message));
+    // Pingora tells these three in words only.
+    let cause = error.cause.as_ref().map(ToString::to_string).unwrap_or_default();
+    let context = error.context.as_ref().map_or("", |context| context.as_str());
+    if cause == "too many headers" {
+        return too_large(format!("the request head has more than {HEADERS_MAX} headers; send fewer"));
+    }
+    if context.starts_with("Request header larger than") {
+        return too_large(format!("the request head is larger than {HEAD_BYTES_READ_MAX} bytes; send less"));
+    }
+    if context.len() > TARGET_BYTES_MAX {
+        return too_large(format!("the request target is longer than {TARGET_BYTES_MAX} bytes"));
+    }
+    Some(Refusal::new(RefusalKind::InvalidRequest, "the request head is not valid HTTP"))
+}
+
+/// Whether a head has both a length and a transfer encoding. Pingora drops the length and ends keep-alive, so
+/// only the raw head shows it.
+fn has_two_framings(session: &ServerSession, raw: &[u8]) -> bool {
+    const LENGTH: &[u8] = b"content-length";
+    let is_length = |line: &[u8]| line.get(..LENGTH.len()).is_some_and(|name| name.eq_ignore_ascii_case(LENGTH));
+    session.get_keepalive().is_none()
+        && session.req_header().headers.contains_key(TRANSFER_ENCODING)
+        && raw.split(|byte| *byte == b'\n').any(is_length)
 }
 
 #[async_trait]

@@ -15,11 +15,15 @@ use crate::base::outcome::{Ending, Outcome};
 use crate::base::usage::Usage;
 use crate::exchange::{Refused, Routing};
 
-/// Puts the real session in the place of the held one: keep-alive asks it for its connection.
+/// Puts the real session in the place of the held one: keep-alive asks it for its connection. Where Pingora would
+/// close that, the session stays in the link.
 pub(super) fn give_back(session: &mut Session, ctx: &Ctx) {
     let Some(link) = &ctx.link else { return };
     let nobody = Box::new(ServerSession::new_custom(Box::new(())));
     drop(std::mem::replace(&mut session.downstream_session, nobody));
+    if link.keeps_connection() {
+        return;
+    }
     if let Some(real) = link.take_session() {
         session.downstream_session = real;
     }

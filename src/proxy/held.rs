@@ -16,6 +16,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::HeaderMap;
+use http::header::CONNECTION;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::protocols::http::custom::CustomMessageWrite;
@@ -161,7 +162,7 @@ impl Held {
     }
 
     /// The provider fell silent. After content the client gets a last event in its own format, and a proper
-    /// end; the connection is then closed with the attempt.
+    /// end.
     async fn say_goodbye(&mut self, failure: Failure) {
         let now = self.link.now();
         let last = self.link.with_keep(|exchange, keep| {
@@ -169,7 +170,9 @@ impl Held {
         });
         if let Some(event) = last.flatten() {
             // A client that cannot be written to has left, which the error that follows tells as well.
-            let _ = self.real.write_response_body(event, true).await;
+            if self.real.write_response_body(event, true).await.is_ok() {
+                self.link.keep_connection();
+            }
         }
     }
 
@@ -254,6 +257,10 @@ impl CustomSession for Held {
     }
 
     async fn write_response_header(&mut self, resp: Box<ResponseHeader>, end: bool) -> Result<()> {
+        // Pingora has no way to tell a wrapped session; what we write ourselves names the connection only to end it.
+        if resp.headers.contains_key(CONNECTION) {
+            self.real.set_keepalive(None);
+        }
         self.real.write_response_header(resp).await?;
         if end { self.real.finish_body().await } else { Ok(()) }
     }

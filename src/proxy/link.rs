@@ -26,6 +26,8 @@ pub(crate) struct Link {
     /// Where the wrapper leaves the real session as it is dropped. A boxed trait object cannot be
     /// taken apart, and keep-alive needs the real one back.
     returned: Mutex<Option<Box<ServerSession>>>,
+    /// The answer went out whole although Pingora counts the request as failed.
+    keeps_connection: AtomicBool,
     /// Whether the timer has woken the task since it was last asked.
     has_rung: AtomicBool,
     // Guards the waker of the request's task, which the timer's thread uses and the task replaces.
@@ -66,6 +68,7 @@ impl Link {
             is_held: AtomicBool::default(),
             stage: AtomicU64::default(),
             returned: Mutex::default(),
+            keeps_connection: AtomicBool::default(),
             has_rung: AtomicBool::default(),
             task: Mutex::default(),
             clock,
@@ -193,6 +196,16 @@ impl Link {
     /// Takes the real session back, once the wrapper has been dropped.
     pub(crate) fn take_session(&self) -> Option<Box<ServerSession>> {
         self.returned.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The answer is whole: the connection may carry the next request, whatever Pingora makes of this one.
+    pub(super) fn keep_connection(&self) {
+        self.keeps_connection.store(true, Ordering::Release);
+    }
+
+    /// Whether the session stays here at the end, for [`super::app`] to take.
+    pub(super) fn keeps_connection(&self) -> bool {
+        self.keeps_connection.load(Ordering::Acquire)
     }
 
     // Guards the exchange, which the phases and the session touch by turns, never at once: one task

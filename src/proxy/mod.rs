@@ -18,6 +18,7 @@ mod reply;
 mod upstream;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -33,6 +34,7 @@ use pingora_limits::rate::Rate;
 use crate::accounts::KeyDirectory;
 use crate::accounts::idempotency::Idempotency;
 use crate::base::ids::{AccountId, KeyId};
+use crate::base::outcome::Ending;
 use crate::base::refusal::{Refusal, RefusalKind};
 use crate::base::time::Clock;
 use crate::catalog::Target;
@@ -55,6 +57,9 @@ use upstream::Resolver;
 
 pub(crate) use app::{App, Front};
 
+/// Why an attempt counts as failed that has sent content; the log tells more.
+const AFTER_CONTENT: &str = "after_content";
+
 /// What all requests share.
 pub(crate) struct Flux {
     snapshot: Arc<ArcSwap<Snapshot>>,
@@ -72,6 +77,8 @@ pub(crate) struct Flux {
     wrong_keys: Rate,
     /// From where the milliseconds of limits are counted.
     origin: Instant,
+    /// The second of the last warning about a provider's key.
+    warned_of_key: AtomicU64,
 }
 
 /// What `boot` hands in.
@@ -106,6 +113,15 @@ impl Ctx {
     fn ask<T>(&self, ask: impl FnOnce(&mut Exchange) -> T) -> Option<T> {
         self.link.as_ref()?.with_exchange(ask)
     }
+
+    /// Ends a failed request. Pingora reuses no connection after a failure on the way to a provider, so
+    /// the link keeps it where the answer is whole.
+    fn answered(&self, error_code: u16, is_whole: bool) -> FailToProxy {
+        if let (true, Some(link)) = (is_whole, &self.link) {
+            link.keep_connection();
+        }
+        FailToProxy { error_code, can_reuse_downstream: false }
+    }
 }
 
 impl Flux {
@@ -137,6 +153,7 @@ impl Flux {
             idempotency,
             wrong_keys,
             origin,
+            warned_of_key: AtomicU64::new(0),
         }
     }
 
@@ -147,10 +164,33 @@ impl Flux {
             if !exchange.has_failed() {
                 exchange.fail(failure);
             }
-            self.metrics.attempt_failed(exchange.last_failure().map_or("none", Failure::name));
+            let provider = ctx.target.as_ref().map_or("", |target| &*target.provider.id);
+            let failure = exchange.last_failure();
+            // What was cut off after content is counted at the end, however it came out.
+            if exchange.amount().is_none() {
+                self.metrics.attempt_failed(provider, failure.map_or("none", Failure::name));
+            }
+            if failure.is_some_and(Failure::is_about_our_key) {
+                self.warn_of_key(provider);
+            }
             exchange.wants_retry(now)
         });
         error.set_retry(retry.unwrap_or_default());
+    }
+
+    /// Once a second at most: every request may find it out again.
+    fn warn_of_key(&self, provider: &str) {
+        let second = self.clock.unix_ms().0 / 1_000;
+        if self.warned_of_key.swap(second, Ordering::Relaxed) != second {
+            log::warn!(provider; "the provider refuses the key that is configured for it, or its account is empty");
+        }
+    }
+
+    /// Counts an attempt that follows another.
+    fn note_failover(&self, ctx: &Ctx, target: &Target) {
+        let Some(routing) = ctx.ask(|exchange| exchange.routing()) else { return };
+        let before = ctx.target.as_ref().map_or("", |before| &*before.provider.id);
+        self.metrics.failed_over(&routing.lane, &routing.requested, before, &target.provider.id);
     }
 
     /// The refusal that stands for an error.
@@ -201,18 +241,27 @@ impl ProxyHttp for Flux {
     async fn upstream_peer(&self, _session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
         let link = ctx.link.as_ref().ok_or_else(lost_session)?;
         let now = self.clock.now();
-        let next = link.with_exchange(|exchange| match exchange.next_attempt(now) {
-            Next::Ask(target, format) => {
-                let time_left = exchange.deadline().saturating_duration_since(now);
-                Ok((target, exchange.outgoing_body(), Arc::clone(exchange.snapshot()), format, time_left))
+        let next = link.with_exchange(|exchange| {
+            let made_before = exchange.attempts_made();
+            match exchange.next_attempt(now) {
+                Next::Ask(target, format) => {
+                    let time_left = exchange.deadline().saturating_duration_since(now);
+                    // Not one that only repeats the last on a fresh connection.
+                    let follows = made_before > 0 && exchange.attempts_made() != made_before;
+                    let (body, snapshot) = (exchange.outgoing_body(), Arc::clone(exchange.snapshot()));
+                    Ok((target, body, snapshot, format, (time_left, follows)))
+                }
+                Next::Nothing => Err(Error::explain(ErrorType::Custom("PlanUsedUp"), "no attempt is left")),
+                Next::Refuse(refusal) => Err(reply::refusal_error(*refusal)),
             }
-            Next::Nothing => Err(Error::explain(ErrorType::Custom("PlanUsedUp"), "no attempt is left")),
-            Next::Refuse(refusal) => Err(reply::refusal_error(*refusal)),
         });
-        let (target, body, snapshot, format, time_left) = next.unwrap_or_else(|| Err(lost_session()))?;
+        let (target, body, snapshot, format, (time_left, follows)) = next.unwrap_or_else(|| Err(lost_session()))?;
         let timeouts = &snapshot.config.timeouts;
         ctx.body_bytes = body.len();
         link.start_attempt(body, now, timeouts);
+        if follows {
+            self.note_failover(ctx, &target);
+        }
         ctx.target = Some(Arc::clone(&target));
         let endpoint = target.provider.endpoint(format).ok_or_else(lost_session)?;
         let peer = upstream::peer(&self.resolver, endpoint, timeouts, time_left).await;
@@ -381,23 +430,26 @@ impl ProxyHttp for Flux {
             let refusal = Self::refusal_for(error, ctx);
             let written = reply::refuse_in_stream(&mut session.downstream_session, &refusal, caller).await;
             ctx.refused = Some(Box::new(Refused { refusal, routing }));
-            return FailToProxy { error_code: 200, can_reuse_downstream: written.is_ok() };
+            return ctx.answered(200, written.is_ok());
         }
         if ctx.ask(|exchange| exchange.purpose()) == Some(Purpose::Count) && reply::carried(error).is_none() {
             let written = self.count_here(&mut session.downstream_session, ctx, caller).await;
-            return FailToProxy { error_code: 200, can_reuse_downstream: written.is_ok() };
+            return ctx.answered(200, written.is_ok());
         }
         let refusal = Self::refusal_for(error, ctx);
         let status = crate::wire::refusal::status(&refusal, caller.format);
         let written = reply::refuse(&mut session.downstream_session, &refusal, caller, routing.as_ref()).await;
         ctx.refused = Some(Box::new(Refused { refusal, routing }));
-        FailToProxy { error_code: status, can_reuse_downstream: written.is_ok() }
+        ctx.answered(status, written.is_ok())
     }
 
     async fn logging(&self, session: &mut Session, _error: Option<&Error>, ctx: &mut Ctx) {
         let status = session.response_written().map_or(0, |head| head.status.as_u16());
         close::give_back(session, ctx);
         let outcome = self.close(ctx, status).await;
+        if outcome.ending == Ending::Cut {
+            self.metrics.attempt_failed(&outcome.provider, AFTER_CONTENT);
+        }
         self.metrics.record(&outcome);
         self.log.write(outcome);
         ctx.in_flight = None;

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
-    TRANSFER_ENCODING,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderMap, HeaderName, HeaderValue,
+    RETRY_AFTER, TRANSFER_ENCODING,
 };
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
@@ -18,6 +18,7 @@ use pingora::time::timeout;
 use pingora::{Error, ErrorType, Result};
 
 use crate::base::ids::RequestId;
+use crate::base::money::NanoUsd;
 use crate::base::refusal::{Refusal, RefusalKind};
 use crate::base::time::UnixMs;
 use crate::base::wire_format::WireFormat;
@@ -35,6 +36,10 @@ const PASSED_ON: [HeaderName; 2] =
 /// A refused client that pauses for so long while it sends has stopped.
 const LINGER_PAUSE: Duration = Duration::from_secs(5);
 
+/// A refused body of so many bytes at most is read before the answer goes out, if it comes within this time.
+const SHORT_BODY_BYTES_MAX: u64 = 64 << 10;
+const SHORT_BODY_WAIT: Duration = Duration::from_millis(100);
+
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
@@ -51,6 +56,9 @@ const X_FLUX_COST_USD: HeaderName = HeaderName::from_static("x-flux-cost-usd");
 
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// Stands in the place of a lane's name for a model that was asked for itself.
+const NO_LANE: &str = "pinned";
 
 /// How nearly every answer is come by.
 const FIRST_ATTEMPT: u8 = 1;
@@ -142,9 +150,7 @@ impl ReadyHeaders {
         put_name(&mut whole, X_FLUX_MODEL, &target.model.canonical);
         put_name(&mut whole, X_FLUX_ORIGINAL_MODEL, &chain.name);
         put_name(&mut whole, X_FLUX_PROVIDER, &target.provider.id);
-        if is_lane {
-            put_name(&mut whole, X_FLUX_LANE, &chain.name);
-        }
+        put_name(&mut whole, X_FLUX_LANE, if is_lane { &chain.name } else { NO_LANE });
         whole.insert(X_FLUX_ROUTED, said(is_lane));
         whole.insert(X_FLUX_ATTEMPTS, HeaderValue::from(u16::from(FIRST_ATTEMPT)));
         let mut events = whole.clone();
@@ -219,13 +225,14 @@ fn put_routing(head: &mut ResponseHeader, routing: &Routing) -> Result<()> {
     for (name, value) in [
         (X_FLUX_MODEL, &routing.model),
         (X_FLUX_ORIGINAL_MODEL, &routing.original),
-        (X_FLUX_LANE, &routing.lane),
         (X_FLUX_PROVIDER, &routing.provider),
     ] {
         if let (false, Ok(value)) = (value.is_empty(), HeaderValue::from_str(value)) {
             head.insert_header(name, value)?;
         }
     }
+    let lane = if routing.lane.is_empty() { NO_LANE } else { &*routing.lane };
+    head.insert_header(X_FLUX_LANE, lane)?;
     head.insert_header(X_FLUX_ROUTED, said(routing.was_routed))?;
     head.insert_header(X_FLUX_ATTEMPTS, HeaderValue::from(u16::from(routing.attempts)))
 }
@@ -242,6 +249,8 @@ pub(crate) async fn refuse(
     put_ids(&mut head, caller.id, caller.format)?;
     if let Some(routing) = routing {
         put_routing(&mut head, routing)?;
+        // What is refused is not charged.
+        head.insert_header(X_FLUX_COST_USD, NanoUsd::ZERO.to_string())?;
     }
     head.insert_header(X_SHOULD_RETRY, said(refusal.is_worth_a_retry()))?;
     if let Some(wait) = refusal.retry_after {
@@ -273,6 +282,9 @@ pub(crate) async fn refuse_unread(session: &mut ServerSession, refusal: &Refusal
     head.insert_header(CONTENT_TYPE, JSON)?;
     head.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len()))?;
     head.insert_header(CONNECTION, HeaderValue::from_static("close"))?;
+    if let RefusalKind::MethodNotAllowed(allowed) = refusal.kind {
+        head.insert_header(ALLOW, HeaderValue::from_static(allowed))?;
+    }
     session.set_keepalive(None);
     session.write_response_header(Box::new(head)).await?;
     session.write_response_body(body, true).await?;
@@ -297,15 +309,16 @@ pub(crate) async fn estimate(
     put_ids(&mut head, caller.id, caller.format)?;
     put_routing(&mut head, routing)?;
     head.insert_header(X_FLUX_ESTIMATED, HeaderValue::from_static("1"))?;
+    head.insert_header(X_FLUX_COST_USD, NanoUsd::ZERO.to_string())?;
     write(session, head, body, caller).await
 }
 
 async fn write(session: &mut ServerSession, mut head: ResponseHeader, body: Bytes, caller: Caller) -> Result<()> {
     head.insert_header(CONTENT_TYPE, JSON)?;
     head.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len()))?;
-    let is_read = session.is_body_done();
-    if !is_read {
-        session.set_keepalive(None);
+    let is_read = session.is_body_done() || drain_short(session, caller).await;
+    if !is_read && session.req_header().version != http::Version::HTTP_2 {
+        head.insert_header(CONNECTION, HeaderValue::from_static("close"))?;
     }
     let is_bodiless = session.req_header().method == http::Method::HEAD;
     session.write_response_header(Box::new(head)).await?;
@@ -318,6 +331,18 @@ async fn write(session: &mut ServerSession, mut head: ResponseHeader, body: Byte
         let _ = timeout(caller.linger, drain(session)).await;
     }
     Ok(())
+}
+
+/// Reads and drops a short body that is there already or on its way, so that its connection can be kept; says
+/// whether that worked.
+async fn drain_short(session: &mut ServerSession, caller: Caller) -> bool {
+    let headers = &session.req_header().headers;
+    let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if headers.contains_key(EXPECT) || length.is_none_or(|length| length > SHORT_BODY_BYTES_MAX) {
+        return false;
+    }
+    let _ = timeout(caller.linger.min(SHORT_BODY_WAIT), drain(session)).await;
+    session.is_body_done()
 }
 
 /// Reads and drops what is left of a body, until it ends or pauses.

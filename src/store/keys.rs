@@ -8,6 +8,7 @@ use super::folder::Folder;
 use super::sqlite::Database;
 use super::sqlite::keys::{KeyToAdd, StoredKey};
 use super::{BUSY_TIMEOUT, StoreError};
+pub use crate::accounts::key::Scheme;
 use crate::accounts::key::{KeyHash, KeyKind, KeySettings, RANDOM_BYTES, shown_prefix};
 use crate::base::ids::{AccountId, KeyId};
 use crate::base::secret::Secret;
@@ -27,6 +28,8 @@ pub struct NewKey<'a> {
     pub settings: &'a KeySettings,
     /// Whether it gets mock answers only.
     pub is_test: bool,
+    /// How it begins.
+    pub scheme: Scheme,
 }
 
 /// A key that was just made. The raw key is in here and nowhere else.
@@ -130,14 +133,14 @@ impl KeyTable {
     /// # Errors
     /// When a name is not usable, there are too many keys, or the database cannot be written.
     pub fn create(&mut self, new: &NewKey<'_>, now: UnixMs) -> Result<CreatedKey, StoreError> {
-        let NewKey { account, settings, is_test } = *new;
+        let NewKey { account, settings, is_test, scheme } = *new;
         check_name(account, "account")?;
         check_name(&settings.name, "key")?;
         if account.is_empty() {
             return Err(StoreError::BadName { what: "account" });
         }
         let kind = if is_test { KeyKind::Test } else { KeyKind::Live };
-        let raw = mint(kind)?;
+        let raw = mint(kind, scheme)?;
         let hash = KeyHash::of(raw.as_bytes());
         let add = KeyToAdd { account, settings, hash, prefix: shown_prefix(&raw), kind };
         let id = self.database.add_key(&add, now, self.keys_max)?;
@@ -150,7 +153,7 @@ impl KeyTable {
     /// # Errors
     /// When the database cannot be written.
     pub fn bootstrap(&mut self, account: &str, now: UnixMs) -> Result<Option<FirstKeys>, StoreError> {
-        let (live, test) = (mint(KeyKind::Live)?, mint(KeyKind::Test)?);
+        let (live, test) = (mint(KeyKind::Live, Scheme::Flux)?, mint(KeyKind::Test, Scheme::Flux)?);
         let settings = KeySettings { name: "first start".to_owned(), ..KeySettings::default() };
         let add = |raw, kind: KeyKind| first_key(account, &settings, raw, kind);
         let first = [add(&live, KeyKind::Live), add(&test, KeyKind::Test)];
@@ -208,10 +211,10 @@ fn first_key<'a>(account: &'a str, settings: &'a KeySettings, raw: &'a str, kind
     KeyToAdd { account, settings, hash: KeyHash::of(raw.as_bytes()), prefix: shown_prefix(raw), kind }
 }
 
-fn mint(kind: KeyKind) -> Result<String, StoreError> {
+fn mint(kind: KeyKind, scheme: Scheme) -> Result<String, StoreError> {
     let mut random = [0; RANDOM_BYTES];
     getrandom::fill(&mut random).map_err(|_| StoreError::NoRandomness)?;
-    Ok(kind.mint(&random))
+    Ok(kind.mint(scheme, &random))
 }
 
 fn check_name(name: &str, what: &'static str) -> Result<(), StoreError> {

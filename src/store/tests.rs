@@ -9,7 +9,7 @@ use super::journal::read::Position;
 use super::reconcile::{Report, reconcile};
 use super::*;
 use crate::accounts::Found;
-use crate::accounts::key::{KeyHash, KeySettings};
+use crate::accounts::key::{KeyHash, KeySettings, Scheme};
 use crate::base::ids::{AccountId, KeyId, RequestId};
 use crate::base::money::NanoUsd;
 use crate::base::outcome::{Draw, Ending, Pieces};
@@ -276,7 +276,7 @@ fn named(name: &str) -> KeySettings {
 }
 
 fn new_key(settings: &KeySettings) -> NewKey<'_> {
-    NewKey { account: "default", settings, is_test: false }
+    NewKey { account: "default", settings, is_test: false, scheme: Scheme::Flux }
 }
 
 /// What a key is to the running server: `live`, `test`, `expired`, `revoked` or `unknown`.

@@ -145,6 +145,7 @@ fn openai_type_and_code(kind: RefusalKind) -> (&'static str, Option<&'static str
         RefusalKind::RequestTimeout => ("invalid_request_error", Some("request_timeout")),
         RefusalKind::Repeated => ("invalid_request_error", Some("idempotency_conflict")),
         RefusalKind::BodyTooLarge => ("invalid_request_error", Some("request_too_large")),
+        RefusalKind::ExpectationFailed => ("invalid_request_error", Some("expectation_failed")),
         RefusalKind::HeadTooLarge => ("invalid_request_error", Some("headers_too_large")),
         RefusalKind::Internal => ("server_error", Some("internal_error")),
         RefusalKind::AllAttemptsFailed => ("server_error", Some("upstream_unavailable")),

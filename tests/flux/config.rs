@@ -137,13 +137,89 @@ fn widened(model: &str) -> String {
 }
 
 #[test]
+fn a_first_start_that_fails_keeps_its_keys_for_the_next() {
+    let openai = Provider::openai();
+    let data = std::sync::Arc::new(tempfile::tempdir().expect("a folder"));
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    for setting in ["FLUX_SERVER__LISTEN", "FLUX_SERVER__PRIVATE_LISTEN"] {
+        let failed = Setup::with(&[&openai]).data(&data).env(setting, &address).run(&["serve"]);
+        assert_eq!(failed.status.code(), Some(1), "{setting}");
+        assert!(!String::from_utf8_lossy(&failed.stdout).contains("sk-flux-"), "{setting}");
+    }
+    // The harness waits for the keys to be printed.
+    let flux = Setup::with(&[&openai]).data(&data).start();
+    flux.chat(&ask_chat("gpt-4o-mini")).expect_status(200);
+}
+
+#[test]
 fn the_repositorys_own_configuration_is_right() {
     let output = check(&conf_dir());
     assert!(output.status.success(), "{}", said(&output));
-    assert!(
-        said(&check(with_second_anthropic().path())).is_empty()
-            || check(with_second_anthropic().path()).status.success()
-    );
+    let output = check(with_second_anthropic().path());
+    assert!(output.status.success(), "{}", said(&output));
+}
+
+#[test]
+fn keys_are_made_where_the_configuration_has_its_data() {
+    let dir = copy_of_conf();
+    let data = dir.path().join("elsewhere");
+    edit(dir.path(), "flux.toml", "data_dir = \"data\"", &format!("data_dir = {data:?}"));
+    let run = |arguments: &[&str]| flux(arguments).arg("--config").arg(dir.path()).output().expect("flux runs");
+    let made = run(&["keys", "create", "--json"]);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let said = String::from_utf8_lossy(&made.stderr).into_owned();
+    assert!(said.contains("elsewhere") && said.lines().count() == 1, "a new folder is told of: {said:?}");
+    assert!(data.join("flux.db").exists());
+    let listed = flux(&["keys", "list", "--json"]).env("FLUX_CONFIG", dir.path()).output().expect("flux runs");
+    let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).expect("JSON");
+    assert_eq!(listed.as_array().expect("keys").len(), 1);
+    let again = run(&["keys", "create", "--json"]);
+    assert!(again.status.success() && again.stderr.is_empty(), "{}", String::from_utf8_lossy(&again.stderr));
+    assert!(run(&["reconcile"]).status.success());
+    // A folder that is named wins.
+    let other = dir.path().join("other");
+    let made = flux(&["keys", "create", "--json", "--data-dir"]).arg(&other).output().expect("flux runs");
+    assert!(made.status.success() && other.join("flux.db").exists());
+}
+
+#[test]
+fn a_file_that_is_no_toml_brings_no_complaints_about_what_refers_to_it() {
+    let dir = copy_of_conf();
+    edit(dir.path(), "providers.toml", "[openai]", "[openai");
+    edit(dir.path(), "flux.toml", "threads = 0", "threads = -5");
+    let output = check(dir.path());
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(1));
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(lines.iter().all(|line| line.contains("providers.toml") || line.contains("flux.toml")), "{said}");
+    assert!(said.contains("found a negative number (hint: such as threads = 1000"), "{said}");
+}
+
+#[test]
+fn a_variable_that_is_no_override_is_told_of() {
+    for (name, value, says) in [
+        ("FLUX_LISTEN", "127.0.0.1:1", "did you mean FLUX_SERVER__LISTEN?"),
+        ("FLUX_SERVER_LISTEN", "127.0.0.1:1", "did you mean FLUX_SERVER__LISTEN?"),
+        ("FLUX_SERVER__THREADS", "many", "found \"many\" (hint: set it to digits only, such as 1000)"),
+        ("FLUX_TIMEOUTS__TOTAL_MS", "1", "1 ends a request before timeouts.connect_ms, 3000, can"),
+    ] {
+        let output = flux(&["check", "--config"]).arg(conf_dir()).env(name, value).output().expect("flux runs");
+        assert_eq!(output.status.code(), Some(1), "{name}");
+        assert!(said(&output).contains(says), "{name}: {}", said(&output));
+    }
+    // Others may have variables of that beginning.
+    let output = flux(&["check", "--config"]).arg(conf_dir()).env("FLUX_KEY", "x").output().expect("flux runs");
+    assert!(output.status.success(), "{}", said(&output));
+}
+
+#[test]
+fn a_missing_file_has_no_line() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let output = flux(&["check", "--json", "--config"]).arg(dir.path()).output().expect("flux runs");
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let complaints = told["complaints"].as_array().expect("complaints");
+    assert!(!complaints.is_empty() && complaints.iter().all(|complaint| complaint["line"].is_null()), "{told}");
 }
 
 #[test]

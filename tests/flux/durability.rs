@@ -202,7 +202,8 @@ fn t63_starting_again_changes_nothing_and_many_processes_may_migrate_at_once() {
 
     let flux = Setup::with(&[&openai]).start();
     let started = flux.started.elapsed();
-    assert!(started.as_secs() < 10, "a cold start takes {started:?}");
+    // The lesson says 0.2 s, on a machine that does nothing else; migrations that take long would take far longer.
+    assert!(started.as_secs() < 5, "a cold start takes {started:?}");
     flux.chat(&ask_chat("gpt-4o-mini")).expect_status(200);
     let before = flux.wait_for_rows(1);
     let data = flux.kill();

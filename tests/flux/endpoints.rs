@@ -226,7 +226,7 @@ fn images_are_paid_by_their_tokens() {
 }
 
 #[test]
-fn images_are_paid_by_the_piece_where_the_list_says_so() {
+fn t09_images_are_paid_by_the_piece_where_the_list_says_so() {
     let xai = Provider::bearer("xai");
     let flux = Setup::with(&[&xai]).start();
     for (quality, resolution, count, nano) in [

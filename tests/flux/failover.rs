@@ -227,6 +227,12 @@ fn a_provider_that_refuses_our_key_is_no_mistake_of_the_client() {
             assert_tells_nothing(&reply);
         }
     }
+    // When no other is left it is no outage either: waiting would not mend it.
+    pair.first.always(|_| Answer::failure(401));
+    pair.second.always(|_| Answer::failure(403));
+    let error = assert_chat_error(&pair.flux.chat(&ask_chat(PAIR)), 503);
+    assert!(error["message"].as_str().expect("a message").contains("operator"), "{error}");
+    assert!(pair.flux.log().contains("the provider refuses the key that is configured for it"));
 }
 
 #[test]

@@ -94,17 +94,23 @@ fn a_key_that_expires_is_refused_on_a_running_process() {
 
 #[test]
 fn t64_a_key_that_was_refused_before_it_existed_works_once_it_is_made() {
-    // The negative cache must not outlive the creation. A raw key is random, so the nearest a client can come is to
-    // use a key of another data folder that is then made here; instead the flood shows that refusals do not stick.
+    // A new key is random, so nobody can have tried it before. Here the key comes first, and its row later.
     let openai = Provider::openai();
     let flux = Setup::with(&[&openai]).start();
-    for _ in 0..3 {
-        let made = flux.run_json(&["keys", "create", "--json"]);
-        let bearer = format!("Bearer {}", made["key"].as_str().expect("a key"));
-        wait_for("the key to work", || {
-            chat_with(&flux, "authorization", &bearer, &ask_chat("gpt-4o-mini")).status == 200
-        });
-    }
+    let raw = "sk-flux-0123456789abcdefghijABCDEFGHIJ0123456789";
+    let bearer = format!("Bearer {raw}");
+    let status = || chat_with(&flux, "authorization", &bearer, &ask_chat("gpt-4o-mini")).status;
+    assert_eq!([status(), status()], [401, 401]);
+    let hash = <sha2::Sha256 as sha2::Digest>::digest(raw.as_bytes()).to_vec();
+    let db = rusqlite::Connection::open(flux.data_dir().join("flux.db")).expect("the key store");
+    db.busy_timeout(super::harness::WAIT_MAX).expect("a busy time-out");
+    let row = rusqlite::params![hash, &raw[..16]];
+    let made = db.execute(
+        "INSERT INTO keys (account_id, hash, prefix, name, kind, created_at) SELECT MIN(id), ?1, ?2, '', 'live', 1 FROM accounts",
+        row,
+    );
+    assert_eq!(made.expect("a row"), 1);
+    wait_for("the key to work", || status() == 200);
 }
 
 #[test]
@@ -164,7 +170,10 @@ fn t72_a_test_key_never_reaches_a_provider_and_costs_nothing() {
     let made = flux.run_json(&["keys", "create", "--json", "--test"]);
     let made = made["key"].as_str().expect("a key").to_owned();
     assert!(made.starts_with("sk-flux-test-"), "{made}");
-    for key in [flux.test_key.clone(), made] {
+    let other = flux.run_json(&["keys", "create", "--json", "--test", "--scheme", "conflux"]);
+    let other = other["key"].as_str().expect("a key").to_owned();
+    assert!(other.starts_with("cf_test_"), "{other}");
+    for key in [flux.test_key.clone(), made, other] {
         let bearer = format!("Bearer {key}");
         wait_for("the test key to work", || {
             chat_with(&flux, "authorization", &bearer, &ask_chat("gpt-4o-mini")).status == 200
@@ -193,6 +202,30 @@ fn t72_a_test_key_never_reaches_a_provider_and_costs_nothing() {
 
 fn answer_of(reply: &Reply) -> Value {
     reply.json()["choices"][0]["message"]["content"].clone()
+}
+
+#[test]
+fn a_live_key_of_the_other_scheme_is_charged() {
+    let openai = Provider::openai();
+    let flux = Setup::with(&[&openai]).start();
+    let made = flux.run_json(&["keys", "create", "--json", "--scheme", "conflux"]);
+    let key = made["key"].as_str().expect("a key").to_owned();
+    assert!(key.starts_with("cf_live_"), "{key}");
+    wait_for("the key to work", || chat_with(&flux, "x-api-key", &key, &ask_chat("gpt-4o-mini")).status == 200);
+    assert!(flux.only_row().amount_nano() > 0);
+}
+
+#[test]
+fn t72_a_test_key_sees_no_faults_and_all_models_without_any_provider() {
+    let flux = Setup::with(&[]).env("FLUX_MOCK__MODE", "off").env("FLUX_MOCK__FAULT", "server_error").start();
+    let bearer = format!("Bearer {}", flux.test_key);
+    chat_with(&flux, "authorization", &bearer, &ask_chat("flux-auto")).expect_status(200);
+    let list = |bearer: &str| flux.ask(&request("GET", "/v1/models", &[("authorization", bearer)], b""));
+    let count = |reply: Reply| reply.expect_status(200).json()["data"].as_array().expect("models").len();
+    assert!(count(list(&bearer)) > 40);
+    assert_eq!(count(list(&flux.bearer())), 0);
+    let error = assert_chat_error(&flux.chat(&ask_chat("flux-auto")), 503);
+    assert!(error["message"].as_str().expect("a message").contains("\"flux-auto\""), "{error}");
 }
 
 #[test]
@@ -281,6 +314,25 @@ fn a_key_with_odd_bytes_is_refused() {
     }
     // Spaces around a value are the framing's, so either answer is right, a crash is not.
     assert!([200, 401].contains(&chat_with(&flux, "authorization", &padded, &ask_chat("gpt-4o-mini")).status));
+}
+
+#[test]
+fn two_headers_of_one_kind_are_refused() {
+    let openai = Provider::openai();
+    let flux = Setup::with(&[&openai]).start();
+    let made = flux.run_json(&["keys", "create", "--json"]);
+    let other = made["key"].as_str().expect("a key").to_owned();
+    wait_for("the new key to work", || chat_with(&flux, "x-api-key", &other, &ask_chat("gpt-4o-mini")).status == 200);
+    let (asked, body) = (openai.count(), ask_chat("gpt-4o-mini").to_string());
+    let bearers = [flux.bearer(), format!("Bearer {other}")];
+    let twice = |name, first: &str, second: &str| {
+        request("POST", "/v1/chat/completions", &[(name, first), (name, second)], body.as_bytes())
+    };
+    for (name, [first, second]) in [("authorization", bearers), ("x-api-key", [flux.key.clone(), other])] {
+        assert_chat_error(&flux.ask(&twice(name, &first, &second)), 401);
+        assert_chat_error(&flux.ask(&twice(name, &second, &first)), 401);
+    }
+    assert_eq!(openai.count(), asked);
 }
 
 #[test]

@@ -27,6 +27,8 @@ mod voices;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod connections;
+#[cfg(test)]
 mod contents;
 #[cfg(test)]
 mod counting;

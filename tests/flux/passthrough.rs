@@ -172,7 +172,7 @@ fn an_answer_carries_nothing_of_the_provider_but_its_body() {
 fn every_routed_answer_says_how_it_was_routed() {
     let openai = Provider::openai();
     let flux = Setup::with(&[&openai]).start();
-    for (model, lane) in [("gpt-4o-mini", ""), ("flux-pinned-gpt-6-luna", ""), ("flux-fast", "flux-fast")] {
+    for (model, lane) in [("gpt-4o-mini", "pinned"), ("flux-pinned-gpt-6-luna", "pinned"), ("flux-fast", "flux-fast")] {
         for streamed in [false, true] {
             let mut body = ask_chat(model);
             body["stream"] = streamed.into();
@@ -182,7 +182,7 @@ fn every_routed_answer_says_how_it_was_routed() {
             assert_eq!(reply.header("x-flux-provider"), "openai");
             assert_eq!(reply.header("x-flux-attempts"), "1");
             assert!(reply.headers.get("x-flux-routed").is_some());
-            assert_eq!(reply.headers.get("x-flux-lane").unwrap_or_default(), lane);
+            assert_eq!(reply.header("x-flux-lane"), lane);
             let id = reply.header("x-flux-request-id");
             assert!(id.starts_with("req_"), "{id}");
             assert_eq!(reply.header("x-request-id"), id);
