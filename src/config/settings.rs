@@ -126,7 +126,7 @@ fn read_limits(fields: &mut Fields<'_, '_>) -> Limits {
         log_queue_max: fields.count("log_queue_max", 8_192, 1..=1_000_000),
         idempotency_keys_max: fields.count("idempotency_keys_max", 100_000, 1..=10_000_000),
         idempotent_repeats_max: fields.whole("idempotent_repeats_max", 3, 0..=1_000),
-        unknown_keys_per_second: fields.whole("unknown_keys_per_second", 20, 1..=1_000_000),
+        unknown_keys_per_second: fields.whole("unknown_keys_per_second", 100, 1..=1_000_000),
         header_bytes_max: fields.count("header_bytes_max", 64 * KIB, KIB..=MIB),
     }
 }
