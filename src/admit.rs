@@ -181,7 +181,8 @@ impl Admission {
         }
         let charged = self.payable(price);
         let written_off = NanoUsd(price.0.saturating_sub(charged.0));
-        let draw = self.purses.drain(..).map(|purse| purse.settle(charged)).last();
+        // The account's purse is the last.
+        let draw = self.purses.drain(..).map(|purse| purse.settle(charged)).fold(None, |_, draw| Some(draw));
         let idempotency = self.claim.as_ref().filter(|_| charged > NanoUsd::ZERO).map(|claim| {
             claim.pay();
             claim.mark().0

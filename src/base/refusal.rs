@@ -83,7 +83,7 @@ pub struct Refusal {
     /// For the client: what is wrong and what to do. Holds no secret, no provider address.
     pub message: Cow<'static, str>,
     /// The field that is at fault, if one is.
-    pub param: Option<Cow<'static, str>>,
+    pub param: Option<Box<str>>,
     /// A more exact code than the kind's own, where the provider gave one.
     pub code: Option<Box<str>>,
     /// How long the client should wait; sent as `retry-after`.
@@ -102,7 +102,7 @@ impl Refusal {
 
     /// Names the field that is at fault.
     #[must_use]
-    pub fn with_param(mut self, param: impl Into<Cow<'static, str>>) -> Self {
+    pub fn with_param(mut self, param: impl Into<Box<str>>) -> Self {
         self.param = Some(param.into());
         self
     }

@@ -215,9 +215,10 @@ impl Exchange {
         };
         let model = &target.model.provider_model_id;
         let Some(tokens) = self.output_limit else { return splice::upstream_body(body, head, model, ask) };
-        let field = match self.arrival.format {
-            WireFormat::OpenaiChat => openai_chat::limit_field(target.provider.dialect),
-            other => limit_field(other),
+        let field = if self.arrival.format == WireFormat::OpenaiChat {
+            openai_chat::limit_field(target.provider.dialect)
+        } else {
+            limit_field(self.arrival.format)
         };
         let limited = splice::limited_body(body, head, field, tokens);
         match head::scan(&limited) {

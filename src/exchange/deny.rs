@@ -65,19 +65,14 @@ fn limited(kind: RefusalKind, what: &str, exceeded: &Exceeded, at: UnixMs) -> Re
         reset: Some(reset),
         ..Figures::default()
     };
-    match retry_after {
-        Some(wait) => {
-            let message =
-                format!("this key's limit of {limit} {what} is reached; try again in {} ms", wait.as_millis());
-            Refusal::new(kind, message).with_retry_after(*wait).with_figures(figures)
-        }
-        None => {
-            let message = format!(
-                "this request alone is larger than the key's limit of {limit} {what} a minute; send less, or lower max_tokens"
-            );
-            Refusal::new(kind, message).with_figures(figures)
-        }
-    }
+    let Some(wait) = retry_after else {
+        let message = format!(
+            "this request alone is larger than the key's limit of {limit} {what} a minute; send less, or lower max_tokens"
+        );
+        return Refusal::new(kind, message).with_figures(figures);
+    };
+    let message = format!("this key's limit of {limit} {what} is reached; try again in {} ms", wait.as_millis());
+    Refusal::new(kind, message).with_retry_after(*wait).with_figures(figures)
 }
 
 fn short_of_money(purse: Purse, short: &Short, needed: NanoUsd, key: &KeyState) -> Refusal {

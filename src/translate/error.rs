@@ -203,7 +203,7 @@ fn refusal(status: u16, sentence: Option<String>, said: &Said) -> Refusal {
     let name =
         |value: &Option<Value>| value.as_ref().and_then(Value::as_str).filter(|text| is_name(text)).map(str::to_owned);
     let place = || said.place().filter(|place| is_name(place));
-    refusal.param = name(&said.param).or_else(place).map(Cow::Owned);
+    refusal.param = name(&said.param).or_else(place).map(String::into_boxed_str);
     refusal.code = name(&said.code).map(String::into_boxed_str);
     refusal
 }
