@@ -197,6 +197,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, clippy::as_conversions, reason = "the figures of a test are small")]
 mod tests {
     use proptest::prelude::*;
 
@@ -213,7 +214,7 @@ mod tests {
         assert!((0..60).all(|n| enter(&window, 59_000 + n)));
         assert!(!enter(&window, 60_000));
         let refused = window.enter(60_000, Some(60), None).unwrap_err();
-        assert_eq!(refused.retry_after, Some(Duration::from_millis(59_000)));
+        assert_eq!(refused.retry_after, Some(Duration::from_secs(59)));
         assert!(!enter(&window, 118_999));
         assert!(enter(&window, 119_000));
         assert!(!enter(&window, 119_000));

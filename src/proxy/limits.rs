@@ -84,7 +84,7 @@ pub(super) fn put_refused(head: &mut ResponseHeader, refusal: &Refusal, caller: 
     let left = Left { limit, remaining: remaining.unwrap_or(0), reset: Duration::from_millis(until) };
     let mut headers = HeaderMap::with_capacity(3);
     put_left(&mut headers, names(format, refusal.kind), left, format, now);
-    for (name, value) in headers.iter() {
+    for (name, value) in &headers {
         // A header that does not fit is left out; the body says the same.
         let _ = head.insert_header(name, value);
     }
@@ -150,6 +150,6 @@ mod tests {
 
     #[test]
     fn moments_are_rounded_up() {
-        assert_eq!(moment(UnixMs(1_790_000_000_001), Duration::from_secs(60)), "2026-09-21T14:14:21Z");
+        assert_eq!(moment(UnixMs(1_790_000_000_001), Duration::from_mins(1)), "2026-09-21T14:14:21Z");
     }
 }

@@ -261,7 +261,7 @@ impl Store {
         let (accounts, tariffs) = (Arc::new(Accounts::default()), Arc::new(TariffBook::new(tariffs)));
         let idempotency = Idempotency::new(settings.idempotency_keys_max, settings.idempotent_repeats_max);
         reading.idempotency_marks_since(clock.unix_ms(), settings.idempotency_keys_max, |mark| {
-            idempotency.remember(mark)
+            idempotency.remember(mark);
         })?;
         let idempotency = Arc::new(idempotency);
         let known = (Arc::clone(&directory), Arc::clone(&accounts), Arc::clone(&tariffs));

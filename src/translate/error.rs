@@ -3,7 +3,6 @@
 //! Must not let through what is not the client's business: keys, organisations, deployment names,
 //! addresses. Only the words of the error object are taken, cleaned and cut.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use serde::Deserialize;

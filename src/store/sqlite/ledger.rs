@@ -205,24 +205,9 @@ fn row(charge: &Charge) -> Result<Row<'_>, DatabaseError> {
         idempotency,
         latency,
     } = charge;
-    let [
-        input,
-        cache_read,
-        m5,
-        m30,
-        h1,
-        h12,
-        output,
-        reasoning,
-        input_image,
-        cache_read_image,
-        output_image,
-        input_audio,
-        output_audio,
-    ] = tokens(*usage)?;
     let text = |text: &'static str| ValueRef::Text(text.as_bytes());
     let latency_us = i64::try_from(latency.as_micros()).unwrap_or(i64::MAX);
-    Ok([
+    let facts = [
         ValueRef::Integer(account.0),
         ValueRef::Integer(key.0),
         ValueRef::Integer(time(*at)?),
@@ -234,19 +219,8 @@ fn row(charge: &Charge) -> Result<Row<'_>, DatabaseError> {
         ValueRef::Integer(i64::from(*streamed)),
         text(ending.name()),
         ValueRef::Integer(i64::from(*attempts)),
-        input,
-        cache_read,
-        m5,
-        m30,
-        h1,
-        h12,
-        output,
-        reasoning,
-        input_image,
-        cache_read_image,
-        output_image,
-        input_audio,
-        output_audio,
+    ];
+    let sums = [
         ValueRef::Integer(i64::from(*estimated)),
         ValueRef::Integer(charged.0),
         ValueRef::Integer(provider_cost.0),
@@ -259,7 +233,12 @@ fn row(charge: &Charge) -> Result<Row<'_>, DatabaseError> {
         ValueRef::Integer(count(*audio_ms, "a length of sound")?),
         ValueRef::Integer(count(*characters, "a count of characters")?),
         idempotency.as_ref().map_or(ValueRef::Null, |mark| ValueRef::Blob(mark)),
-    ])
+    ];
+    let mut row = [ValueRef::Null; 36];
+    for (place, value) in row.iter_mut().zip(facts.into_iter().chain(tokens(*usage)?).chain(sums)) {
+        *place = value;
+    }
+    Ok(row)
 }
 
 /// Every figure of a usage, in the order of the columns.
