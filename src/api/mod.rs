@@ -122,6 +122,7 @@ fn not_found(what: &'static str) -> Refusal {
     Refusal::new(RefusalKind::NotFound, what)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it ends the error: `map_err` hands it over")]
 fn refused(error: StoreError) -> Refusal {
     match error {
         StoreError::NoSuchKey { .. } => not_found("there is no such key"),

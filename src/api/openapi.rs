@@ -1,4 +1,4 @@
-//! `GET /openapi.json`: what is served, as OpenAPI 3.1.
+//! `GET /openapi.json`: what is served, in the words of OpenAPI 3.1.
 //!
 //! The paths are those that `exchange::route` serves, the schemas are derived from the types that are read and written;
 //! what is said about each stands here. Must not describe bodies of models in full: those are their makers' to describe.

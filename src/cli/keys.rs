@@ -39,8 +39,8 @@ pub(super) struct Create {
     /// Make a test key: mock answers only, no provider, no cost
     #[arg(long)]
     test: bool,
-    /// How it looks: flux (sk-flux-…) or conflux (cf_live_…)
-    #[arg(long, value_parser = parse_scheme, default_value = "flux")]
+    /// How the key begins: flux for `sk-flux-` and `sk-flux-test-`, conflux for `cf_live_` and `cf_test_`
+    #[arg(long, visible_alias = "scheme", value_name = "FORMAT", value_parser = parse_scheme, default_value = "flux")]
     format: Scheme,
     /// Refuse the key after so many days
     #[arg(long, value_name = "N", conflicts_with = "expires_in", value_parser = clap::value_parser!(u64).range(1..=36_500))]

@@ -93,6 +93,9 @@ impl AccountCall {
     }
 }
 
+/// A method of a path, and what it asks for; it is given the id that stands in the path.
+type Call = (&'static str, fn(&str) -> Endpoint);
+
 /// A path that is served: methods with what they ask for. Of a path with `{id}` the id is handed on.
 #[derive(Clone, Copy)]
 pub struct Served {
@@ -100,7 +103,7 @@ pub struct Served {
     pub path: &'static str,
     /// Its methods, as the `allow` header tells them.
     pub allow: &'static str,
-    calls: &'static [(&'static str, fn(&str) -> Endpoint)],
+    calls: &'static [Call],
 }
 
 impl std::fmt::Debug for Served {
@@ -109,11 +112,11 @@ impl std::fmt::Debug for Served {
     }
 }
 
-const fn post(path: &'static str, calls: &'static [(&'static str, fn(&str) -> Endpoint)]) -> Served {
+const fn post(path: &'static str, calls: &'static [Call]) -> Served {
     Served { path, allow: "POST", calls }
 }
 
-const fn get(path: &'static str, calls: &'static [(&'static str, fn(&str) -> Endpoint)]) -> Served {
+const fn get(path: &'static str, calls: &'static [Call]) -> Served {
     Served { path, allow: "GET", calls }
 }
 

@@ -51,7 +51,7 @@ pub(super) fn create(asked: &Asked<'_>, store: &Store, snapshot: &Snapshot) -> R
     let settings = wanted.settings(&bounds)?;
     let new = NewKey { account: "", settings: &settings, is_test: wanted.is_test(), scheme: wanted.scheme() };
     let created = store.create_key_of(asked.key.account.id, &new).map_err(refused)?;
-    made(created, asked)
+    made(&created, asked)
 }
 
 pub(super) fn list(asked: &Asked<'_>, store: &Store) -> Result<Answer, Refusal> {
@@ -97,7 +97,7 @@ pub(super) fn rotate(id: &str, asked: &Asked<'_>, store: &Store) -> Result<Answe
     let grace_ms = read::<RotateKey>(asked.body)?.grace_ms()?;
     let id = key_id(id)?.0.to_string();
     let created = store.rotate_key(of(asked, &id), grace_ms).map_err(refused)?;
-    made(created, asked)
+    made(&created, asked)
 }
 
 fn revoked(which: &str, asked: &Asked<'_>, store: &Store) -> Result<Answer, Refusal> {
@@ -105,8 +105,8 @@ fn revoked(which: &str, asked: &Asked<'_>, store: &Store) -> Result<Answer, Refu
     json(200, &RevokedKey { revoked: true, key: KeyView::of(&key, asked.at) })
 }
 
-fn made(created: CreatedKey, asked: &Asked<'_>) -> Result<Answer, Refusal> {
-    json(201, &NewKeyView::of(&created, asked.at))
+fn made(created: &CreatedKey, asked: &Asked<'_>) -> Result<Answer, Refusal> {
+    json(201, &NewKeyView::of(created, asked.at))
 }
 
 /// A key of the account that asks.

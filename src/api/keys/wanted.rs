@@ -18,6 +18,7 @@ use crate::catalog::{Catalog, Route};
 
 /// Names that one key may be bound to.
 const ALLOWED_MAX: usize = 100;
+const ONE_END: &str = "give one of expires_at and expires_in_days";
 const TOKENS_PER_MINUTE_MAX: u64 = 1 << 40;
 const DAYS_MAX: u32 = 36_500;
 /// The longest that an old key works beside the new one: a year.
@@ -61,7 +62,7 @@ pub struct CreateKey {
     /// From when on it is refused.
     expires_at: Option<Moment>,
     /// The same, in days from now.
-    #[schema(minimum = 1, maximum = 36500)]
+    #[schema(minimum = 1, maximum = 36_500)]
     expires_in_days: Option<u32>,
     /// What it may spend, within what its account may.
     budget: Option<BudgetWanted>,
@@ -84,20 +85,20 @@ pub struct ChangeKey {
     #[schema(max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     name: Option<String>,
     /// From when on it is refused; null: never.
-    #[serde(default, deserialize_with = "stated")]
+    #[serde(default)]
     #[schema(value_type = Option<Moment>)]
-    expires_at: Option<Option<Moment>>,
+    expires_at: Patch<Moment>,
     /// The same, in days from now.
-    #[schema(minimum = 1, maximum = 36500)]
+    #[schema(minimum = 1, maximum = 36_500)]
     expires_in_days: Option<u32>,
     /// What it may spend; null: all that its account may.
-    #[serde(default, deserialize_with = "stated")]
+    #[serde(default)]
     #[schema(value_type = Option<BudgetWanted>)]
-    budget: Option<Option<BudgetWanted>>,
+    budget: Patch<BudgetWanted>,
     /// How fast it may ask; null, or what is left out in it: as its tariff says.
-    #[serde(default, deserialize_with = "stated")]
+    #[serde(default)]
     #[schema(value_type = Option<LimitsWanted>)]
-    limits: Option<Option<LimitsWanted>>,
+    limits: Patch<LimitsWanted>,
     /// Names from `GET /v1/models` that it may ask for; empty: all.
     #[schema(max_items = 100)]
     allowed_models: Option<Vec<String>>,
@@ -125,7 +126,7 @@ pub struct RevokeKey {
 #[serde(deny_unknown_fields)]
 pub struct RotateKey {
     /// For how long the old key still works; left out: not at all.
-    #[schema(minimum = 0, maximum = 31536000)]
+    #[schema(minimum = 0, maximum = 31_536_000)]
     expires_in_seconds: Option<u32>,
 }
 
@@ -222,7 +223,7 @@ pub struct LimitsWanted {
     #[schema(minimum = 1)]
     requests_per_second: Option<u32>,
     /// Requests within any 60 seconds.
-    #[schema(minimum = 1, maximum = 100000)]
+    #[schema(minimum = 1, maximum = 100_000)]
     requests_per_minute: Option<u32>,
     /// Tokens, prompt and answer together, within any 60 seconds.
     #[schema(minimum = 1)]
@@ -232,12 +233,48 @@ pub struct LimitsWanted {
     concurrent: Option<u32>,
 }
 
+/// What becomes of a setting that may be without a value. Generic, since three of them may.
+#[derive(Debug, Default)]
+pub enum Patch<T> {
+    /// It is not named.
+    #[default]
+    Kept,
+    /// It is null.
+    Cleared,
+    /// It has another value.
+    Set(T),
+}
+
+impl<T> Patch<T> {
+    fn read<U>(self, read: impl FnOnce(T) -> Result<Option<U>, Refusal>) -> Result<Patch<U>, Refusal> {
+        Ok(match self {
+            Self::Kept => Patch::Kept,
+            Self::Cleared => Patch::Cleared,
+            Self::Set(value) => read(value)?.map_or(Patch::Cleared, Patch::Set),
+        })
+    }
+
+    fn or(self, old: Option<T>) -> Option<T> {
+        match self {
+            Self::Kept => old,
+            Self::Cleared => None,
+            Self::Set(value) => Some(value),
+        }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Patch<T> {
+    fn deserialize<D: Deserializer<'de>>(value: D) -> Result<Self, D::Error> {
+        Ok(Option::deserialize(value)?.map_or(Self::Cleared, Self::Set))
+    }
+}
+
 /// A change that makes sense.
 #[derive(Debug)]
 pub(super) struct Change {
     name: Option<String>,
-    expires_at: Option<Option<UnixMs>>,
-    budget: Option<Option<Budget>>,
+    expires_at: Patch<UnixMs>,
+    budget: Patch<Budget>,
     limits: Option<RateLimits>,
     allowed: Option<Vec<String>>,
     scope: Option<Scope>,
@@ -284,12 +321,18 @@ impl ChangeKey {
     /// 400 by the field that makes no sense.
     pub(super) fn check(self, bounds: &Bounds<'_>) -> Result<Change, Refusal> {
         let Self { name, expires_at, expires_in_days, budget, limits, allowed_models, scope, shows_balance } = self;
-        let expires_at = match (expires_at, expires_in_days) {
-            (None, None) => None,
-            (stated, days) => Some(expiry(stated.flatten().as_ref(), days, bounds.at)?),
+        let ends_in_days = expiry(None, expires_in_days, bounds.at)?;
+        let expires_at = match (expires_at, ends_in_days) {
+            (Patch::Kept, Some(at)) => Patch::Set(at),
+            (Patch::Cleared | Patch::Set(_), Some(_)) => return Err(bad("expires_at", ONE_END)),
+            (stated, None) => stated.read(|at| expiry(Some(&at), None, bounds.at))?,
         };
-        let budget = budget.map(|stated| stated.as_ref().map(BudgetWanted::read).transpose()).transpose()?;
-        let limits = limits.map(|stated| bounds.limits(&stated.unwrap_or_default())).transpose()?;
+        let budget = budget.read(|budget| budget.read().map(Some))?;
+        let limits = match limits {
+            Patch::Kept => None,
+            Patch::Cleared => Some(RateLimits::default()),
+            Patch::Set(limits) => Some(bounds.limits(&limits)?),
+        };
         let allowed = allowed_models.map(|names| bounds.names(&names)).transpose()?;
         let scope = scope.map(ScopeWanted::scope);
         Ok(Change { name, expires_at, budget, limits, allowed, scope, shows_balance })
@@ -303,11 +346,11 @@ impl Change {
         let old = std::mem::take(settings);
         *settings = KeySettings {
             name: name.unwrap_or(old.name),
-            expires_at: expires_at.unwrap_or(old.expires_at),
+            expires_at: expires_at.or(old.expires_at),
             scope: scope.unwrap_or(old.scope),
             allowed: allowed.unwrap_or(old.allowed),
             limits: limits.unwrap_or(old.limits),
-            budget: budget.unwrap_or(old.budget),
+            budget: budget.or(old.budget),
             shows_balance: shows_balance.unwrap_or(old.shows_balance),
         };
     }
@@ -422,7 +465,7 @@ impl Bounds<'_> {
 fn expiry(at: Option<&Moment>, in_days: Option<u32>, now: UnixMs) -> Result<Option<UnixMs>, Refusal> {
     let at = match (at, in_days) {
         (None, None) => return Ok(None),
-        (Some(_), Some(_)) => return Err(bad("expires_at", "give one of expires_at and expires_in_days")),
+        (Some(_), Some(_)) => return Err(bad("expires_at", ONE_END)),
         (None, Some(days)) => {
             if !(1..=DAYS_MAX).contains(&days) {
                 return Err(bad("expires_in_days", format!("expires_in_days must be from 1 to {DAYS_MAX}")));
@@ -434,9 +477,4 @@ fn expiry(at: Option<&Moment>, in_days: Option<u32>, now: UnixMs) -> Result<Opti
     };
     let hint = "expires_at must be a time to come, such as 2030-07-31T12:00:00Z, a date, or seconds since 1970";
     at.filter(|at| *at > now).map(Some).ok_or_else(|| bad("expires_at", hint))
-}
-
-/// A field that is there, perhaps as null. One that is not there is never read.
-fn stated<'de, T: Deserialize<'de>, D: Deserializer<'de>>(value: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(value).map(Some)
 }
