@@ -5,6 +5,8 @@
 
 #![deny(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::float_arithmetic)]
 
+pub mod bill;
+
 use crate::base::money::{NanoUsd, PicoUsd};
 use crate::base::usage::Usage;
 use crate::catalog::LaneRates;

@@ -63,16 +63,6 @@ pub enum KeyKind {
     Test,
 }
 
-/// In which of the two spellings a new key begins.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Scheme {
-    /// `sk-flux-…`, `sk-flux-test-…`.
-    #[default]
-    Flux,
-    /// `cf_live_…`, `cf_test_…`.
-    Conflux,
-}
-
 impl KeyKind {
     /// What a raw key, or the shown part of it, says of itself. Everything but a test key is live.
     pub fn of(raw: &str) -> Self {
@@ -88,16 +78,6 @@ impl KeyKind {
         }
     }
 
-    /// How a new key of this kind begins.
-    fn start(self, scheme: Scheme) -> &'static str {
-        match (scheme, self) {
-            (Scheme::Flux, Self::Live) => "sk-flux-",
-            (Scheme::Flux, Self::Test) => "sk-flux-test-",
-            (Scheme::Conflux, Self::Live) => "cf_live_",
-            (Scheme::Conflux, Self::Test) => "cf_test_",
-        }
-    }
-
     /// Makes a raw key out of random bytes.
     pub fn mint(self, scheme: Scheme, random: &[u8; RANDOM_BYTES]) -> String {
         const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -106,7 +86,45 @@ impl KeyKind {
             let digit = usize::try_from(u64::from_le_bytes(*draw) % 62).unwrap_or(0);
             BASE62.get(digit).map_or('0', |byte| char::from(*byte))
         });
-        self.start(scheme).chars().chain(digits).collect()
+        scheme.beginning(self).chars().chain(digits).collect()
+    }
+}
+
+/// How a raw key looks. It opens the same doors either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// `sk-flux-…`, `sk-flux-test-…`.
+    #[default]
+    Flux,
+    /// `cf_live_…`, `cf_test_…`.
+    Conflux,
+}
+
+impl Scheme {
+    /// Both with the names used in requests and answers.
+    pub const NAMES: [(&'static str, Self); 2] = [("flux", Self::Flux), ("conflux", Self::Conflux)];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Flux => "flux",
+            Self::Conflux => "conflux",
+        }
+    }
+
+    /// The scheme of a raw key, or of the shown part of it.
+    pub fn of(raw: &str) -> Self {
+        if raw.starts_with("cf_") { Self::Conflux } else { Self::Flux }
+    }
+
+    /// How a new key of a kind begins.
+    fn beginning(self, kind: KeyKind) -> &'static str {
+        match (self, kind) {
+            (Self::Flux, KeyKind::Live) => "sk-flux-",
+            (Self::Flux, KeyKind::Test) => "sk-flux-test-",
+            (Self::Conflux, KeyKind::Live) => "cf_live_",
+            (Self::Conflux, KeyKind::Test) => "cf_test_",
+        }
     }
 }
 
@@ -253,7 +271,7 @@ impl KeyState {
         Self {
             id: KeyId(1),
             account: Arc::new(AccountState::sample()),
-            prefix: kind.start(Scheme::Flux).to_owned(),
+            prefix: Scheme::Flux.beginning(kind).to_owned(),
             kind,
             settings: KeySettings::default(),
             budget: None,
@@ -312,17 +330,18 @@ mod tests {
     #[test]
     fn minted_keys_say_what_they_are_and_fit_one_block() {
         let random: [u8; RANDOM_BYTES] = std::array::from_fn(|i| u8::try_from(i % 251).unwrap());
-        for (kind, scheme, start) in [
+        for (kind, scheme, begins) in [
             (KeyKind::Live, Scheme::Flux, "sk-flux-"),
             (KeyKind::Test, Scheme::Flux, "sk-flux-test-"),
             (KeyKind::Live, Scheme::Conflux, "cf_live_"),
             (KeyKind::Test, Scheme::Conflux, "cf_test_"),
         ] {
             let raw = kind.mint(scheme, &random);
-            assert!(raw.starts_with(start), "{raw}");
-            assert_eq!(raw.len(), start.len() + 40);
+            assert!(raw.starts_with(begins), "{raw}");
+            assert_eq!(raw.len(), begins.len() + 40);
             assert!(raw.len() <= 55, "one block of SHA-256: {}", raw.len());
-            assert!(raw[start.len()..].bytes().all(|b| b.is_ascii_alphanumeric()), "{raw}");
+            assert_eq!(Scheme::of(shown_prefix(&raw)), scheme);
+            assert!(raw[begins.len()..].bytes().all(|b| b.is_ascii_alphanumeric()), "{raw}");
             assert_eq!(KeyKind::of(&raw), kind);
             assert_eq!(KeyKind::of(shown_prefix(&raw)), kind);
             assert_eq!(shown_prefix(&raw).len(), 16);

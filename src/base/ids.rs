@@ -41,6 +41,15 @@ impl RequestId {
     }
 }
 
+impl RequestId {
+    /// Reads an id as clients see it; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.strip_prefix("req_")?;
+        let is_plain = digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        if is_plain { u128::from_str_radix(digits, 16).ok().map(Self) } else { None }
+    }
+}
+
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(std::str::from_utf8(&self.to_ascii()).unwrap_or_default())
@@ -71,5 +80,10 @@ mod tests {
         assert_eq!(id.to_string(), "req_0123456789abcdef0123456789abcdef");
         assert_eq!(RequestId::new(UnixMs(7), u128::MAX).at(), UnixMs(7));
         assert_eq!(RequestId(0).to_string(), "req_00000000000000000000000000000000");
+        assert_eq!(RequestId::parse(&id.to_string()), Some(id));
+        for text in ["", "req_", "req_0123", "req_+123456789abcdef0123456789abcdef", "0123456789abcdef0123456789abcdef"]
+        {
+            assert_eq!(RequestId::parse(text), None, "{text}");
+        }
     }
 }

@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 const PICO_PER_NANO: u128 = 1_000;
 /// Decimals of USD that a price per million tokens may have: 1e-6 USD / 1e6 tokens = 1 pico-USD.
 const PRICE_DECIMALS_MAX: usize = 6;
+/// Decimals of an amount in USD.
+const AMOUNT_DECIMALS_MAX: usize = 9;
 
 /// A price or an unrounded sum in 1e-12 USD. Never negative.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -29,9 +31,9 @@ pub enum ParsePriceError {
     /// Not of the form `digits[.digits]`.
     #[error("`{0}` is not a plain decimal such as \"2\" or \"0.125\"")]
     NotDecimal(String),
-    /// More than six decimals cannot be held per token.
-    #[error("`{0}` has more than {PRICE_DECIMALS_MAX} decimals")]
-    TooFine(String),
+    /// More decimals than can be held.
+    #[error("`{0}` has more than {1} decimals")]
+    TooFine(String, usize),
     /// Too large to be a price.
     #[error("`{0}` is too large for a price")]
     TooLarge(String),
@@ -77,6 +79,19 @@ impl PicoUsd {
     }
 }
 
+/// Dollars, exact to the last of twelve decimals: `0.0000000125`.
+impl fmt::Display for PicoUsd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const PICO_PER_USD: u128 = 1_000_000_000_000;
+        let (whole, fraction) = (self.0.div_euclid(PICO_PER_USD), self.0.rem_euclid(PICO_PER_USD));
+        let fraction = format!("{fraction:012}");
+        match fraction.trim_end_matches('0') {
+            "" => write!(f, "{whole}"),
+            fraction => write!(f, "{whole}.{fraction}"),
+        }
+    }
+}
+
 fn decimal_scaled(text: &str, decimals: usize) -> Result<u128, ParsePriceError> {
     let not_decimal = || ParsePriceError::NotDecimal(text.to_owned());
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
@@ -85,7 +100,7 @@ fn decimal_scaled(text: &str, decimals: usize) -> Result<u128, ParsePriceError> 
         return Err(not_decimal());
     }
     if fraction.len() > decimals {
-        return Err(ParsePriceError::TooFine(text.to_owned()));
+        return Err(ParsePriceError::TooFine(text.to_owned(), decimals));
     }
     if whole.len() > 12 {
         return Err(ParsePriceError::TooLarge(text.to_owned()));
@@ -96,6 +111,15 @@ fn decimal_scaled(text: &str, decimals: usize) -> Result<u128, ParsePriceError> 
 impl NanoUsd {
     /// Nothing.
     pub const ZERO: Self = Self(0);
+
+    /// Reads a decimal of USD, `"12.5"`.
+    ///
+    /// # Errors
+    /// When the text is no plain decimal, finer than nano-USD or too large.
+    pub fn parse(decimal: &str) -> Result<Self, ParsePriceError> {
+        let nano = decimal_scaled(decimal, AMOUNT_DECIMALS_MAX)?;
+        i64::try_from(nano).map(Self).map_err(|_| ParsePriceError::TooLarge(decimal.to_owned()))
+    }
 
     /// The sum, `None` where it does not fit: a ledger never saturates in silence.
     #[must_use]
@@ -153,6 +177,16 @@ mod tests {
             assert!(PicoUsd::per_million(text).is_err(), "{text}");
         }
         assert_eq!(PicoUsd::per_piece("0.06"), Ok(PicoUsd(60_000_000_000)));
+    }
+
+    #[test]
+    fn amounts_are_read_exactly() {
+        for (text, nano) in [("1", 1_000_000_000), ("0.000000001", 1), ("12.50", 12_500_000_000), ("0", 0)] {
+            assert_eq!(NanoUsd::parse(text), Ok(NanoUsd(nano)), "{text}");
+        }
+        for text in ["", "-1", "1e-7", "0.0000000001", "9999999999999", "999999999999"] {
+            assert!(NanoUsd::parse(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -32,6 +32,9 @@ pub enum Ending {
 }
 
 impl Ending {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Done, Self::Refused, Self::Cut, Self::Capped, Self::Left, Self::Unsettled];
+
     /// The name used in rows, logs and labels.
     pub fn name(self) -> &'static str {
         match self {
@@ -42,6 +45,11 @@ impl Ending {
             Self::Left => "left",
             Self::Unsettled => "unsettled",
         }
+    }
+
+    /// The ending of that name.
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|ending| ending.name() == name)
     }
 }
 

@@ -33,7 +33,7 @@ pub enum RefusalKind {
     NotFound,
     /// 404: no such model.
     ModelNotFound,
-    /// 405: the path exists, the method does not; holds the one that does.
+    /// 405: the path exists, the method does not; holds those that do, as `allow` tells them.
     MethodNotAllowed(&'static str),
     /// 408: the client sent its request too slowly.
     RequestTimeout,

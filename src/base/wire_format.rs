@@ -91,6 +91,11 @@ impl WireFormat {
         matches!(self, Self::OpenaiImageEdits | Self::OpenaiTranscriptions)
     }
 
+    /// The format of that name.
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|format| format.name() == name)
+    }
+
     /// The name used in configuration, logs and messages.
     pub fn name(self) -> &'static str {
         match self {

@@ -74,7 +74,7 @@ fn convert(file: &Path, config_dir: &Path) -> Result<Converted, Vec<Complaint>> 
         let path = file.parent().unwrap_or(Path::new("")).join(included);
         litellm::include(&mut config, read(&path, &format!("included at {place}")).map_err(alone)?);
     }
-    let today: String = table::rfc3339(SystemClock.unix_ms()).chars().take(DATE_CHARS).collect();
+    let today: String = SystemClock.unix_ms().rfc3339().chars().take(DATE_CHARS).collect();
     litellm::convert(&config, &texts, &today)
 }
 

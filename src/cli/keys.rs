@@ -1,49 +1,82 @@
-//! `flux keys`: make, list, revoke.
+//! `flux keys`: make, list, change, rotate, revoke.
 //!
-//! Must not store or log a raw key: `create` prints it once.
+//! Must not store or log a raw key: `create` and `rotate` print it once.
 
 use std::io::Write;
 use std::path::Path;
 
+use anyhow::anyhow;
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
 
-use super::table::{minute, print, rfc3339};
+use super::choices::{Choices, parse_scheme, parse_span};
+use super::table::{minute, print};
 use super::{DONE, DataDir, Form, print_json};
-use crate::accounts::key::KeySettings;
+use crate::accounts::key::{KeySettings, Scheme};
+use crate::api::keys::view::{KeyView, NewKeyView};
+use crate::api::keys::wanted::period_name;
 use crate::base::time::{Clock, SystemClock, UnixMs};
 use crate::store::Settings;
-use crate::store::keys::{DEFAULT_ACCOUNT, KeyEntry, KeyTable, NewKey, Scheme};
+use crate::store::keys::{CreatedKey, DEFAULT_ACCOUNT, KeyEntry, KeyTable, NewKey};
 
 const MS_PER_DAY: u64 = 24 * 60 * 60 * 1_000;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Make a key and print it, this once; a running server takes it within a second
-    Create(Create),
+    Create(Box<Create>),
     /// List all keys, without the keys themselves
     List(List),
+    /// Change a key's settings; a running server obeys within a second
+    Change(Box<Change>),
+    /// Make a new key with the settings of an old one, which ends
+    Rotate(Rotate),
     /// Revoke a key; a running server refuses it within a second
     Revoke(Revoke),
 }
 
 #[derive(Args, Debug)]
 pub(super) struct Create {
-    /// What to call the key
-    #[arg(long, default_value = "", hide_default_value = true)]
-    name: String,
     /// Make a test key: mock answers only, no provider, no cost
     #[arg(long)]
     test: bool,
     /// How the key begins: flux for `sk-flux-` and `sk-flux-test-`, conflux for `cf_live_` and `cf_test_`
-    #[arg(long, value_name = "SCHEME", value_parser = ["flux", "conflux"], default_value = "flux")]
-    scheme: String,
-    /// Refuse the key after so many days [default: never]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=36_500))]
+    #[arg(long, visible_alias = "scheme", value_name = "FORMAT", value_parser = parse_scheme, default_value = "flux")]
+    format: Scheme,
+    /// Refuse the key after so many days
+    #[arg(long, value_name = "N", conflicts_with = "expires_in", value_parser = clap::value_parser!(u64).range(1..=36_500))]
     expires_in_days: Option<u64>,
     /// Account that pays; made if there is none of that name
     #[arg(long, value_name = "NAME", default_value = DEFAULT_ACCOUNT)]
     account: String,
+    #[command(flatten)]
+    choices: Choices,
+    #[command(flatten)]
+    data_dir: DataDir,
+    #[command(flatten)]
+    form: Form,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Change {
+    /// The key's id, a prefix that no other key has, or the key itself
+    #[arg(value_name = "ID|PREFIX")]
+    key: String,
+    #[command(flatten)]
+    choices: Choices,
+    #[command(flatten)]
+    data_dir: DataDir,
+    #[command(flatten)]
+    form: Form,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Rotate {
+    /// The key's id, a prefix that no other key has, or the key itself
+    #[arg(value_name = "ID|PREFIX")]
+    key: String,
+    /// For how long the old key still works: 1h, 7d
+    #[arg(long, value_name = "SPAN", value_parser = parse_span, default_value = "0")]
+    grace: u64,
     #[command(flatten)]
     data_dir: DataDir,
     #[command(flatten)]
@@ -75,52 +108,80 @@ pub(super) fn run(command: Command, out: &mut dyn Write, err: &mut dyn Write) ->
     match command {
         Command::Create(create) => run_create(&create, now, out, err),
         Command::List(list) => run_list(&list, now, out),
+        Command::Change(change) => run_change(&change, now, out),
+        Command::Rotate(rotate) => run_rotate(&rotate, now, out),
         Command::Revoke(revoke) => run_revoke(&revoke, now, out),
     }?;
     Ok(DONE)
 }
 
 fn run_create(create: &Create, now: UnixMs, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<()> {
-    let Create { name, test, scheme, expires_in_days, account, data_dir, form } = create;
+    let Create { test, format, expires_in_days, account, choices, data_dir, form } = create;
     let expires_at = expires_in_days.map(|days| UnixMs(now.0.saturating_add(days.saturating_mul(MS_PER_DAY))));
-    let settings = KeySettings { name: name.clone(), expires_at, ..KeySettings::default() };
-    let scheme = if scheme == "conflux" { Scheme::Conflux } else { Scheme::Flux };
-    let new = NewKey { account, settings: &settings, is_test: *test, scheme };
+    let mut settings = KeySettings { expires_at, ..KeySettings::default() };
+    choices.put_into(&mut settings, now).map_err(|fault| anyhow!(fault))?;
+    let new = NewKey { account, settings: &settings, is_test: *test, scheme: *format };
     let folder = data_dir.path();
     if !folder.exists() {
         // A server that keeps its data elsewhere will not know the key.
         writeln!(err, "flux: there was no data folder {}; it is made now", folder.display())?;
     }
     let created = KeyTable::open(&folder, keys_max(&folder))?.create(&new, now)?;
+    print_new(&created, form, now, out)
+}
+
+fn run_change(change: &Change, now: UnixMs, out: &mut dyn Write) -> anyhow::Result<()> {
+    let Change { key, choices, data_dir, form } = change;
+    let mut table = open_existing(data_dir)?;
+    let changed = table.change(key.as_str().into(), |settings| choices.put_into(settings, now), now)?;
     if form.json {
-        let mut value = entry_json(&created.entry, now);
-        if let Value::Object(fields) = &mut value {
-            fields.insert("key".to_owned(), json!(created.raw.expose()));
-        }
-        return print_json(out, &value);
+        return print_json(out, &serde_json::to_value(KeyView::of(&changed, now))?);
     }
-    let KeyEntry { id, account, kind, settings: KeySettings { name, expires_at, .. }, .. } = &created.entry;
+    print_entry(&changed, out)
+}
+
+fn run_rotate(rotate: &Rotate, now: UnixMs, out: &mut dyn Write) -> anyhow::Result<()> {
+    let Rotate { key, grace, data_dir, form } = rotate;
+    let mut table = open_existing(data_dir)?;
+    print_new(&table.rotate(key.as_str().into(), *grace, now)?, form, now, out)
+}
+
+/// Prints a key that was made just now.
+fn print_new(created: &CreatedKey, form: &Form, now: UnixMs, out: &mut dyn Write) -> anyhow::Result<()> {
+    if form.json {
+        return print_json(out, &serde_json::to_value(NewKeyView::of(created, now))?);
+    }
     writeln!(out, "{}\n", created.raw.expose())?;
+    print_entry(&created.entry, out)?;
+    writeln!(out, "\nKeep it: the key is not stored and cannot be shown again.")?;
+    Ok(())
+}
+
+fn print_entry(entry: &KeyEntry, out: &mut dyn Write) -> anyhow::Result<()> {
+    let KeyEntry { id, account, kind, settings, .. } = entry;
+    let KeySettings { name, expires_at, scope, budget, .. } = settings;
+    let budget = budget.map(|budget| format!("${} a {}", budget.amount, period_name(budget.reset)));
     let rows = [
         ("id", id.0.to_string()),
         ("name", or_dash(name)),
         ("kind", (*kind).to_owned()),
         ("account", account.clone()),
+        ("scope", scope.name().to_owned()),
         ("expires", expires_at.map_or_else(|| "never".to_owned(), minute)),
+        ("budget", budget.unwrap_or_else(|| "as its account".to_owned())),
     ];
     for (title, value) in rows {
         writeln!(out, "{title:8} {value}")?;
     }
-    writeln!(out, "\nKeep it: the key is not stored and cannot be shown again.")?;
     Ok(())
 }
 
 fn run_list(list: &List, now: UnixMs, out: &mut dyn Write) -> anyhow::Result<()> {
     let List { data_dir, form } = list;
-    let keys = KeyTable::open_existing(&data_dir.path(), keys_max(&data_dir.path()))?.list()?;
+    let keys = open_existing(data_dir)?.list()?;
     if form.json {
-        let keys: Vec<_> = keys.iter().map(|key| entry_json(key, now)).collect();
-        return print_json(out, &Value::Array(keys));
+        let keys: Vec<_> = keys.iter().map(|key| KeyView::of(key, now)).collect();
+        return print_json(out, &serde_json::to_value(keys)?);
     }
     let titles = ["ID", "PREFIX", "NAME", "KIND", "ACCOUNT", "STATE", "CREATED", "LAST USED", "EXPIRES"];
     let rows: Vec<_> = keys.iter().map(|key| row(key, now)).collect();
@@ -130,13 +191,18 @@ fn run_list(list: &List, now: UnixMs, out: &mut dyn Write) -> anyhow::Result<()>
 
 fn run_revoke(revoke: &Revoke, now: UnixMs, out: &mut dyn Write) -> anyhow::Result<()> {
     let Revoke { key, data_dir, form } = revoke;
-    let revoked = KeyTable::open_existing(&data_dir.path(), keys_max(&data_dir.path()))?.revoke(key, now)?;
+    let revoked = open_existing(data_dir)?.revoke(key.as_str(), now)?;
     if form.json {
-        return print_json(out, &entry_json(&revoked, now));
+        return print_json(out, &serde_json::to_value(KeyView::of(&revoked, now))?);
     }
     let at = revoked.revoked_at.map(minute).unwrap_or_default();
     writeln!(out, "key {} ({}…) is revoked since {at} UTC", revoked.id.0, revoked.prefix)?;
     Ok(())
+}
+
+fn open_existing(data_dir: &DataDir) -> anyhow::Result<KeyTable> {
+    let folder = data_dir.path();
+    Ok(KeyTable::open_existing(&folder, keys_max(&folder))?)
 }
 
 fn keys_max(folder: &Path) -> usize {
@@ -160,22 +226,4 @@ fn row(key: &KeyEntry, now: UnixMs) -> [String; 9] {
 
 fn or_dash(text: &str) -> String {
     if text.is_empty() { "-".to_owned() } else { text.to_owned() }
-}
-
-fn entry_json(key: &KeyEntry, now: UnixMs) -> Value {
-    let KeyEntry { id, account_id, account, prefix, kind, settings, created_at, last_used_at, revoked_at } = key;
-    let KeySettings { name, expires_at, .. } = settings;
-    json!({
-        "id": id.0,
-        "prefix": prefix,
-        "name": name,
-        "kind": kind,
-        "account": account,
-        "account_id": account_id.0,
-        "state": key.standing(now),
-        "created_at": rfc3339(*created_at),
-        "last_used_at": last_used_at.map(rfc3339),
-        "expires_at": expires_at.map(rfc3339),
-        "revoked_at": revoked_at.map(rfc3339),
-    })
 }

@@ -3,6 +3,7 @@
 //! Must not know how anything is done: each command calls what does it and prints what came of it.
 //! Exit codes: 0 done, 1 failed, 2 not understood.
 
+mod choices;
 mod import;
 mod keys;
 mod reconcile;
@@ -10,6 +11,7 @@ mod server;
 mod table;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -41,9 +43,11 @@ enum Command {
     Check(server::Check),
     /// List what clients can ask for with the provider keys that are set
     Models(server::Models),
-    /// Make, list and revoke keys, also while the server runs
+    /// Make, list, change, rotate and revoke keys, also while the server runs
     #[command(subcommand, arg_required_else_help = true)]
     Keys(keys::Command),
+    /// What was used and what it cost, in sums
+    Usage(usage::Arguments),
     /// Make configuration files out of those of another gateway
     #[command(subcommand, arg_required_else_help = true)]
     Import(import::Command),
@@ -110,6 +114,7 @@ fn execute(command: Command, out: &mut dyn Write, err: &mut dyn Write) -> anyhow
         Command::Check(check) => server::check(&check, out),
         Command::Models(models) => server::models(&models, out),
         Command::Keys(command) => keys::run(command, out, err),
+        Command::Usage(arguments) => usage::run(&arguments, out),
         Command::Import(command) => import::run(&command, out),
         Command::Reconcile(arguments) => reconcile::run(&arguments, out),
     }

@@ -28,11 +28,6 @@ pub(super) fn minute(at: UnixMs) -> String {
     timestamp(at).strftime("%Y-%m-%d %H:%M").to_string()
 }
 
-/// `2026-07-31T12:00:00.123Z`.
-pub(super) fn rfc3339(at: UnixMs) -> String {
-    timestamp(at).to_string()
-}
-
 fn timestamp(at: UnixMs) -> jiff::Timestamp {
     let millis = i64::try_from(at.0).unwrap_or(i64::MAX);
     jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX)

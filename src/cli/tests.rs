@@ -64,6 +64,65 @@ fn people_are_shown_the_key_first() {
 }
 
 #[test]
+fn a_key_is_chosen_for_changed_and_rotated() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = json(
+        dir.path(),
+        "keys create --json --account team --format conflux --expires-in 30d --budget-usd 5 --budget-period day --rpm 10 \
+         --tpm 1000 --concurrent 2 --allow flux-fast,flux-auto --scope admin --shows-balance",
+    );
+    assert!(made["key"].as_str().unwrap().starts_with("cf_live_"), "{made}");
+    assert_eq!(made["budget"], serde_json::json!({"amount_usd": "5", "period": "day"}));
+    assert_eq!((&made["scope"], &made["shows_balance"]), (&"admin".into(), &true.into()));
+    assert_eq!((&made["limits"]["tokens_per_minute"], &made["limits"]["concurrent"]), (&1_000.into(), &2.into()));
+    let changed = json(
+        dir.path(),
+        "keys change 1 --json --budget-usd 7.5 --rpm none --expires-in never --allow all --shows-balance=false --name bot",
+    );
+    assert_eq!(changed["budget"], serde_json::json!({"amount_usd": "7.5", "period": "day"}), "the period stays");
+    assert_eq!((&changed["limits"]["requests_per_minute"], &changed["expires_at"]), (&Value::Null, &Value::Null));
+    assert_eq!((&changed["allowed_models"], &changed["name"]), (&serde_json::json!([]), &"bot".into()));
+    assert_eq!(changed["limits"]["tokens_per_minute"], 1_000, "what is not named stays");
+    let rotated = json(dir.path(), "keys rotate 1 --grace 1h --json");
+    assert_eq!((&rotated["id"], &rotated["format"], &rotated["name"]), (&2.into(), &"conflux".into(), &"bot".into()));
+    let old = json(dir.path(), "keys list --json")[0].clone();
+    assert_eq!((&old["state"], old["expires_at"].is_string()), (&"active".into(), true));
+    json(dir.path(), "keys rotate 1 --json");
+    assert_eq!(json(dir.path(), "keys list --json")[0]["state"], "revoked");
+    for (arguments, expected, says) in [
+        ("keys change 1 --name x", 1, "revoked or expired"),
+        ("keys change 2 --budget-usd none --budget-period day", 1, "--budget-usd"),
+        ("keys create --expires-in 2020-01-01", 1, "past"),
+        ("keys create --rpm 0", 2, "above 0"),
+        ("keys create --budget-usd 1.0000000001", 2, "decimals"),
+        ("keys create --scope root", 2, "inference or admin"),
+    ] {
+        let (code, _, err) = flux(dir.path(), arguments);
+        assert!(code == expected && err.contains(says), "{arguments}: {code} {err}");
+    }
+    assert_eq!(
+        json(dir.path(), "keys list --json")[1]["budget"]["amount_usd"],
+        "7.5",
+        "what was refused changed nothing"
+    );
+}
+
+#[test]
+fn no_usage_is_nothing_in_every_form() {
+    let dir = tempfile::tempdir().unwrap();
+    json(dir.path(), "keys create --json");
+    let told = json(dir.path(), "usage --by model --from 2026-11-01 --json");
+    assert_eq!((&told["data"], &told["total"]["cost_usd"]), (&serde_json::json!([]), &"0".into()));
+    assert_eq!(told["from"], "2026-11-01T00:00:00Z");
+    let (code, out, _) = flux(dir.path(), "usage --csv --by key");
+    assert!(code == 0 && out.starts_with("key,key_prefix,requests,") && out.lines().count() == 1, "{out}");
+    let (code, out, _) = flux(dir.path(), "usage");
+    assert!(code == 0 && out.starts_with("DAY") && out.contains("total"), "{out}");
+    let (code, _, err) = flux(dir.path(), "usage --account nobody");
+    assert!(code == 1 && err.contains("nobody"), "{err}");
+}
+
+#[test]
 fn an_empty_ledger_adds_up_and_a_forged_balance_does_not() {
     let dir = tempfile::tempdir().unwrap();
     json(dir.path(), "keys create --json");

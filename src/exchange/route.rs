@@ -41,6 +41,143 @@ pub enum Endpoint {
     Models,
     /// `GET /v1/models/{id}`.
     Model(String),
+    /// What an account asks of itself: keys, usage, credits.
+    Account(AccountCall),
+    /// `GET /openapi.json`.
+    OpenApi,
+}
+
+/// What an account asks of itself. Ids are as they stand in the path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccountCall {
+    /// `POST /v1/keys` and `POST /v1/keys/generate`.
+    CreateKey,
+    /// `GET /v1/keys`.
+    ListKeys,
+    /// `GET /v1/keys/{id}`.
+    ShowKey(String),
+    /// `PATCH /v1/keys/{id}`.
+    ChangeKey(String),
+    /// `DELETE /v1/keys/{id}`.
+    RevokeKey(String),
+    /// `POST /v1/keys/revoke`, which names the key in its body.
+    RevokeNamedKey,
+    /// `POST /v1/keys/{id}/rotate`.
+    RotateKey(String),
+    /// `GET /v1/usage`.
+    ListUsage,
+    /// `GET /v1/usage/{request_id}`.
+    ExplainUsage(String),
+    /// `GET /v1/credits`.
+    ShowCredits,
+}
+
+impl AccountCall {
+    /// Whether it manages keys, which not every key may.
+    pub fn manages_keys(&self) -> bool {
+        !matches!(self, Self::ListUsage | Self::ExplainUsage(_) | Self::ShowCredits)
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::CreateKey => "key_create",
+            Self::ListKeys => "keys",
+            Self::ShowKey(_) => "key",
+            Self::ChangeKey(_) => "key_change",
+            Self::RevokeKey(_) | Self::RevokeNamedKey => "key_revoke",
+            Self::RotateKey(_) => "key_rotate",
+            Self::ListUsage => "usage",
+            Self::ExplainUsage(_) => "usage_of_request",
+            Self::ShowCredits => "credits",
+        }
+    }
+}
+
+/// A method of a path, and what it asks for; it is given the id that stands in the path.
+type Call = (&'static str, fn(&str) -> Endpoint);
+
+/// A path that is served: methods with what they ask for. Of a path with `{id}` the id is handed on.
+#[derive(Clone, Copy)]
+pub struct Served {
+    /// The path; `{id}` stands for one segment.
+    pub path: &'static str,
+    /// Its methods, as the `allow` header tells them.
+    pub allow: &'static str,
+    calls: &'static [Call],
+}
+
+impl std::fmt::Debug for Served {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.allow, self.path)
+    }
+}
+
+const fn post(path: &'static str, calls: &'static [Call]) -> Served {
+    Served { path, allow: "POST", calls }
+}
+
+const fn get(path: &'static str, calls: &'static [Call]) -> Served {
+    Served { path, allow: "GET", calls }
+}
+
+/// All paths that are served, the busiest first, those with an id last.
+pub const SERVED: [Served; 23] = [
+    post("/v1/chat/completions", &[("POST", |_| Endpoint::ChatCompletions)]),
+    post("/v1/responses", &[("POST", |_| Endpoint::Responses)]),
+    post("/anthropic/v1/messages", &[("POST", |_| Endpoint::Messages)]),
+    post("/v1/messages", &[("POST", |_| Endpoint::Messages)]),
+    post("/v1/embeddings", &[("POST", |_| Endpoint::Embeddings)]),
+    post("/anthropic/v1/messages/count_tokens", &[("POST", |_| Endpoint::CountTokens)]),
+    post("/v1/messages/count_tokens", &[("POST", |_| Endpoint::CountTokens)]),
+    post("/v1/responses/input_tokens", &[("POST", |_| Endpoint::InputTokens)]),
+    post("/v1/images/generations", &[("POST", |_| Endpoint::ImageGenerations)]),
+    post("/v1/images/edits", &[("POST", |_| Endpoint::ImageEdits)]),
+    post("/v1/audio/transcriptions", &[("POST", |_| Endpoint::Transcriptions)]),
+    post("/v1/audio/speech", &[("POST", |_| Endpoint::Speech)]),
+    get("/v1/models", &[("GET", |_| Endpoint::Models)]),
+    get("/v1/usage", &[("GET", |_| Endpoint::Account(AccountCall::ListUsage))]),
+    get("/v1/credits", &[("GET", |_| Endpoint::Account(AccountCall::ShowCredits))]),
+    Served {
+        path: "/v1/keys",
+        allow: "GET, POST",
+        calls: &[
+            ("GET", |_| Endpoint::Account(AccountCall::ListKeys)),
+            ("POST", |_| Endpoint::Account(AccountCall::CreateKey)),
+        ],
+    },
+    post("/v1/keys/generate", &[("POST", |_| Endpoint::Account(AccountCall::CreateKey))]),
+    post("/v1/keys/revoke", &[("POST", |_| Endpoint::Account(AccountCall::RevokeNamedKey))]),
+    get("/openapi.json", &[("GET", |_| Endpoint::OpenApi)]),
+    get("/v1/models/{id}", &[("GET", |id| Endpoint::Model(id.to_owned()))]),
+    get("/v1/usage/{id}", &[("GET", |id| Endpoint::Account(AccountCall::ExplainUsage(id.to_owned())))]),
+    Served {
+        path: "/v1/keys/{id}",
+        allow: "GET, PATCH, DELETE",
+        calls: &[
+            ("GET", |id| Endpoint::Account(AccountCall::ShowKey(id.to_owned()))),
+            ("PATCH", |id| Endpoint::Account(AccountCall::ChangeKey(id.to_owned()))),
+            ("DELETE", |id| Endpoint::Account(AccountCall::RevokeKey(id.to_owned()))),
+        ],
+    },
+    post("/v1/keys/{id}/rotate", &[("POST", |id| Endpoint::Account(AccountCall::RotateKey(id.to_owned())))]),
+];
+
+impl Served {
+    /// The id that stands in the path, empty where none belongs there; `None` for another path.
+    fn id_in<'a>(&self, path: &'a str) -> Option<&'a str> {
+        if self.path == path {
+            return Some("");
+        }
+        let (before, after) = self.path.split_once("{id}")?;
+        let id = path.strip_prefix(before)?.strip_suffix(after)?;
+        // Some names of models hold a slash.
+        (!id.is_empty() && (before == MODEL_PATH || !id.contains('/'))).then_some(id)
+    }
+
+    fn call(&self, method: &str, id: &str) -> Option<Endpoint> {
+        let method = if method == "HEAD" { "GET" } else { method };
+        self.calls.iter().find(|(known, _)| *known == method).map(|(_, endpoint)| endpoint(id))
+    }
 }
 
 impl Endpoint {
@@ -59,6 +196,8 @@ impl Endpoint {
             Self::Speech => "speech",
             Self::Models => "models",
             Self::Model(_) => "model",
+            Self::Account(call) => call.name(),
+            Self::OpenApi => "openapi",
         }
     }
 
@@ -73,7 +212,7 @@ impl Endpoint {
             Self::ImageEdits => Some(WireFormat::OpenaiImageEdits),
             Self::Transcriptions => Some(WireFormat::OpenaiTranscriptions),
             Self::Speech => Some(WireFormat::OpenaiSpeech),
-            Self::Models | Self::Model(_) => None,
+            Self::Models | Self::Model(_) | Self::Account(_) | Self::OpenApi => None,
         }
     }
 }
@@ -92,7 +231,9 @@ impl Endpoint {
             | Self::Transcriptions
             | Self::Speech
             | Self::Models
-            | Self::Model(_) => Purpose::Answer,
+            | Self::Model(_)
+            | Self::Account(_)
+            | Self::OpenApi => Purpose::Answer,
         }
     }
 }
@@ -118,41 +259,17 @@ pub fn error_format(target: &str, has_anthropic_version: bool) -> WireFormat {
 pub fn endpoint(method: &str, target: &str) -> Result<Endpoint, Refusal> {
     let target = model_path_unescaped(target);
     // What is spelt as we spell it can be read in one way only.
-    let (path, served) = if let served @ Some(_) = served(&target) {
-        (&*target, served)
+    let (path, found) = if let Some(served) = SERVED.iter().find(|served| served.path == &*target) {
+        (&*target, Some((served, "")))
     } else {
         let path = unambiguous_path(&target)?;
-        (path, served(path).or_else(|| Some((Endpoint::Model(model_id(path)?.to_owned()), "GET"))))
+        (path, SERVED.iter().find_map(|served| Some((served, served.id_in(path)?))))
     };
-    let (endpoint, allowed) = served.ok_or_else(|| no_endpoint(path))?;
-    if method == allowed || (method == "HEAD" && allowed == "GET") {
-        return Ok(endpoint);
-    }
-    let message = format!("{path} takes {allowed}, not {}", printable(method));
-    Err(Refusal::new(RefusalKind::MethodNotAllowed(allowed), message))
-}
-
-/// The endpoints that have one path or two, and the method each takes.
-fn served(path: &str) -> Option<(Endpoint, &'static str)> {
-    Some(match path {
-        "/v1/chat/completions" => (Endpoint::ChatCompletions, "POST"),
-        "/v1/responses" => (Endpoint::Responses, "POST"),
-        "/anthropic/v1/messages" | "/v1/messages" => (Endpoint::Messages, "POST"),
-        "/v1/responses/input_tokens" => (Endpoint::InputTokens, "POST"),
-        "/anthropic/v1/messages/count_tokens" | "/v1/messages/count_tokens" => (Endpoint::CountTokens, "POST"),
-        "/v1/embeddings" => (Endpoint::Embeddings, "POST"),
-        "/v1/images/generations" => (Endpoint::ImageGenerations, "POST"),
-        "/v1/images/edits" => (Endpoint::ImageEdits, "POST"),
-        "/v1/audio/transcriptions" => (Endpoint::Transcriptions, "POST"),
-        "/v1/audio/speech" => (Endpoint::Speech, "POST"),
-        "/v1/models" => (Endpoint::Models, "GET"),
-        _ => return None,
+    let (served, id) = found.ok_or_else(|| no_endpoint(path))?;
+    served.call(method, id).ok_or_else(|| {
+        let message = format!("{path} takes {}, not {}", served.allow, printable(method));
+        Refusal::new(RefusalKind::MethodNotAllowed(served.allow), message)
     })
-}
-
-/// `/v1/models/{id}`; some names hold a slash.
-fn model_id(path: &str) -> Option<&str> {
-    path.strip_prefix(MODEL_PATH).filter(|id| !id.is_empty())
 }
 
 /// SDKs escape the slash in a model's name. It reads in one way only, as nothing else is served below this path.
@@ -174,8 +291,8 @@ fn no_endpoint(path: &str) -> Refusal {
     }
     let hint = if path.starts_with("/v1/") {
         "no such endpoint; POST /v1/chat/completions, /v1/responses, /v1/messages, /v1/embeddings, \
-         /v1/images/generations, /v1/images/edits, /v1/audio/transcriptions and /v1/audio/speech \
-         and GET /v1/models are served"
+         /v1/images/generations, /v1/images/edits, /v1/audio/transcriptions and /v1/audio/speech, \
+         GET /v1/models, /v1/usage and /v1/credits and /v1/keys are served; GET /openapi.json tells all"
     } else {
         "no such endpoint; OpenAI clients use the base URL with /v1, Anthropic clients with /anthropic"
     };
@@ -234,6 +351,12 @@ mod tests {
             ("POST", "/v1/audio/speech", Endpoint::Speech),
             ("GET", "/v1/models", Endpoint::Models),
             ("GET", "/v1/models/flux-auto", Endpoint::Model("flux-auto".into())),
+            ("POST", "/v1/keys/generate", Endpoint::Account(AccountCall::CreateKey)),
+            ("HEAD", "/v1/keys?limit=5", Endpoint::Account(AccountCall::ListKeys)),
+            ("DELETE", "/v1/keys/7", Endpoint::Account(AccountCall::RevokeKey("7".into()))),
+            ("POST", "/v1/keys/7/rotate", Endpoint::Account(AccountCall::RotateKey("7".into()))),
+            ("GET", "/v1/usage/req_1", Endpoint::Account(AccountCall::ExplainUsage("req_1".into()))),
+            ("GET", "/openapi.json", Endpoint::OpenApi),
         ] {
             assert_eq!(endpoint(method, target), Ok(found), "{method} {target}");
         }
@@ -263,6 +386,12 @@ mod tests {
             ("GET", "/", 404),
             ("POST", "/chat/completions", 404),
             ("POST", "/v1/chat/completions/", 404),
+            ("PATCH", "/v1/keys", 405),
+            ("POST", "/v1/keys/7", 405),
+            ("GET", "/v1/keys/generate", 405),
+            ("GET", "/v1/keys/7/rotate", 405),
+            ("GET", "/v1/keys/7/8", 404),
+            ("GET", "/v1/models/", 404),
             ("POST", "/v1//chat/completions", 400),
             ("POST", "/v1/%63hat/completions", 400),
             ("POST", "/v1/chat%2fcompletions", 400),
@@ -273,6 +402,19 @@ mod tests {
             ("POST", "http://x/v1/chat/completions", 400),
         ] {
             assert_eq!(endpoint(method, target).unwrap_err().status(), status, "{method} {target}");
+        }
+    }
+
+    #[test]
+    fn every_method_of_a_path_is_told_and_served() {
+        for served in SERVED {
+            let path = served.path.replace("{id}", "x");
+            for method in served.allow.split(", ") {
+                assert!(endpoint(method, &path).is_ok(), "{method} {path}");
+            }
+            assert_eq!(served.allow.split(", ").count(), served.calls.len(), "{path}");
+            let refused = endpoint("TRACE", &path).unwrap_err();
+            assert_eq!(refused.kind, RefusalKind::MethodNotAllowed(served.allow), "{path}");
         }
     }
 

@@ -24,7 +24,7 @@ use crate::base::refusal::{Refusal, RefusalKind};
 use crate::base::time::UnixMs;
 use crate::exchange::count::Purpose;
 use crate::exchange::deny;
-use crate::exchange::route;
+use crate::exchange::route::{self, Endpoint};
 use crate::exchange::snapshot::Snapshot;
 use crate::exchange::{Arrival, Exchange, Refused};
 use crate::metrics::InFlight;
@@ -67,6 +67,11 @@ impl Flux {
         accept::check_framing(head)?;
         let endpoint = route::endpoint(head.method.as_str(), &target)?;
         ctx.route = endpoint.name();
+        if endpoint == Endpoint::OpenApi {
+            // A client that is gone needs no description.
+            let _ = reply::json(downstream, self.openapi.clone(), caller).await;
+            return Ok(true);
+        }
         self.check_keys()?;
         let key = match accept::authenticate(&head.headers, &self.keys, at) {
             Ok(key) => key,
@@ -74,6 +79,10 @@ impl Flux {
         };
         self.metrics.key_found();
         ctx.key = Some((key.account.id, key.id));
+        if let Endpoint::Account(call) = endpoint {
+            self.answer_account(downstream, call, key, snapshot, caller).await?;
+            return Ok(true);
+        }
         let Some(format) = endpoint.wire_format() else {
             let audience = if key.kind == KeyKind::Test { Audience::Tests } else { Audience::Live };
             let listing = api::models::answer(&endpoint, &snapshot, (caller.format, audience), at)?;

@@ -6,6 +6,7 @@
 //! head), `response_body_filter` (its body), `logging` (settle and report).
 
 mod accept;
+mod account;
 mod admit;
 mod app;
 mod close;
@@ -33,6 +34,7 @@ use pingora_limits::rate::Rate;
 
 use crate::accounts::KeyDirectory;
 use crate::accounts::idempotency::Idempotency;
+use crate::api;
 use crate::base::ids::{AccountId, KeyId};
 use crate::base::outcome::Ending;
 use crate::base::refusal::{Refusal, RefusalKind};
@@ -50,6 +52,7 @@ use crate::request_log::RequestLog;
 use crate::store::Store;
 use crate::translate::envelope::SealingKey;
 
+use account::Asks;
 use admit::RequestIds;
 use link::{KeepCharge, Link};
 use reply::Caller;
@@ -79,6 +82,9 @@ pub(crate) struct Flux {
     origin: Instant,
     /// The second of the last warning about a provider's key.
     warned_of_key: AtomicU64,
+    asks: Asks,
+    /// What is served, in words of `OpenAPI`.
+    openapi: Bytes,
 }
 
 /// What `boot` hands in.
@@ -137,7 +143,7 @@ impl Flux {
             }
         });
         let (keys, ids, origin) = (store.keys(), RequestIds::new(seed), clock.now());
-        let resolver = Resolver::new();
+        let (resolver, asks, openapi) = (Resolver::new(), Asks::new(), api::openapi::document());
         let (idempotency, wrong_keys) = (store.idempotency(), Rate::new(Duration::from_secs(1)));
         Self {
             snapshot,
@@ -154,6 +160,8 @@ impl Flux {
             wrong_keys,
             origin,
             warned_of_key: AtomicU64::new(0),
+            asks,
+            openapi,
         }
     }
 

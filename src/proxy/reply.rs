@@ -17,6 +17,7 @@ use pingora::protocols::http::ServerSession;
 use pingora::time::timeout;
 use pingora::{Error, ErrorType, Result};
 
+use crate::api::Answer;
 use crate::base::ids::RequestId;
 use crate::base::money::NanoUsd;
 use crate::base::refusal::{Refusal, RefusalKind};
@@ -52,6 +53,7 @@ const X_FLUX_PROVIDER: HeaderName = HeaderName::from_static("x-flux-provider");
 const X_FLUX_ATTEMPTS: HeaderName = HeaderName::from_static("x-flux-attempts");
 const X_FLUX_ESTIMATED: HeaderName = HeaderName::from_static("x-flux-estimated");
 const X_FLUX_IGNORED: HeaderName = HeaderName::from_static("x-flux-ignored");
+const X_FLUX_NEXT_CURSOR: HeaderName = HeaderName::from_static("x-flux-next-cursor");
 const X_FLUX_COST_USD: HeaderName = HeaderName::from_static("x-flux-cost-usd");
 
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
@@ -298,6 +300,19 @@ pub(crate) async fn json(session: &mut ServerSession, body: Bytes, caller: Calle
     write(session, head, body, caller).await
 }
 
+/// Writes an answer to what an account asks of itself. Nobody on the way may keep it: it may hold a key.
+pub(crate) async fn own(session: &mut ServerSession, answer: Answer, caller: Caller) -> Result<()> {
+    let Answer { status, content_type, body, next_cursor } = answer;
+    let mut head = ResponseHeader::build_no_case(status, Some(8))?;
+    put_ids(&mut head, caller.id, caller.format)?;
+    head.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
+    head.insert_header(CONTENT_TYPE, HeaderValue::from_static(content_type))?;
+    if let Some(cursor) = next_cursor {
+        head.insert_header(X_FLUX_NEXT_CURSOR, cursor)?;
+    }
+    write_typed(session, head, body, caller).await
+}
+
 /// Writes a figure that was estimated, for a client that asked for no answer of a model.
 pub(crate) async fn estimate(
     session: &mut ServerSession,
@@ -315,6 +330,10 @@ pub(crate) async fn estimate(
 
 async fn write(session: &mut ServerSession, mut head: ResponseHeader, body: Bytes, caller: Caller) -> Result<()> {
     head.insert_header(CONTENT_TYPE, JSON)?;
+    write_typed(session, head, body, caller).await
+}
+
+async fn write_typed(session: &mut ServerSession, mut head: ResponseHeader, body: Bytes, caller: Caller) -> Result<()> {
     head.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len()))?;
     let is_read = session.is_body_done() || drain_short(session, caller).await;
     if !is_read && session.req_header().version != http::Version::HTTP_2 {

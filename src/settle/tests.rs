@@ -151,3 +151,32 @@ fn what_is_no_token_is_paid_beside_a_lanes_rates() {
     }
     assert_eq!(PriceCard::free().pieces(&sound), PicoUsd::ZERO);
 }
+
+proptest! {
+    #[test]
+    fn a_bill_sums_up_to_what_is_paid(
+        figures in figures(), at in 0_u64..2_000_000, tier in "|priority", region in "|eu",
+        audio_ms in 0_u64..10_000, by_lane in proptest::bool::ANY,
+    ) {
+        let lane = LaneRates {
+            input: PicoUsd(1_000_001),
+            output: PicoUsd(4_000_003),
+            cache_read: PicoUsd(100_007),
+            cache_write: PicoUsd(1_250_009),
+        };
+        let circumstances = Circumstances {
+            at: UnixMs(at),
+            service_tier: &tier,
+            region: &region,
+            images: &[("", 2)],
+            web_searches: 0,
+            audio_ms,
+            characters: 3,
+        };
+        let (lane, usage) = (by_lane.then_some(&lane), usage(figures));
+        let bill = bill::bill(lane, &card(), &usage, &circumstances);
+        prop_assert_eq!(bill.sum.round_up(), amounts(lane, &card(), &usage, &circumstances).amount);
+        let sum = bill.lines.iter().fold(PicoUsd::ZERO, |sum, line| sum.plus(line.amount));
+        prop_assert_eq!(sum, bill.sum);
+    }
+}

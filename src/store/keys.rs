@@ -6,10 +6,9 @@ use std::path::Path;
 
 use super::folder::Folder;
 use super::sqlite::Database;
-use super::sqlite::keys::{KeyToAdd, StoredKey};
-use super::{BUSY_TIMEOUT, StoreError};
-pub use crate::accounts::key::Scheme;
-use crate::accounts::key::{KeyHash, KeyKind, KeySettings, RANDOM_BYTES, shown_prefix};
+use super::sqlite::keys::{KeyToAdd, Owner, Rotation, StoredKey};
+use super::{BUSY_TIMEOUT, Store, StoreError};
+use crate::accounts::key::{KeyHash, KeyKind, KeySettings, RANDOM_BYTES, Scheme, Scope, shown_prefix};
 use crate::base::ids::{AccountId, KeyId};
 use crate::base::secret::Secret;
 use crate::base::time::UnixMs;
@@ -18,6 +17,8 @@ use crate::base::time::UnixMs;
 const NAME_BYTES_MAX: usize = 128;
 /// The account that the first start makes, and that a key belongs to unless told otherwise.
 pub const DEFAULT_ACCOUNT: &str = "default";
+/// Keys that one account makes for itself, revoked ones counted: the table is shared, and nobody may fill it alone.
+pub const KEYS_OF_ACCOUNT_MAX: usize = 10_000;
 
 /// A key to be made.
 #[derive(Clone, Debug)]
@@ -28,8 +29,23 @@ pub struct NewKey<'a> {
     pub settings: &'a KeySettings,
     /// Whether it gets mock answers only.
     pub is_test: bool,
-    /// How it begins.
+    /// How it looks.
     pub scheme: Scheme,
+}
+
+/// A key to be found: by its id, by a prefix that no other key has, or by itself.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyRef<'a> {
+    /// Id, prefix or raw key.
+    pub which: &'a str,
+    /// The account it must belong to; `None`: any. Keys of other accounts do not exist.
+    pub of: Option<AccountId>,
+}
+
+impl<'a> From<&'a str> for KeyRef<'a> {
+    fn from(which: &'a str) -> Self {
+        Self { which, of: None }
+    }
 }
 
 /// A key that was just made. The raw key is in here and nowhere else.
@@ -133,17 +149,65 @@ impl KeyTable {
     /// # Errors
     /// When a name is not usable, there are too many keys, or the database cannot be written.
     pub fn create(&mut self, new: &NewKey<'_>, now: UnixMs) -> Result<CreatedKey, StoreError> {
-        let NewKey { account, settings, is_test, scheme } = *new;
-        check_name(account, "account")?;
-        check_name(&settings.name, "key")?;
-        if account.is_empty() {
+        check_name(new.account, "account")?;
+        if new.account.is_empty() {
             return Err(StoreError::BadName { what: "account" });
         }
+        self.add(Owner::Named(new.account), new, now)
+    }
+
+    fn add(&mut self, owner: Owner<'_>, new: &NewKey<'_>, now: UnixMs) -> Result<CreatedKey, StoreError> {
+        let NewKey { account: _, settings, is_test, scheme } = *new;
+        check_name(&settings.name, "key")?;
         let kind = if is_test { KeyKind::Test } else { KeyKind::Live };
         let raw = mint(kind, scheme)?;
         let hash = KeyHash::of(raw.as_bytes());
-        let add = KeyToAdd { account, settings, hash, prefix: shown_prefix(&raw), kind };
+        let add = KeyToAdd { owner, settings, hash, prefix: shown_prefix(&raw), kind };
         let id = self.database.add_key(&add, now, self.keys_max)?;
+        Ok(CreatedKey { entry: self.entry(id)?, raw: Secret::new(raw) })
+    }
+
+    /// Changes what the owner of a key chooses. What `change` refuses is not changed.
+    ///
+    /// # Errors
+    /// When there is no such key, there are several, it has ended, the choice makes no sense, or the database cannot be
+    /// written.
+    pub fn change(
+        &mut self,
+        key: KeyRef<'_>,
+        change: impl FnOnce(&mut KeySettings) -> Result<(), String>,
+        now: UnixMs,
+    ) -> Result<KeyEntry, StoreError> {
+        let id = self.find(key)?;
+        self.database.change_key(id, |stored| {
+            check_not_ended(stored, now)?;
+            let mut settings = stored.settings.clone();
+            change(&mut settings).map_err(StoreError::BadSettings)?;
+            check_name(&settings.name, "key")?;
+            Ok(settings)
+        })?;
+        self.entry(id)
+    }
+
+    /// Makes a new key with the settings of an old one, which ends after `grace_ms`, or earlier if it was to.
+    ///
+    /// # Errors
+    /// When there is no such key, there are several, it has ended, there are too many keys, or the database cannot be
+    /// written.
+    pub fn rotate(&mut self, key: KeyRef<'_>, grace_ms: u64, now: UnixMs) -> Result<CreatedKey, StoreError> {
+        let id = self.find(key)?;
+        let old = self.entry(id)?;
+        let kind = KeyKind::of(&old.prefix);
+        let raw = mint(kind, Scheme::of(&old.prefix))?;
+        let rotation = Rotation {
+            hash: KeyHash::of(raw.as_bytes()),
+            prefix: shown_prefix(&raw),
+            now,
+            ends_at: UnixMs(now.0.saturating_add(grace_ms)),
+            keys_max: self.keys_max,
+            of_account_max: key.of.map_or(usize::MAX, |_| KEYS_OF_ACCOUNT_MAX),
+        };
+        let id = self.database.rotate_key(id, &rotation, |stored| check_not_ended(stored, now))?;
         Ok(CreatedKey { entry: self.entry(id)?, raw: Secret::new(raw) })
     }
 
@@ -154,9 +218,10 @@ impl KeyTable {
     /// When the database cannot be written.
     pub fn bootstrap(&mut self, account: &str, now: UnixMs) -> Result<Option<FirstKeys>, StoreError> {
         let (live, test) = (mint(KeyKind::Live, Scheme::Flux)?, mint(KeyKind::Test, Scheme::Flux)?);
-        let settings = KeySettings { name: "first start".to_owned(), ..KeySettings::default() };
-        let add = |raw, kind: KeyKind| first_key(account, &settings, raw, kind);
-        let first = [add(&live, KeyKind::Live), add(&test, KeyKind::Test)];
+        let for_tests = KeySettings { name: "first start".to_owned(), ..KeySettings::default() };
+        let for_all = KeySettings { scope: Scope::Admin, ..for_tests.clone() };
+        let first =
+            [first_key(account, &for_all, &live, KeyKind::Live), first_key(account, &for_tests, &test, KeyKind::Test)];
         let is_first = self.database.add_first_keys(&first, now)?;
         Ok(is_first.then(|| FirstKeys { live: Secret::new(live), test: Secret::new(test) }))
     }
@@ -177,20 +242,27 @@ impl KeyTable {
     /// # Errors
     /// When there is no such key, there are several, or the database cannot be written.
     pub fn revoke(&mut self, which: &str, now: UnixMs) -> Result<KeyEntry, StoreError> {
-        let id = self.find(which)?;
+        self.revoke_of(KeyRef::from(which), now)
+    }
+
+    fn revoke_of(&mut self, key: KeyRef<'_>, now: UnixMs) -> Result<KeyEntry, StoreError> {
+        let id = self.find(key)?;
         self.database.revoke_key(id, now)?;
         self.entry(id)
     }
 
-    fn find(&self, which: &str) -> Result<KeyId, StoreError> {
+    fn find(&self, KeyRef { which, of }: KeyRef<'_>) -> Result<KeyId, StoreError> {
         let none = || StoreError::NoSuchKey { which: shown_prefix(which).to_owned() };
-        if let Ok(id) = which.parse() {
-            return Ok(self.database.key_by_id(KeyId(id))?.ok_or_else(none)?.id);
-        }
-        if shown_prefix(which) != which {
-            return Ok(self.database.key_by_hash(KeyHash::of(which.as_bytes()))?.ok_or_else(none)?.id);
-        }
-        let found = if which.is_empty() { Vec::new() } else { self.database.keys_by_prefix(which)? };
+        let mut found = if let Ok(id) = which.parse() {
+            self.database.key_by_id(KeyId(id))?.into_iter().collect()
+        } else if shown_prefix(which) != which {
+            self.database.key_by_hash(KeyHash::of(which.as_bytes()))?.into_iter().collect()
+        } else if which.is_empty() {
+            Vec::new()
+        } else {
+            self.database.keys_by_prefix(which, of)?
+        };
+        found.retain(|key| of.is_none_or(|account| key.account_id == account));
         match found.as_slice() {
             [] => Err(none()),
             [key] => Ok(key.id),
@@ -208,7 +280,18 @@ impl KeyTable {
 }
 
 fn first_key<'a>(account: &'a str, settings: &'a KeySettings, raw: &'a str, kind: KeyKind) -> KeyToAdd<'a> {
-    KeyToAdd { account, settings, hash: KeyHash::of(raw.as_bytes()), prefix: shown_prefix(raw), kind }
+    KeyToAdd {
+        owner: Owner::Named(account),
+        settings,
+        hash: KeyHash::of(raw.as_bytes()),
+        prefix: shown_prefix(raw),
+        kind,
+    }
+}
+
+fn check_not_ended(stored: &StoredKey, now: UnixMs) -> Result<(), StoreError> {
+    let has_expired = stored.settings.expires_at.is_some_and(|at| now >= at);
+    if stored.revoked_at.is_some() || has_expired { Err(StoreError::KeyEnded { id: stored.id }) } else { Ok(()) }
 }
 
 fn mint(kind: KeyKind, scheme: Scheme) -> Result<String, StoreError> {
@@ -220,4 +303,67 @@ fn mint(kind: KeyKind, scheme: Scheme) -> Result<String, StoreError> {
 fn check_name(name: &str, what: &'static str) -> Result<(), StoreError> {
     let is_plain = name.len() <= NAME_BYTES_MAX && !name.chars().any(char::is_control);
     if is_plain { Ok(()) } else { Err(StoreError::BadName { what }) }
+}
+
+/// What owners do with the keys of their account. All of it works at once in this process.
+impl Store {
+    /// Keys of an account with an id below `before`, newest first, at most `limit` of them.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn keys_of(
+        &self,
+        account: AccountId,
+        before: Option<KeyId>,
+        limit: usize,
+    ) -> Result<Vec<KeyEntry>, StoreError> {
+        let keys = self.usage.read(|database| database.keys_of(account, before, limit))?;
+        Ok(keys.into_iter().map(KeyEntry::of).collect())
+    }
+
+    /// One key of an account.
+    ///
+    /// # Errors
+    /// When there is no such key, or the database cannot be read.
+    pub fn key_of(&self, account: AccountId, id: KeyId) -> Result<KeyEntry, StoreError> {
+        let found = self.usage.read(|database| database.key_by_id(id))?.filter(|key| key.account_id == account);
+        found.map(KeyEntry::of).ok_or_else(|| StoreError::NoSuchKey { which: id.0.to_string() })
+    }
+
+    /// Makes a key of an account; the account's name in `new` is not looked at.
+    ///
+    /// # Errors
+    /// When a name is not usable, there are too many keys, or the database cannot be written.
+    pub fn create_key_of(&self, account: AccountId, new: &NewKey<'_>) -> Result<CreatedKey, StoreError> {
+        let owner = Owner::Of(account, KEYS_OF_ACCOUNT_MAX);
+        self.with_keys(|table, now| table.add(owner, new, now))
+    }
+
+    /// Changes what the owner of a key chooses.
+    ///
+    /// # Errors
+    /// When there is no such key, it has ended, its name is not usable, or the database cannot be written.
+    pub fn change_key(&self, key: KeyRef<'_>, change: impl FnOnce(&mut KeySettings)) -> Result<KeyEntry, StoreError> {
+        let change = |settings: &mut KeySettings| {
+            change(settings);
+            Ok(())
+        };
+        self.with_keys(|table, now| table.change(key, change, now))
+    }
+
+    /// Puts a new key in the place of an old one, which ends after `grace_ms`.
+    ///
+    /// # Errors
+    /// When there is no such key, it has ended, there are too many keys, or the database cannot be written.
+    pub fn rotate_key(&self, key: KeyRef<'_>, grace_ms: u64) -> Result<CreatedKey, StoreError> {
+        self.with_keys(|table, now| table.rotate(key, grace_ms, now))
+    }
+
+    /// Revokes a key of an account.
+    ///
+    /// # Errors
+    /// When no key or several are meant, or the database cannot be written.
+    pub fn revoke_key_of(&self, key: KeyRef<'_>) -> Result<KeyEntry, StoreError> {
+        self.with_keys(|table, now| table.revoke_of(key, now))
+    }
 }

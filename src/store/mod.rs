@@ -10,6 +10,7 @@ pub mod keys;
 mod progress;
 pub mod reconcile;
 pub mod sqlite;
+pub mod usage;
 mod watch;
 mod writer;
 
@@ -27,15 +28,17 @@ use std::time::{Duration, Instant};
 use crate::accounts::account::Accounts;
 use crate::accounts::idempotency::Idempotency;
 use crate::accounts::{DirectoryFull, KeyDirectory};
+use crate::base::ids::KeyId;
 use crate::base::outcome::Charge;
 use crate::base::tariff::Tariffs;
-use crate::base::time::Clock;
+use crate::base::time::{Clock, UnixMs};
 
 use self::folder::Folder;
 use self::journal::{Journal, JournalBounds, JournalError};
 use self::keys::{CreatedKey, FirstKeys, KeyEntry, KeyTable, NewKey};
 use self::progress::{Progress, add};
 use self::sqlite::{Database, DatabaseError};
+use self::usage::UsageReader;
 use self::watch::{TariffBook, Watch};
 use self::writer::{Pace, Writer};
 
@@ -163,6 +166,18 @@ pub enum StoreError {
         /// Ids of those that fit.
         ids: String,
     },
+    /// What is chosen for a key makes no sense.
+    #[error("{0}")]
+    BadSettings(String),
+    /// A key that has ended cannot be changed.
+    #[error("the key {} is revoked or expired: make a new one", id.0)]
+    KeyEnded {
+        /// Which one.
+        id: KeyId,
+    },
+    /// Too many ask at once.
+    #[error("too many questions to the database at once")]
+    Busy,
     /// The ledger is behind.
     #[error("charges were not booked in time")]
     NotBooked,
@@ -217,6 +232,7 @@ pub struct Store {
     idempotency: Arc<Idempotency>,
     tariffs: Arc<TariffBook>,
     progress: Arc<Progress>,
+    usage: UsageReader,
     // Guards a connection: keys are made and revoked by people, one after the other.
     table: Mutex<KeyTable>,
     // Guards a connection: the thread looks for changes, and so does whoever has just made one.
@@ -275,6 +291,7 @@ impl Store {
             idempotency,
             tariffs,
             progress,
+            usage: UsageReader::new(folder.database()),
             table: Mutex::new(table),
             watch: Arc::new(Mutex::new(watch)),
             threads: Mutex::default(),
@@ -372,9 +389,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be written.
     pub fn bootstrap(&self, account: &str) -> Result<Option<FirstKeys>, StoreError> {
-        let first = self.table().bootstrap(account, self.clock.unix_ms())?;
-        self.take_in_keys();
-        Ok(first)
+        self.with_keys(|table, now| table.bootstrap(account, now))
     }
 
     /// Makes a key; it works within the poll interval of keys, mostly at once.
@@ -382,9 +397,7 @@ impl Store {
     /// # Errors
     /// When a name is not usable, there are too many keys, or the database cannot be written.
     pub fn create_key(&self, new: &NewKey<'_>) -> Result<CreatedKey, StoreError> {
-        let created = self.table().create(new, self.clock.unix_ms())?;
-        self.take_in_keys();
-        Ok(created)
+        self.with_keys(|table, now| table.create(new, now))
     }
 
     /// Revokes a key by its id, its prefix or itself.
@@ -392,9 +405,7 @@ impl Store {
     /// # Errors
     /// When no key or several are meant, or the database cannot be written.
     pub fn revoke_key(&self, which: &str) -> Result<KeyEntry, StoreError> {
-        let revoked = self.table().revoke(which, self.clock.unix_ms())?;
-        self.take_in_keys();
-        Ok(revoked)
+        self.with_keys(|table, now| table.revoke(which, now))
     }
 
     /// All keys.
@@ -440,7 +451,13 @@ impl Store {
         }
     }
 
-    /// Lets a change of keys by this process act at once.
+    /// Changes keys, and lets that act at once in this process.
+    fn with_keys<T>(&self, work: impl FnOnce(&mut KeyTable, UnixMs) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let done = work(&mut self.table(), self.clock.unix_ms())?;
+        self.take_in_keys();
+        Ok(done)
+    }
+
     fn take_in_keys(&self) {
         look_at_keys(&self.watch, &*self.clock, &self.progress);
     }

@@ -25,6 +25,8 @@ mod strict;
 mod voices;
 
 #[cfg(test)]
+mod api;
+#[cfg(test)]
 mod config;
 #[cfg(test)]
 mod connections;

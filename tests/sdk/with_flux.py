@@ -3,7 +3,8 @@
 
     with_flux.py FLUX_BIN CONF_DIR -- COMMAND [ARGUMENT...] [-- COMMAND ...]
 
-The commands find FLUX_URL, FLUX_KEY, FLUX_TEST_KEY and PROVIDER_URL in their environment. The exit code is 1 when a
+The commands find FLUX_URL, FLUX_KEY, FLUX_TEST_KEY, FLUX_ADMIN_KEY (of an account of its own) and PROVIDER_URL in their
+environment. The exit code is 1 when a
 command failed or the provider got what no provider should get. It must not know any SDK: only sockets and processes.
 """
 
@@ -83,6 +84,7 @@ def run(binary, conf, commands):
         try:
             environment = os.environ | {"FLUX_URL": url_of(flux, data), "PROVIDER_URL": provider.url}
             environment["FLUX_KEY"] = make_key(binary, data)
+            environment["FLUX_ADMIN_KEY"] = make_key(binary, data, "--account", "api", "--scope", "admin")
             environment["FLUX_TEST_KEY"] = make_key(binary, data, "--test")
             # A running Flux takes new keys within a second; the first request of each client must not race with it.
             wait_for_key(environment["FLUX_URL"], environment["FLUX_TEST_KEY"])

@@ -11,6 +11,7 @@ use crate::base::money::NanoUsd;
 use crate::base::period::Reset;
 use crate::base::tariff::RateLimits;
 use crate::base::time::UnixMs;
+use crate::store::StoreError;
 
 /// Reads one key; the columns stand as in [`key`].
 const SELECT_KEY: &str = "SELECT keys.id, keys.account_id, keys.name, keys.prefix, keys.kind, keys.created_at,
@@ -46,11 +47,37 @@ pub(in crate::store) struct StoredKey {
     pub(in crate::store) change: i64,
 }
 
+/// A key that takes the place of another.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store) struct Rotation<'a> {
+    /// SHA-256 of the new raw key.
+    pub(in crate::store) hash: KeyHash,
+    /// The part of it that may be shown.
+    pub(in crate::store) prefix: &'a str,
+    /// When this happens.
+    pub(in crate::store) now: UnixMs,
+    /// When the old key ends.
+    pub(in crate::store) ends_at: UnixMs,
+    /// Keys that there may be.
+    pub(in crate::store) keys_max: usize,
+    /// Keys that its account may have.
+    pub(in crate::store) of_account_max: usize,
+}
+
+/// Whose a new key is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) enum Owner<'a> {
+    /// The account of this name; it is made if there is none.
+    Named(&'a str),
+    /// An account that is there, and may have so many keys.
+    Of(AccountId, usize),
+}
+
 /// A key to be added.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct KeyToAdd<'a> {
-    /// The account's name; it is made if there is none of that name.
-    pub(in crate::store) account: &'a str,
+    /// Whose it will be.
+    pub(in crate::store) owner: Owner<'a>,
     /// What its owner has chosen.
     pub(in crate::store) settings: &'a KeySettings,
     /// SHA-256 of the raw key.
@@ -71,12 +98,22 @@ impl Database {
         self.keys_where("keys.change > ?1 ORDER BY keys.change", change)
     }
 
-    /// The keys of that id, or whose prefix begins with the given characters.
+    /// The keys whose prefix begins with the given characters, of one account or of all.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub(in crate::store) fn keys_by_prefix(&self, begins: &str) -> Result<Vec<StoredKey>, DatabaseError> {
-        self.keys_where("substr(keys.prefix, 1, length(?1)) = ?1 ORDER BY keys.id", begins)
+    pub(in crate::store) fn keys_by_prefix(
+        &self,
+        begins: &str,
+        of: Option<AccountId>,
+    ) -> Result<Vec<StoredKey>, DatabaseError> {
+        let Some(account) = of else {
+            return self.keys_where("substr(keys.prefix, 1, length(?1)) = ?1 ORDER BY keys.id", begins);
+        };
+        let condition = "keys.account_id = ?1 AND substr(keys.prefix, 1, length(?2)) = ?2 ORDER BY keys.id";
+        let mut select = self.connection.prepare_cached(&format!("{SELECT_KEY} WHERE {condition}"))?;
+        let keys = select.query_map(params![account.0, begins], key)?;
+        Ok(keys.collect::<Result<_, _>>()?)
     }
 
     /// The key of that id.
@@ -85,6 +122,23 @@ impl Database {
     /// When the database cannot be read.
     pub(in crate::store) fn key_by_id(&self, id: KeyId) -> Result<Option<StoredKey>, DatabaseError> {
         Ok(self.keys_where("keys.id = ?1", id.0)?.pop())
+    }
+
+    /// Keys of an account with an id below `before`, newest first, at most `limit` of them.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub(in crate::store) fn keys_of(
+        &self,
+        account: AccountId,
+        before: Option<KeyId>,
+        limit: usize,
+    ) -> Result<Vec<StoredKey>, DatabaseError> {
+        let condition = "keys.account_id = ?1 AND keys.id < ?2 ORDER BY keys.id DESC LIMIT ?3";
+        let mut select = self.connection.prepare_cached(&format!("{SELECT_KEY} WHERE {condition}"))?;
+        let before = before.map_or(i64::MAX, |id| id.0);
+        let keys = select.query_map(params![account.0, before, i64::try_from(limit).unwrap_or(i64::MAX)], key)?;
+        Ok(keys.collect::<Result<_, _>>()?)
     }
 
     /// The key of that hash.
@@ -138,14 +192,44 @@ impl Database {
         Ok(true)
     }
 
-    /// Changes what the owner of a key chooses.
+    /// Changes what the owner of a key chooses. `change` makes the new choice out of the key as it is; what it refuses
+    /// is not changed.
     ///
     /// # Errors
-    /// When the database cannot be written.
-    pub(in crate::store) fn change_key(&mut self, id: KeyId, settings: &KeySettings) -> Result<(), DatabaseError> {
+    /// When there is no such key, `change` refuses, or the database cannot be written.
+    pub(in crate::store) fn change_key(
+        &mut self,
+        id: KeyId,
+        change: impl FnOnce(&StoredKey) -> Result<KeySettings, StoreError>,
+    ) -> Result<(), StoreError> {
         let transaction = self.write()?;
-        write_settings(&transaction, id, settings)?;
-        Ok(transaction.commit()?)
+        let settings = change(&find_key(&transaction, id)?)?;
+        write_settings(&transaction, id, &settings)?;
+        transaction.commit().map_err(DatabaseError::from)?;
+        Ok(())
+    }
+
+    /// Puts a new key with the same settings beside one that `check` lets go, and lets the old one end at `ends_at`, or
+    /// when it would have ended before. Returns the new key's id.
+    ///
+    /// # Errors
+    /// When there is no such key, `check` refuses, there are too many keys, or the database cannot be written.
+    pub(in crate::store) fn rotate_key(
+        &mut self,
+        id: KeyId,
+        rotation: &Rotation<'_>,
+        check: impl FnOnce(&StoredKey) -> Result<(), StoreError>,
+    ) -> Result<KeyId, StoreError> {
+        let Rotation { hash, prefix, now, ends_at, keys_max, of_account_max } = *rotation;
+        let transaction = self.write()?;
+        let old = find_key(&transaction, id)?;
+        check(&old)?;
+        let owner = Owner::Of(old.account_id, of_account_max);
+        let new = KeyToAdd { owner, settings: &old.settings, hash, prefix, kind: old.kind };
+        let new = add_key(&transaction, &new, now, keys_max)?;
+        end_key(&transaction, id, ends_at, now)?;
+        transaction.commit().map_err(DatabaseError::from)?;
+        Ok(new)
     }
 
     /// Revokes a key; false when it was revoked before.
@@ -163,8 +247,32 @@ impl Database {
     }
 }
 
+fn find_key(transaction: &Transaction<'_>, id: KeyId) -> Result<StoredKey, StoreError> {
+    let mut select =
+        transaction.prepare_cached(&format!("{SELECT_KEY} WHERE keys.id = ?1")).map_err(DatabaseError::from)?;
+    let found = select.query_row([id.0], key).optional().map_err(DatabaseError::from)?;
+    found.ok_or_else(|| StoreError::NoSuchKey { which: id.0.to_string() })
+}
+
+/// Ends a key: at once, or at a moment to come if it would not have ended before.
+fn end_key(transaction: &Transaction<'_>, id: KeyId, ends_at: UnixMs, now: UnixMs) -> Result<(), DatabaseError> {
+    let (update, at) = if ends_at <= now {
+        ("UPDATE keys SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL", now)
+    } else {
+        ("UPDATE keys SET expires_at = min(ifnull(expires_at, ?2), ?2) WHERE id = ?1", ends_at)
+    };
+    transaction.execute(update, params![id.0, time(at)?])?;
+    Ok(())
+}
+
 fn count_keys(transaction: &Transaction<'_>) -> Result<usize, DatabaseError> {
     let keys: i64 = transaction.query_row("SELECT count(*) FROM keys", [], |row| row.get(0))?;
+    Ok(usize::try_from(keys).unwrap_or(usize::MAX))
+}
+
+fn count_keys_of(transaction: &Transaction<'_>, account: AccountId) -> Result<usize, DatabaseError> {
+    let select = "SELECT count(*) FROM keys WHERE account_id = ?1";
+    let keys: i64 = transaction.query_row(select, [account.0], |row| row.get(0))?;
     Ok(usize::try_from(keys).unwrap_or(usize::MAX))
 }
 
@@ -177,7 +285,13 @@ fn add_key(
     if count_keys(transaction)? >= keys_max {
         return Err(DatabaseError::KeysFull { keys_max });
     }
-    let account = account_named(transaction, new.account, now)?;
+    let account = match new.owner {
+        Owner::Named(name) => account_named(transaction, name, now)?,
+        Owner::Of(id, keys_max) if count_keys_of(transaction, id)? >= keys_max => {
+            return Err(DatabaseError::AccountKeysFull { keys_max });
+        }
+        Owner::Of(id, _) => id,
+    };
     transaction.execute(
         "INSERT INTO keys (account_id, hash, prefix, kind, created_at, name) VALUES (?1, ?2, ?3, ?4, ?5, '')",
         params![account.0, new.hash.0, new.prefix, new.kind.name(), time(now)?],

@@ -8,6 +8,7 @@ pub(super) mod audit;
 pub(super) mod keys;
 pub(super) mod ledger;
 mod rollup;
+pub(super) mod usage;
 
 use std::path::Path;
 use std::time::Duration;
@@ -58,6 +59,12 @@ pub enum DatabaseError {
     /// The bound of keys is reached.
     #[error("there are {keys_max} keys already, the most that are allowed")]
     KeysFull {
+        /// The bound.
+        keys_max: usize,
+    },
+    /// The bound of an account's keys is reached.
+    #[error("the account has {keys_max} keys already, revoked ones counted: as many as it may")]
+    AccountKeysFull {
         /// The bound.
         keys_max: usize,
     },

@@ -1,0 +1,222 @@
+//! What the owner of a key may choose, as options of `flux keys create` and `flux keys change`.
+//!
+//! Must not know where keys are stored. Whoever types here owns the machine: nothing bounds the choices but sense.
+
+use std::str::FromStr;
+
+use clap::Args;
+
+use crate::accounts::key::{Budget, KeySettings, Scheme, Scope};
+use crate::api::keys::wanted::period_by_name;
+use crate::base::money::NanoUsd;
+use crate::base::period::Reset;
+use crate::base::tariff::RateLimits;
+use crate::base::time::UnixMs;
+
+/// The longest that a key may be told to live, in days.
+const DAYS_MAX: u64 = 36_500;
+
+/// Choices; what is left out stays as it is.
+#[derive(Args, Debug, Default)]
+pub(super) struct Choices {
+    /// What to call the key
+    #[arg(long)]
+    name: Option<String>,
+    /// Refuse the key after so long, or from then on: 30d, 12h, 2030-07-31, 2030-07-31T12:00:00Z, never
+    #[arg(long, value_name = "TIME", value_parser = Expiry::from_str)]
+    expires_in: Option<Expiry>,
+    /// What the key may spend in one period, within what its account may; none: all of that
+    #[arg(long, value_name = "USD", value_parser = parse_stated::<Amount>)]
+    budget_usd: Option<Stated<Amount>>,
+    /// When its budget begins anew: day, month or total [default: month]
+    #[arg(long, value_name = "PERIOD", value_parser = parse_period)]
+    budget_period: Option<Reset>,
+    /// Requests within any second; none: as the tariff says
+    #[arg(long, value_name = "N", value_parser = parse_stated::<Limit>)]
+    rps: Option<Stated<Limit>>,
+    /// Requests within any minute; none: as the tariff says
+    #[arg(long, value_name = "N", value_parser = parse_stated::<PerMinute>)]
+    rpm: Option<Stated<PerMinute>>,
+    /// Tokens within any minute; none: as the tariff says
+    #[arg(long, value_name = "N", value_parser = parse_stated::<Tokens>)]
+    tpm: Option<Stated<Tokens>>,
+    /// Requests at once; none: as the tariff says
+    #[arg(long, value_name = "N", value_parser = parse_stated::<Limit>)]
+    concurrent: Option<Stated<Limit>>,
+    /// Lanes and pins that it may ask for, by the names of `flux models`; all: any
+    #[arg(long, value_name = "MODEL", num_args = 1.., value_delimiter = ',')]
+    allow: Vec<String>,
+    /// What it may do beside asking models: inference, or admin: manage the keys of its account
+    #[arg(long, value_parser = parse_scope)]
+    scope: Option<Scope>,
+    /// Whether answers tell what the account has left
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    shows_balance: Option<bool>,
+}
+
+/// A value, or the word `none`.
+#[derive(Clone, Copy, Debug)]
+struct Stated<T>(Option<T>);
+
+/// An amount above nothing.
+#[derive(Clone, Copy, Debug)]
+struct Amount(NanoUsd);
+
+/// A limit above nothing.
+#[derive(Clone, Copy, Debug)]
+struct Limit(u32);
+
+/// A limit that can be counted exactly.
+#[derive(Clone, Copy, Debug)]
+struct PerMinute(u32);
+
+/// A limit of tokens.
+#[derive(Clone, Copy, Debug)]
+struct Tokens(u64);
+
+/// When a key ends.
+#[derive(Clone, Copy, Debug)]
+enum Expiry {
+    Never,
+    InMs(u64),
+    At(UnixMs),
+}
+
+impl Choices {
+    /// Puts the choices into settings.
+    ///
+    /// # Errors
+    /// For an end that is past, and a budget's period without a budget.
+    pub(super) fn put_into(&self, settings: &mut KeySettings, now: UnixMs) -> Result<(), String> {
+        let Self { name, expires_in, budget_usd, budget_period, rps, rpm, tpm, concurrent, .. } = self;
+        let Self { allow, scope, shows_balance, .. } = self;
+        if let Some(name) = name {
+            settings.name.clone_from(name);
+        }
+        if let Some(expiry) = expires_in {
+            settings.expires_at = expiry.after(now)?;
+        }
+        if let Some(Stated(amount)) = budget_usd {
+            let reset = settings.budget.map_or(Reset::CalendarMonth, |budget| budget.reset);
+            settings.budget = amount.map(|Amount(amount)| Budget { amount, reset });
+        }
+        if let Some(period) = budget_period {
+            let Some(budget) = &mut settings.budget else {
+                return Err("--budget-period needs a budget: give --budget-usd too".to_owned());
+            };
+            budget.reset = *period;
+        }
+        let RateLimits { requests_per_second, requests_per_minute, tokens_per_minute, concurrent: at_once } =
+            &mut settings.limits;
+        set(requests_per_second, rps.map(|Stated(limit)| limit.map(|Limit(limit)| limit)));
+        set(requests_per_minute, rpm.map(|Stated(limit)| limit.map(|PerMinute(limit)| limit)));
+        set(tokens_per_minute, tpm.map(|Stated(limit)| limit.map(|Tokens(limit)| limit)));
+        set(at_once, concurrent.map(|Stated(limit)| limit.map(|Limit(limit)| limit)));
+        match allow.as_slice() {
+            [] => {}
+            [all] if all == "all" => settings.allowed.clear(),
+            names => settings.allowed = names.to_vec(),
+        }
+        settings.scope = scope.unwrap_or(settings.scope);
+        settings.shows_balance = shows_balance.unwrap_or(settings.shows_balance);
+        Ok(())
+    }
+}
+
+fn set<T>(setting: &mut T, stated: Option<T>) {
+    if let Some(stated) = stated {
+        *setting = stated;
+    }
+}
+
+impl Expiry {
+    fn after(self, now: UnixMs) -> Result<Option<UnixMs>, String> {
+        let at = match self {
+            Self::Never => return Ok(None),
+            Self::InMs(ms) => UnixMs(now.0.saturating_add(ms)),
+            Self::At(at) => at,
+        };
+        if at > now { Ok(Some(at)) } else { Err("--expires-in is in the past".to_owned()) }
+    }
+}
+
+/// How the new key looks.
+pub(super) fn parse_scheme(text: &str) -> Result<Scheme, String> {
+    let found = Scheme::NAMES.iter().find(|(name, _)| *name == text).map(|(_, scheme)| *scheme);
+    found.ok_or_else(|| "flux or conflux".to_owned())
+}
+
+/// A span of time: `30d`, `12h`, `15m`, `0`.
+pub(super) fn parse_span(text: &str) -> Result<u64, String> {
+    const UNITS: [(char, u64); 4] = [('d', 86_400_000), ('h', 3_600_000), ('m', 60_000), ('s', 1_000)];
+    if text == "0" {
+        return Ok(0);
+    }
+    let span = UNITS.iter().find_map(|(unit, ms)| Some((text.strip_suffix(*unit)?.parse::<u64>().ok()?, *ms)));
+    let ms = span.and_then(|(count, ms)| count.checked_mul(ms)).filter(|ms| *ms <= DAYS_MAX * 86_400_000);
+    ms.ok_or_else(|| format!("a span such as 30d, 12h or 15m, of at most {DAYS_MAX}d"))
+}
+
+fn parse_period(text: &str) -> Result<Reset, String> {
+    period_by_name(text).ok_or_else(|| "day, month or total".to_owned())
+}
+
+fn parse_scope(text: &str) -> Result<Scope, String> {
+    Scope::by_name(text).ok_or_else(|| "inference or admin".to_owned())
+}
+
+fn parse_stated<T: FromStr<Err = String>>(text: &str) -> Result<Stated<T>, String> {
+    if text == "none" { Ok(Stated(None)) } else { text.parse().map(Some).map(Stated) }
+}
+
+impl FromStr for Expiry {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "never" {
+            return Ok(Self::Never);
+        }
+        if text.contains('-') {
+            let hint = "a time such as 2030-07-31 or 2030-07-31T12:00:00Z";
+            return UnixMs::parse(text).map(Self::At).ok_or_else(|| hint.to_owned());
+        }
+        parse_span(text).map(Self::InMs)
+    }
+}
+
+impl FromStr for Amount {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let amount = NanoUsd::parse(text).map_err(|error| error.to_string())?;
+        if amount > NanoUsd::ZERO { Ok(Self(amount)) } else { Err("an amount above 0".to_owned()) }
+    }
+}
+
+impl FromStr for Limit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse().ok().filter(|limit| *limit > 0).map(Self).ok_or_else(|| "a whole number above 0".to_owned())
+    }
+}
+
+impl FromStr for PerMinute {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let most = RateLimits::REQUESTS_PER_MINUTE_MAX;
+        let Limit(limit) = text.parse()?;
+        if limit <= most { Ok(Self(limit)) } else { Err(format!("at most {most}")) }
+    }
+}
+
+impl FromStr for Tokens {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let most = i64::MAX.unsigned_abs();
+        let limit = text.parse().ok().filter(|limit| (1..=most).contains(limit));
+        limit.map(Self).ok_or_else(|| "a whole number above 0".to_owned())
+    }
+}
