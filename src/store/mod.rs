@@ -35,7 +35,7 @@ use self::journal::{Journal, JournalBounds, JournalError};
 use self::keys::{CreatedKey, FirstKeys, KeyEntry, KeyTable, NewKey};
 use self::progress::{Progress, add};
 use self::sqlite::{Database, DatabaseError};
-use self::watch::{TariffBook, Watch};
+use self::watch::{Shared, TariffBook, Watch};
 use self::writer::{Pace, Writer};
 
 /// How long people and the start wait for a lock of another process.
@@ -251,7 +251,13 @@ impl Store {
         let reading = Database::open(&folder.database(), THREAD_BUSY_TIMEOUT)?;
         progress.set_keys_checked(clock.now());
         let (accounts, tariffs) = (Arc::new(Accounts::default()), Arc::new(TariffBook::new(tariffs)));
-        let known = (Arc::clone(&directory), Arc::clone(&accounts), Arc::clone(&tariffs));
+        let known = Shared {
+            directory: Arc::clone(&directory),
+            accounts: Arc::clone(&accounts),
+            tariffs: Arc::clone(&tariffs),
+            journal: Arc::clone(&journal),
+            progress: Arc::clone(&progress),
+        };
         let watch = Watch::start(reading, known, clock.unix_ms())?;
         let store = Self {
             settings,

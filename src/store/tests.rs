@@ -9,10 +9,11 @@ use super::journal::read::Position;
 use super::reconcile::{Report, reconcile};
 use super::*;
 use crate::accounts::Found;
-use crate::accounts::key::KeyHash;
+use crate::accounts::key::{KeyHash, KeySettings};
 use crate::base::ids::{AccountId, KeyId, RequestId};
 use crate::base::money::NanoUsd;
-use crate::base::outcome::Ending;
+use crate::base::outcome::{Draw, Ending, Pieces};
+use crate::base::tariff::Tariff;
 use crate::base::time::{SystemClock, TestClock, UnixMs};
 use crate::base::usage::{CacheWrite, Usage};
 use crate::base::wire_format::WireFormat;
@@ -35,10 +36,25 @@ pub(in crate::store) fn charge(n: u64) -> Charge {
         attempts: 2,
         usage: Usage { input: n, cache_read: 2, cache_write, output: 7, reasoning: 1, ..Usage::default() },
         estimated: false,
-        amount: NanoUsd(n.cast_signed()),
+        service_tier: "default".into(),
+        pieces: Pieces { images: 1, audio_ms: 2, characters: 3 },
+        draw: beyond(n.cast_signed()),
+        written_off: NanoUsd(1),
         provider_cost: NanoUsd(1),
+        idempotency: Some(n.into()),
         latency: Duration::from_millis(n),
     }
+}
+
+/// A charge beyond what is included, not from packs: what an account without a tariff pays.
+fn beyond(nano: i64) -> Draw {
+    Draw { charged: NanoUsd(nano), from_packs: NanoUsd::ZERO, overage: NanoUsd(nano) }
+}
+
+/// The operator's own tariff and no other.
+fn house() -> Arc<Tariffs> {
+    let house = Arc::new(Tariff::unbounded());
+    Arc::new(Tariffs::new(vec![Arc::clone(&house)], house))
 }
 
 fn settings(dir: &Path) -> Settings {
@@ -54,7 +70,7 @@ fn settings(dir: &Path) -> Settings {
 }
 
 fn start(dir: &Path) -> Store {
-    Store::start(settings(dir), Arc::new(SystemClock)).unwrap()
+    Store::start(settings(dir), house(), Arc::new(SystemClock)).unwrap()
 }
 
 /// A store with its first keys, so that account 1 and key 1 exist.
@@ -138,7 +154,7 @@ fn charges_wait_while_the_database_is_locked_and_are_booked_after() {
 fn a_full_journal_refuses_charges_and_recovers() {
     let dir = tempfile::tempdir().unwrap();
     let small = Settings { journal_bytes_max: 3_000, ..settings(dir.path()) };
-    let store = Store::start(small, Arc::new(SystemClock)).unwrap();
+    let store = Store::start(small, house(), Arc::new(SystemClock)).unwrap();
     store.bootstrap("default").unwrap();
     let other = rusqlite::Connection::open(dir.path().join("flux.db")).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -187,7 +203,7 @@ fn a_balance_past_63_bits_is_refused_not_wrapped() {
     let (dir, store) = started();
     store.stop();
     let mut database = Database::open(&dir.path().join("flux.db"), BUSY_TIMEOUT).unwrap();
-    let large = |n| Charge { amount: NanoUsd(i64::MAX - 1), ..charge(n) };
+    let large = |n| Charge { draw: beyond(i64::MAX - 1), ..charge(n) };
     let position = Position { segment: 9, offset: 0 };
     assert!(database.book(&[large(1), large(2)], position).is_err());
     database.book(&[large(1)], position).unwrap();
@@ -199,7 +215,7 @@ fn a_balance_past_63_bits_is_refused_not_wrapped() {
 #[test]
 fn a_second_server_is_refused_the_folder() {
     let (dir, store) = started();
-    let second = Store::start(settings(dir.path()), Arc::new(SystemClock));
+    let second = Store::start(settings(dir.path()), house(), Arc::new(SystemClock));
     assert!(matches!(second, Err(StoreError::InUse { .. })));
     drop(store);
     drop(start(dir.path()));
@@ -232,8 +248,12 @@ fn first_keys_are_made_once() {
     assert_eq!(store.health().keys, 2);
 }
 
-fn new_key(name: &str) -> NewKey<'_> {
-    NewKey { account: "default", name, is_test: false, expires_at: None }
+fn named(name: &str) -> KeySettings {
+    KeySettings { name: name.to_owned(), ..KeySettings::default() }
+}
+
+fn new_key(settings: &KeySettings) -> NewKey<'_> {
+    NewKey { account: "default", settings, is_test: false }
 }
 
 /// What a key is to the running server: `live`, `test`, `expired`, `revoked` or `unknown`.
@@ -242,7 +262,7 @@ fn standing(store: &Store, raw: &str) -> &'static str {
     let directory = store.keys();
     let Found::Key(key) = directory.find(&KeyHash::of(raw.as_bytes()), now) else { return "unknown" };
     directory.touch(&key, now);
-    match (key.revoked_at, key.expires_at) {
+    match (key.revoked_at, key.settings.expires_at) {
         (Some(_), _) => "revoked",
         (None, Some(at)) if now >= at => "expired",
         (None, Some(_) | None) => key.kind.name(),
@@ -264,7 +284,7 @@ fn keys_of_another_process_act_within_a_second() {
     let (dir, store) = started();
     let mut table = KeyTable::open_existing(dir.path(), 10).unwrap();
     let now = SystemClock.unix_ms();
-    let made = table.create(&new_key("ci"), now).unwrap();
+    let made = table.create(&new_key(&named("ci")), now).unwrap();
     let raw = made.raw.expose();
     assert!(raw.starts_with("sk-flux-") && raw.len() == 48, "{raw}");
     assert!(!format!("{made:?}").contains(raw));
@@ -280,7 +300,7 @@ fn keys_of_another_process_act_within_a_second() {
 #[test]
 fn keys_made_by_the_server_act_at_once() {
     let (_dir, store) = started();
-    let made = store.create_key(&NewKey { is_test: true, ..new_key("mine") }).unwrap();
+    let made = store.create_key(&NewKey { is_test: true, ..new_key(&named("mine")) }).unwrap();
     assert_eq!(standing(&store, made.raw.expose()), "test");
     let revoked = store.revoke_key(made.raw.expose()).unwrap();
     assert_eq!(revoked.id, made.entry.id);
@@ -295,20 +315,20 @@ fn keys_made_by_the_server_act_at_once() {
 fn the_bound_of_keys_holds() {
     let dir = tempfile::tempdir().unwrap();
     let few = |keys_max| Settings { keys_max, ..settings(dir.path()) };
-    let store = Store::start(few(3), Arc::new(SystemClock)).unwrap();
+    let store = Store::start(few(3), house(), Arc::new(SystemClock)).unwrap();
     store.bootstrap("default").unwrap();
-    store.create_key(&new_key("third")).unwrap();
-    let refused = store.create_key(&new_key("fourth"));
+    store.create_key(&new_key(&named("third"))).unwrap();
+    let refused = store.create_key(&new_key(&named("fourth")));
     assert!(matches!(refused, Err(StoreError::Database(DatabaseError::KeysFull { keys_max: 3 }))));
     drop(store);
-    assert!(matches!(Store::start(few(2), Arc::new(SystemClock)), Err(StoreError::Directory(_))));
-    drop(Store::start(few(3), Arc::new(SystemClock)).unwrap());
+    assert!(matches!(Store::start(few(2), house(), Arc::new(SystemClock)), Err(StoreError::Directory(_))));
+    drop(Store::start(few(3), house(), Arc::new(SystemClock)).unwrap());
 }
 
 #[test]
 fn uses_of_keys_are_written_down() {
     let (dir, store) = started();
-    let made = store.create_key(&new_key("used")).unwrap();
+    let made = store.create_key(&new_key(&named("used"))).unwrap();
     assert_eq!(standing(&store, made.raw.expose()), "live");
     store.stop();
     let listed = KeyTable::open_existing(dir.path(), 10).unwrap().list().unwrap();
@@ -334,7 +354,7 @@ fn unknown_keys_cost_no_database_read() {
 fn keys_go_stale_when_nobody_looks() {
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(TestClock::new(UnixMs(1_790_000_000_000)));
-    let store = Store::start(settings(dir.path()), Arc::<TestClock>::clone(&clock)).unwrap();
+    let store = Store::start(settings(dir.path()), house(), Arc::<TestClock>::clone(&clock)).unwrap();
     store.stop();
     assert!(!store.keys_are_stale(clock.now()));
     clock.advance(Duration::from_secs(5));
@@ -347,7 +367,7 @@ fn keys_go_stale_when_nobody_looks() {
 fn keys_that_cannot_be_read_go_stale_and_say_why() {
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(TestClock::new(UnixMs(1_790_000_000_000)));
-    let store = Store::start(settings(dir.path()), Arc::<TestClock>::clone(&clock)).unwrap();
+    let store = Store::start(settings(dir.path()), house(), Arc::<TestClock>::clone(&clock)).unwrap();
     rusqlite::Connection::open(dir.path().join("flux.db"))
         .unwrap()
         .execute_batch("ALTER TABLE keys RENAME TO gone")

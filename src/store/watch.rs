@@ -3,8 +3,11 @@
 //! Must not decide anything about them.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::StoreError;
+use super::journal::Journal;
+use super::progress::Progress;
 use super::sqlite::accounts::StoredAccount;
 use super::sqlite::keys::StoredKey;
 use super::sqlite::{Database, DatabaseError};
@@ -14,6 +17,9 @@ use crate::accounts::key::{KeyState, LastUsed};
 use crate::base::period::Period;
 use crate::base::tariff::{Overage, Tariff, Tariffs};
 use crate::base::time::UnixMs;
+
+/// How long a change waits for the ledger to have what was charged before it.
+const BOOKED_WAIT: Duration = Duration::from_millis(500);
 
 /// The tariffs of the moment. A reload replaces them.
 #[derive(Debug)]
@@ -33,13 +39,21 @@ impl TariffBook {
     }
 }
 
+/// What the watch shares with the rest of the store.
+#[derive(Clone, Debug)]
+pub(super) struct Shared {
+    pub(super) directory: Arc<KeyDirectory>,
+    pub(super) accounts: Arc<Accounts>,
+    pub(super) tariffs: Arc<TariffBook>,
+    pub(super) journal: Arc<Journal>,
+    pub(super) progress: Arc<Progress>,
+}
+
 /// Brings what is stored into memory.
 #[derive(Debug)]
 pub(super) struct Watch {
     database: Database,
-    directory: Arc<KeyDirectory>,
-    accounts: Arc<Accounts>,
-    tariffs: Arc<TariffBook>,
+    shared: Shared,
     version: i64,
     keys_change: i64,
     accounts_change: i64,
@@ -50,15 +64,10 @@ impl Watch {
     ///
     /// # Errors
     /// When the database cannot be read or holds more keys than the directory may.
-    pub(super) fn start(
-        database: Database,
-        (directory, accounts, tariffs): (Arc<KeyDirectory>, Arc<Accounts>, Arc<TariffBook>),
-        now: UnixMs,
-    ) -> Result<Self, StoreError> {
+    pub(super) fn start(database: Database, shared: Shared, now: UnixMs) -> Result<Self, StoreError> {
         // The version first: what is committed between the two is read now and once more later.
         let version = database.data_version()?;
-        let mut watch =
-            Self { database, directory, accounts, tariffs, version, keys_change: 0, accounts_change: 0 };
+        let mut watch = Self { database, shared, version, keys_change: 0, accounts_change: 0 };
         watch.load(now)?;
         Ok(watch)
     }
@@ -81,36 +90,52 @@ impl Watch {
     /// # Errors
     /// When the database cannot be read.
     pub(super) fn reload_accounts(&mut self, now: UnixMs) -> Result<(), StoreError> {
-        self.accounts_change = 0;
-        self.load_accounts(now)
+        let accounts = self.database.accounts_changed_since(0)?;
+        self.take_in_all(&accounts, now)
     }
 
     fn load(&mut self, now: UnixMs) -> Result<(), StoreError> {
-        // Accounts first: a key needs its own.
-        self.load_accounts(now)?;
-        for stored in self.database.keys_changed_since(self.keys_change)? {
+        // Of one moment, so that no key comes in without its account.
+        let snapshot = self.database.begin_snapshot()?;
+        let accounts = self.database.accounts_changed_since(self.accounts_change)?;
+        let keys = self.database.keys_changed_since(self.keys_change)?;
+        drop(snapshot);
+        self.take_in_all(&accounts, now)?;
+        if keys.iter().any(|key| key.settings.budget.is_some()) {
+            self.wait_until_booked();
+        }
+        for stored in keys {
             let change = stored.change;
             let hash = stored.hash;
             let key = self.key(stored, now)?;
-            self.directory.put(hash, key, now)?;
+            self.shared.directory.put(hash, key, now)?;
             self.keys_change = change;
         }
         Ok(())
     }
 
-    fn load_accounts(&mut self, now: UnixMs) -> Result<(), StoreError> {
-        for stored in self.database.accounts_changed_since(self.accounts_change)? {
-            let change = stored.change;
-            self.take_in(&stored, now)?;
-            self.accounts_change = change;
+    fn take_in_all(&mut self, accounts: &[StoredAccount], now: UnixMs) -> Result<(), StoreError> {
+        if !accounts.is_empty() {
+            self.wait_until_booked();
+        }
+        for stored in accounts {
+            self.take_in(stored, now)?;
+            self.accounts_change = self.accounts_change.max(stored.change);
         }
         Ok(())
+    }
+
+    /// Sums are read from the ledger, so it should have all that memory knows. Where it cannot be written, what is
+    /// missing is less than the journal holds.
+    fn wait_until_booked(&self) {
+        let Shared { journal, progress, .. } = &self.shared;
+        progress.wait_for(journal.end(), BOOKED_WAIT);
     }
 
     fn take_in(&self, stored: &StoredAccount, now: UnixMs) -> Result<(), StoreError> {
         let tariff = self.tariff(stored);
         let contract = Contract { tariff, cap: stored.cap, is_closed: stored.closed_at.is_some() };
-        if let Some(account) = self.accounts.get(stored.id) {
+        if let Some(account) = self.shared.accounts.get(stored.id) {
             let spent_in = |period| self.database.spent_by_account(stored.id, period).unwrap_or_default();
             account.change(contract, stored.packs_bought, now, spent_in);
             return Ok(());
@@ -121,13 +146,13 @@ impl Watch {
             packs_bought: stored.packs_bought,
             packs_used: stored.packs_used,
         };
-        self.accounts.add(AccountState::new(stored.id, stored.created_at, contract, past, now));
+        self.shared.accounts.add(AccountState::new(stored.id, stored.created_at, contract, past, now));
         Ok(())
     }
 
     /// The tariff of an account. One that is configured no longer includes nothing and lets nothing go beyond.
     fn tariff(&self, stored: &StoredAccount) -> Arc<Tariff> {
-        let tariffs = self.tariffs.get();
+        let tariffs = self.shared.tariffs.get();
         if stored.tariff.is_empty() {
             return Arc::clone(tariffs.default_tariff());
         }
@@ -153,7 +178,7 @@ impl Watch {
             settings,
             change: _,
         } = stored;
-        let account = self.accounts.get(account_id).ok_or(DatabaseError::NoSuchAccount { id: account_id })?;
+        let account = self.shared.accounts.get(account_id).ok_or(DatabaseError::NoSuchAccount { id: account_id })?;
         let budget = settings.budget.map(|budget| {
             let period = Period::around(now, budget.reset, UnixMs(0));
             Ok::<_, DatabaseError>(budget.funds(self.database.spent_by_key(id, period)?, now))
