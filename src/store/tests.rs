@@ -1,12 +1,17 @@
 //! The store as a whole: exactly once over crashes, two processes at one database, keys that act.
 
+mod accounts;
+mod funds;
+mod retention;
+mod trouble;
+
 use std::path::Path;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::journal::read::Position;
-use super::reconcile::{Report, reconcile};
+use super::reconcile::Report;
 use super::*;
 use crate::accounts::Found;
 use crate::accounts::key::{KeyHash, KeySettings};
@@ -55,6 +60,10 @@ fn beyond(nano: i64) -> Draw {
 fn house() -> Arc<Tariffs> {
     let house = Arc::new(Tariff::unbounded());
     Arc::new(Tariffs::new(vec![Arc::clone(&house)], house))
+}
+
+fn reconcile(dir: &Path) -> Result<Report, StoreError> {
+    reconcile::reconcile(dir, &mut |_, _| ())
 }
 
 fn settings(dir: &Path) -> Settings {
@@ -191,10 +200,41 @@ fn the_ledger_takes_no_change_and_reconcile_finds_what_is_forced_in() {
         let report = reconcile(dir.path()).unwrap();
         assert!(find(&report) && !report.adds_up(), "{sql}: {report:#?}");
     };
-    check("UPDATE accounts SET balance_nano = balance_nano + 1", &|report| !report.accounts[0].adds_up());
-    other.execute_batch("DROP TRIGGER ledger_never_updated; DROP TRIGGER ledger_never_deleted").unwrap();
+    for (sql, undo, find) in [
+        (
+            "UPDATE accounts SET balance_nano = balance_nano + 1",
+            "UPDATE accounts SET balance_nano = balance_nano - 1",
+            &(|report: &Report| !report.accounts[0].balance_adds_up()) as &dyn Fn(&Report) -> bool,
+        ),
+        (
+            "UPDATE accounts SET packs_nano = packs_nano + 1",
+            "UPDATE accounts SET packs_nano = packs_nano - 1",
+            &|report| !report.accounts[0].packs_add_up,
+        ),
+        (
+            "UPDATE accounts SET packs_used_nano = packs_used_nano + 1",
+            "UPDATE accounts SET packs_used_nano = packs_used_nano - 1",
+            &|report| !report.accounts[0].packs_add_up,
+        ),
+        (
+            "UPDATE usage_daily SET overage_nano = overage_nano + 1",
+            "UPDATE usage_daily SET overage_nano = overage_nano - 1",
+            &|report| !report.accounts[0].days_add_up && report.differing_days == 0,
+        ),
+        ("UPDATE usage_daily SET input = input + 1", "UPDATE usage_daily SET input = input - 1", &|report| {
+            report.differing_days > 0 && report.differing_hours == 0
+        }),
+        ("UPDATE usage_hourly SET model = 'other'", "UPDATE usage_hourly SET model = 'gpt-9'", &|report| {
+            report.differing_hours > 0
+        }),
+    ] {
+        check(sql, find);
+        other.execute_batch(undo).unwrap();
+    }
+    other.execute_batch("DROP TRIGGER ledger_never_updated; DROP TRIGGER ledger_kept_since_horizon").unwrap();
     // The last record is in the journal's last segment, which is still there.
     check("UPDATE ledger SET amount_nano = 9 WHERE account_id = 77", &|report| report.differing_records == 1);
+    check("UPDATE ledger SET from_packs_nano = 9 WHERE account_id = 77", &|report| report.wrong_splits == 1);
     check("DELETE FROM ledger WHERE account_id = 77", &|report| report.missing_records == 1);
 }
 
@@ -208,8 +248,11 @@ fn a_balance_past_63_bits_is_refused_not_wrapped() {
     assert!(database.book(&[large(1), large(2)], position).is_err());
     database.book(&[large(1)], position).unwrap();
     assert!(database.book(&[large(2)], position).is_err());
-    let sums = database.account_sums().unwrap();
-    assert_eq!((sums[0].rows, sums[0].ledger, sums[0].balance), (1, NanoUsd(i64::MAX - 1), NanoUsd(i64::MAX - 1)));
+    let sums = &database.ledger_sums().unwrap().accounts[&AccountId(1)];
+    assert_eq!(
+        (sums.ledger.requests, sums.ledger.amount, sums.balance),
+        (1, NanoUsd(i64::MAX - 1), NanoUsd(i64::MAX - 1))
+    );
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::journal::Journal;
 use super::progress::Progress;
 use super::sqlite::accounts::StoredAccount;
 use super::sqlite::keys::StoredKey;
+use super::sqlite::load::SpentByDay;
 use super::sqlite::{Database, DatabaseError};
 use crate::accounts::KeyDirectory;
 use crate::accounts::account::{AccountState, Accounts, Contract, Past};
@@ -20,6 +21,8 @@ use crate::base::time::UnixMs;
 
 /// How long a change waits for the ledger to have what was charged before it.
 const BOOKED_WAIT: Duration = Duration::from_millis(500);
+
+const MS_PER_DAY: u64 = 86_400_000;
 
 /// The tariffs of the moment. A reload replaces them.
 #[derive(Debug)]
@@ -91,37 +94,43 @@ impl Watch {
     /// When the database cannot be read.
     pub(super) fn reload_accounts(&mut self, now: UnixMs) -> Result<(), StoreError> {
         let accounts = self.database.accounts_changed_since(0)?;
-        self.take_in_all(&accounts, now)
+        self.wait_until_booked();
+        accounts.iter().try_for_each(|stored| self.take_in(stored, None, now))
     }
 
+    /// At the start all that is read is of one moment and read in one go; later changes are few, and what they need to
+    /// know of the ledger is asked for each.
     fn load(&mut self, now: UnixMs) -> Result<(), StoreError> {
+        let is_first = self.keys_change == 0;
         // Of one moment, so that no key comes in without its account.
         let snapshot = self.database.begin_snapshot()?;
         let accounts = self.database.accounts_changed_since(self.accounts_change)?;
-        let keys = self.database.keys_changed_since(self.keys_change)?;
-        drop(snapshot);
-        self.take_in_all(&accounts, now)?;
-        if keys.iter().any(|key| key.settings.budget.is_some()) {
-            self.wait_until_booked();
+        let mut keys = Vec::new();
+        if is_first {
+            let sums = self.database.spent_by_day(i64::try_from(now.0 / MS_PER_DAY).unwrap_or(i64::MAX))?;
+            accounts.iter().try_for_each(|stored| self.take_in(stored, Some(&sums), now))?;
+            let mut last = 0;
+            self.database.each_key_changed_since(0, |stored| {
+                last = stored.change.max(last);
+                self.put(stored, Some(&sums), now)
+            })?;
+            drop(snapshot);
+            self.keys_change = last;
+        } else {
+            self.database.each_key_changed_since(self.keys_change, |stored| {
+                keys.push(stored);
+                Ok::<_, DatabaseError>(())
+            })?;
+            drop(snapshot);
+            if !accounts.is_empty() || keys.iter().any(|key| key.settings.budget.is_some()) {
+                self.wait_until_booked();
+            }
+            accounts.iter().try_for_each(|stored| self.take_in(stored, None, now))?;
         }
-        for stored in keys {
-            let change = stored.change;
-            let hash = stored.hash;
-            let key = self.key(stored, now)?;
-            self.shared.directory.put(hash, key, now)?;
-            self.keys_change = change;
-        }
-        Ok(())
-    }
-
-    fn take_in_all(&mut self, accounts: &[StoredAccount], now: UnixMs) -> Result<(), StoreError> {
-        if !accounts.is_empty() {
-            self.wait_until_booked();
-        }
-        for stored in accounts {
-            self.take_in(stored, now)?;
-            self.accounts_change = self.accounts_change.max(stored.change);
-        }
+        self.accounts_change = accounts.iter().map(|stored| stored.change).fold(self.accounts_change, i64::max);
+        let last = keys.iter().map(|stored| stored.change).fold(self.keys_change, i64::max);
+        keys.into_iter().try_for_each(|stored| self.put(stored, None, now))?;
+        self.keys_change = last;
         Ok(())
     }
 
@@ -132,7 +141,7 @@ impl Watch {
         progress.wait_for(journal.end(), BOOKED_WAIT);
     }
 
-    fn take_in(&self, stored: &StoredAccount, now: UnixMs) -> Result<(), StoreError> {
+    fn take_in(&self, stored: &StoredAccount, sums: Option<&SpentByDay>, now: UnixMs) -> Result<(), StoreError> {
         let tariff = self.tariff(stored);
         let contract = Contract { tariff, cap: stored.cap, is_closed: stored.closed_at.is_some() };
         if let Some(account) = self.shared.accounts.get(stored.id) {
@@ -141,8 +150,9 @@ impl Watch {
             return Ok(());
         }
         let period = Period::around(now, contract.tariff.reset, stored.created_at);
+        let known = sums.and_then(|sums| sums.by_account(stored.id, period));
         let past = Past {
-            spent: self.database.spent_by_account(stored.id, period)?,
+            spent: known.map_or_else(|| self.database.spent_by_account(stored.id, period), Ok)?,
             packs_bought: stored.packs_bought,
             packs_used: stored.packs_used,
         };
@@ -164,7 +174,13 @@ impl Watch {
         })
     }
 
-    fn key(&self, stored: StoredKey, now: UnixMs) -> Result<KeyState, StoreError> {
+    fn put(&self, stored: StoredKey, sums: Option<&SpentByDay>, now: UnixMs) -> Result<(), StoreError> {
+        let hash = stored.hash;
+        let key = self.key(stored, sums, now)?;
+        Ok(self.shared.directory.put(hash, key, now)?)
+    }
+
+    fn key(&self, stored: StoredKey, sums: Option<&SpentByDay>, now: UnixMs) -> Result<KeyState, StoreError> {
         let StoredKey {
             id,
             account_id,
@@ -181,7 +197,9 @@ impl Watch {
         let account = self.shared.accounts.get(account_id).ok_or(DatabaseError::NoSuchAccount { id: account_id })?;
         let budget = settings.budget.map(|budget| {
             let period = Period::around(now, budget.reset, UnixMs(0));
-            Ok::<_, DatabaseError>(budget.funds(self.database.spent_by_key(id, period)?, now))
+            let known = sums.and_then(|sums| sums.by_key(id, period));
+            let spent = known.map_or_else(|| self.database.spent_by_key(id, period), Ok)?;
+            Ok::<_, DatabaseError>(budget.funds(spent, now))
         });
         let (budget, last_used) = (budget.transpose()?, LastUsed::stored(last_used_at));
         let gauges = Arc::default();

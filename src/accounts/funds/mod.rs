@@ -236,14 +236,13 @@ impl State {
     fn spend(&mut self, opened: Period, charged: NanoUsd) -> Draw {
         let Terms { included, limit, .. } = self.terms;
         let included = limit.map_or(included, |limit| limit.min(included));
-        let (book, charged) = match self.book_of(opened) {
-            Some(book) => (*book, charged),
+        let (book, charged) = if let Some(book) = self.book_of(opened) {
+            (*book, charged)
+        } else {
             // What was held for it is forgotten with its period.
-            None => {
-                let book = self.current;
-                let bound = self.available(&book).unwrap_or(charged).max(NanoUsd::ZERO);
-                (book, charged.min(bound))
-            }
+            let book = self.current;
+            let bound = self.available(&book).unwrap_or(charged).max(NanoUsd::ZERO);
+            (book, charged.min(bound))
         };
         let packs = self.packs_for(&book);
         let from_included = minus(included, book.spent.included).clamp(NanoUsd::ZERO, charged);

@@ -29,7 +29,8 @@ fn draw(charged: i64, from_packs: i64, overage: i64) -> Draw {
 #[test]
 fn what_is_included_is_spent_first_then_packs_then_beyond() {
     let funds = funds(terms(100, Some(150), Reset::BillingDate), 30);
-    for (amount, drawn) in [(80, draw(80, 0, 0)), (40, draw(40, 20, 0)), (40, draw(40, 10, 30)), (20, draw(20, 0, 20))] {
+    for (amount, drawn) in [(80, draw(80, 0, 0)), (40, draw(40, 20, 0)), (40, draw(40, 10, 30)), (20, draw(20, 0, 20))]
+    {
         assert_eq!(reserve(&funds, amount, BEGAN).unwrap().settle(NanoUsd(amount)), drawn, "{amount}");
     }
     let short = reserve(&funds, 1, BEGAN).unwrap_err();
