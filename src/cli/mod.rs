@@ -3,8 +3,11 @@
 //! Must not know how anything is done: each command calls what does it and prints what came of it.
 //! Exit codes: 0 done, 1 failed, 2 not understood.
 
+mod accounts;
+mod backup;
 mod import;
 mod keys;
+mod progress;
 mod reconcile;
 mod server;
 mod table;
@@ -42,11 +45,16 @@ enum Command {
     /// Make, list and revoke keys, also while the server runs
     #[command(subcommand, arg_required_else_help = true)]
     Keys(keys::Command),
+    /// Open, list, change and close accounts, also while the server runs
+    #[command(subcommand, arg_required_else_help = true)]
+    Accounts(accounts::Command),
     /// Make configuration files out of those of another gateway
     #[command(subcommand, arg_required_else_help = true)]
     Import(import::Command),
-    /// Prove that journal, ledger and balances agree; repairs nothing
+    /// Prove that journal, ledger, balances, packs and sums agree; repairs nothing
     Reconcile(reconcile::Arguments),
+    /// Copy the books into one file, also while the server runs
+    Backup(backup::Arguments),
 }
 
 /// Where the data is.
@@ -93,8 +101,10 @@ fn execute(command: Command, out: &mut dyn Write) -> anyhow::Result<u8> {
         Command::Check(check) => server::check(&check, out),
         Command::Models(models) => server::models(&models, out),
         Command::Keys(command) => keys::run(command, out),
+        Command::Accounts(command) => accounts::run(command, out),
         Command::Import(command) => import::run(&command, out),
         Command::Reconcile(arguments) => reconcile::run(&arguments, out),
+        Command::Backup(arguments) => backup::run(&arguments, out),
     }
 }
 
