@@ -25,6 +25,8 @@ mod strict;
 mod voices;
 
 #[cfg(test)]
+mod accounts;
+#[cfg(test)]
 mod config;
 #[cfg(test)]
 mod contents;
@@ -61,5 +63,7 @@ mod tidy;
 mod tls;
 #[cfg(test)]
 mod translate;
+#[cfg(test)]
+mod trouble;
 #[cfg(test)]
 mod turns;
