@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test check fmt bench bench-instructions
+.PHONY: help run build test check fmt bench bench-instructions bench-ledger
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' Makefile
@@ -36,3 +36,8 @@ bench: ## Flux beside a bare Pingora proxy and nginx, and what translation costs
 bench-instructions: ## instructions per request; fails on a rise of 5 % (ARGS=--record rewrites the record)
 	@scripts/bootstrap.sh instructions
 	cargo bench --locked --bench gateway -- instructions $(ARGS)
+
+bench-ledger: ## usage pages and totals among 10 million rows, memory and start-up with 100,000 and 1,000,000 keys
+	@scripts/bootstrap.sh build
+	cargo bench --locked --bench ledger -- rows $(ARGS)
+	cargo bench --locked --bench ledger -- keys

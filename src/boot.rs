@@ -207,8 +207,16 @@ fn start_log(level: log::LevelFilter) {
 }
 
 fn store_settings(config: &Config) -> store::Settings {
-    let config::Ledger { journal_bytes_max, segment_bytes, batch_rows_max, sync, poll, keys_poll } =
-        config.ledger.clone();
+    let config::Ledger {
+        journal_bytes_max,
+        segment_bytes,
+        batch_rows_max,
+        sync,
+        poll,
+        keys_poll,
+        retention_days,
+        purge_after_days,
+    } = config.ledger.clone();
     store::Settings {
         journal_bytes_max,
         segment_bytes,
@@ -219,6 +227,8 @@ fn store_settings(config: &Config) -> store::Settings {
         keys_poll,
         idempotency_keys_max: u64::try_from(config.limits.idempotency_keys_max).unwrap_or(u64::MAX),
         idempotent_repeats_max: u32::try_from(config.limits.idempotent_repeats_max).unwrap_or(u32::MAX),
+        retention_days,
+        purge_after_days,
         keys_max: config.limits.keys_max,
         unknown_keys_max: config.limits.unknown_keys_max,
         ..store::Settings::new(&config.server.data_dir)

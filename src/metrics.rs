@@ -17,7 +17,7 @@ use prometheus::{
 };
 
 use crate::base::outcome::Outcome;
-use crate::store::Health;
+use crate::store::health::Health;
 
 /// Label sets that are kept apart, at most; further ones are counted together, all their labels `other`.
 const SERIES_MAX: usize = 10_000;
@@ -126,6 +126,7 @@ struct Gauges {
     journal_bytes_max: IntGauge,
     backlog_rows: IntGauge,
     backlog_bytes: IntGauge,
+    has_room: IntGauge,
     keys: IntGauge,
     config_loaded: IntGauge,
     resident_bytes: IntGauge,
@@ -139,6 +140,7 @@ struct Counters {
     charges_not_kept: IntCounter,
     ledger_rows: IntCounter,
     ledger_failures: IntCounter,
+    ledger_archived: IntCounter,
     damaged_records: IntCounter,
     key_hits: IntCounter,
     key_misses: IntCounter,
@@ -324,9 +326,11 @@ impl Metrics {
         gauge(&self.gauges.journal_bytes_max, health.journal_bytes_max);
         gauge(&self.gauges.backlog_rows, health.backlog_rows);
         gauge(&self.gauges.backlog_bytes, health.backlog_bytes);
+        gauge(&self.gauges.has_room, u64::from(health.has_room));
         gauge(&self.gauges.keys, health.keys);
         raise(&self.counters.ledger_rows, health.rows_added);
-        let failures = [health.book_failures, health.sync_failures, health.keys_failures];
+        raise(&self.counters.ledger_archived, health.rows_archived);
+        let failures = [health.book_failures, health.sync_failures, health.keys_failures, health.chore_failures];
         raise(&self.counters.ledger_failures, failures.iter().sum());
         raise(&self.counters.damaged_records, health.damaged_records);
     }
@@ -452,6 +456,10 @@ fn gauges(register: &Register<'_>) -> prometheus::Result<Gauges> {
             .gauge("flux_journal_bytes_max", "Bound of the journal: at it charges are refused")?,
         backlog_rows: register.gauge("flux_ledger_backlog_rows", "Charges in the journal that are not booked yet")?,
         backlog_bytes: register.gauge("flux_ledger_backlog_bytes", "The same in bytes")?,
+        has_room: register.gauge(
+            "flux_journal_has_room",
+            "1 while new requests are let in, 0 while the journal could not keep their charges",
+        )?,
         keys: register.gauge("flux_keys", "Keys in memory")?,
         config_loaded: register
             .gauge("flux_config_loaded_timestamp_seconds", "When the live configuration was loaded")?,
@@ -475,6 +483,8 @@ fn counters(register: &Register<'_>) -> prometheus::Result<Counters> {
         charges_not_kept: register
             .counter("flux_charges_not_kept_total", "Answers not completed for want of a journal")?,
         ledger_rows: register.counter("flux_ledger_rows_total", "Rows added to the ledger")?,
+        ledger_archived: register
+            .counter("flux_ledger_rows_archived_total", "Rows that retention has taken out, their sums kept")?,
         ledger_failures: register
             .counter("flux_store_failures_total", "Failed writes and reads of journal, ledger and keys")?,
         damaged_records: register

@@ -129,11 +129,15 @@ fn refused(error: StoreError) -> Refusal {
         StoreError::BadSettings(_) => Refusal::new(RefusalKind::InvalidRequest, error.to_string()),
         StoreError::BadName { .. } => bad("name", error.to_string()),
         StoreError::SeveralKeys { .. }
+        | StoreError::AccountClosed { .. }
         | StoreError::KeyEnded { .. }
         | StoreError::Database(DatabaseError::AccountKeysFull { .. }) => {
             Refusal::new(RefusalKind::InvalidRequest, error.to_string())
         }
         StoreError::Folder { .. }
+        | StoreError::NoSuchAccount { .. }
+        | StoreError::AccountExists { .. }
+        | StoreError::BackupExists { .. }
         | StoreError::InUse { .. }
         | StoreError::NoDatabase { .. }
         | StoreError::Database(_)

@@ -3,9 +3,12 @@
 //! Must not know how anything is done: each command calls what does it and prints what came of it.
 //! Exit codes: 0 done, 1 failed, 2 not understood.
 
+mod accounts;
+mod backup;
 mod choices;
 mod import;
 mod keys;
+mod progress;
 mod reconcile;
 mod server;
 mod table;
@@ -48,11 +51,16 @@ enum Command {
     Keys(keys::Command),
     /// What was used and what it cost, in sums
     Usage(usage::Arguments),
+    /// Open, list, change and close accounts, also while the server runs
+    #[command(subcommand, arg_required_else_help = true)]
+    Accounts(accounts::Command),
     /// Make configuration files out of those of another gateway
     #[command(subcommand, arg_required_else_help = true)]
     Import(import::Command),
-    /// Prove that journal, ledger and balances agree; repairs nothing
+    /// Prove that journal, ledger, balances, packs and sums agree; repairs nothing
     Reconcile(reconcile::Arguments),
+    /// Copy the books into one file, also while the server runs
+    Backup(backup::Arguments),
 }
 
 /// Where the data is.
@@ -115,8 +123,10 @@ fn execute(command: Command, out: &mut dyn Write, err: &mut dyn Write) -> anyhow
         Command::Models(models) => server::models(&models, out),
         Command::Keys(command) => keys::run(command, out, err),
         Command::Usage(arguments) => usage::run(&arguments, out),
+        Command::Accounts(command) => accounts::run(command, out),
         Command::Import(command) => import::run(&command, out),
         Command::Reconcile(arguments) => reconcile::run(&arguments, out),
+        Command::Backup(arguments) => backup::run(&arguments, out),
     }
 }
 

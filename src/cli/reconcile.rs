@@ -7,6 +7,7 @@ use std::io::Write;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::progress::Bar;
 use super::{DONE, DataDir, FAILED, Form, print_json, table};
 use crate::store::reconcile::{AccountLine, Report, reconcile};
 
@@ -21,7 +22,9 @@ pub(super) struct Arguments {
 /// Audits a data folder; the exit code is 1 when the books do not add up.
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<u8> {
     let Arguments { data_dir, form } = arguments;
-    let report = reconcile(&data_dir.path())?;
+    let mut bar = Bar::new("comparing");
+    let report = reconcile(&data_dir.path(), &mut |done, all| bar.tell(done, all))?;
+    drop(bar);
     if form.json {
         print_json(out, &report_json(&report))?;
     } else {
@@ -32,7 +35,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
 
 fn print_report(report: &Report, out: &mut dyn Write) -> std::io::Result<()> {
     let rows: Vec<_> = report.accounts.iter().map(account_row).collect();
-    table::print(out, ["ACCOUNT", "NAME", "ROWS", "LEDGER USD", "BALANCE USD", ""], &rows)?;
+    table::print(out, ["ACCOUNT", "NAME", "ROWS", "LEDGER USD", "ARCHIVED USD", "BALANCE USD", ""], &rows)?;
     writeln!(out)?;
     for (title, figure) in figures(report) {
         writeln!(out, "{title:44} {figure}")?;
@@ -41,21 +44,34 @@ fn print_report(report: &Report, out: &mut dyn Write) -> std::io::Result<()> {
     writeln!(out, "{:44} {}\n\n{verdict}", "charges pending, USD", report.pending)
 }
 
-fn account_row(line: &AccountLine) -> [String; 6] {
-    let AccountLine { account, name, balance, ledger, rows } = line;
+fn account_row(line: &AccountLine) -> [String; 7] {
+    let AccountLine { account, name, balance, ledger, rows, archived, packs_add_up: _, days_add_up } = line;
     let verdict = match name {
         None => "unknown account",
         Some(_) if line.adds_up() => "ok",
-        Some(_) => "differs",
+        Some(_) if !line.balance_adds_up() => "differs",
+        Some(_) if !days_add_up => "sums by the day differ",
+        Some(_) => "packs differ",
     };
     let name = name.clone().unwrap_or_else(|| "-".to_owned());
-    [account.to_string(), name, rows.to_string(), ledger.to_string(), balance.to_string(), verdict.to_owned()]
+    [
+        account.to_string(),
+        name,
+        rows.to_string(),
+        ledger.to_string(),
+        archived.to_string(),
+        balance.to_string(),
+        verdict.to_owned(),
+    ]
 }
 
 /// The counts of a report, in the order in which they are printed.
-fn figures(report: &Report) -> [(&'static str, String); 9] {
+fn figures(report: &Report) -> [(&'static str, String); 12] {
     [
         ("requests charged twice", report.repeated_requests.to_string()),
+        ("rows whose parts are not their whole", report.wrong_splits.to_string()),
+        ("sums by the hour that differ from the rows", report.differing_hours.to_string()),
+        ("sums by the day that differ from the hours", report.differing_days.to_string()),
         ("unknown keys in the ledger", report.unknown_keys.to_string()),
         ("journal records checked against the ledger", report.booked_records.to_string()),
         ("  missing from the ledger", report.missing_records.to_string()),
@@ -72,6 +88,9 @@ fn report_json(report: &Report) -> Value {
     let Report {
         accounts: _,
         repeated_requests,
+        wrong_splits,
+        differing_hours,
+        differing_days,
         unknown_keys,
         booked_records,
         missing_records,
@@ -87,6 +106,9 @@ fn report_json(report: &Report) -> Value {
         "accounts": accounts,
         "repeated_requests": repeated_requests,
         "unknown_keys": unknown_keys,
+        "wrong_splits": wrong_splits,
+        "differing_hours": differing_hours,
+        "differing_days": differing_days,
         "journal": {
             "booked_records": booked_records,
             "missing_records": missing_records,
@@ -102,7 +124,7 @@ fn report_json(report: &Report) -> Value {
 }
 
 fn account_json(line: &AccountLine) -> Value {
-    let AccountLine { account, name, balance, ledger, rows } = line;
+    let AccountLine { account, name, balance, ledger, rows, archived, packs_add_up, days_add_up } = line;
     json!({
         "id": account,
         "name": name,
@@ -110,6 +132,10 @@ fn account_json(line: &AccountLine) -> Value {
         "rows": rows,
         "ledger_usd": ledger.to_string(),
         "ledger_nano_usd": ledger.0,
+        "archived_usd": archived.to_string(),
+        "archived_nano_usd": archived.0,
+        "packs_ok": packs_add_up,
+        "days_ok": days_add_up,
         "balance_usd": balance.to_string(),
         "balance_nano_usd": balance.0,
     })

@@ -17,7 +17,14 @@ use crate::boot;
 #[derive(Args, Debug)]
 pub(super) struct ConfigDir {
     /// Folder with flux.toml, providers.toml, models.toml and lanes.toml
-    #[arg(long = "config", short = 'c', env = "FLUX_CONFIG", default_value = "conf", value_name = "DIR")]
+    #[arg(
+        id = "config",
+        long = "config",
+        short = 'c',
+        env = "FLUX_CONFIG",
+        default_value = "conf",
+        value_name = "DIR"
+    )]
     pub(super) path: PathBuf,
 }
 

@@ -183,3 +183,82 @@ fn arguments_are_well_formed() {
     use clap::CommandFactory;
     super::Arguments::command().debug_assert();
 }
+
+#[test]
+fn accounts_are_opened_changed_and_closed() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = json(dir.path(), "accounts create ada --tariff power --cap-usd 12.5 --json");
+    assert_eq!(
+        (&made["id"], &made["name"], &made["tariff"], &made["cap_usd"], &made["state"]),
+        (&1.into(), &"ada".into(), &"power".into(), &"12.5".into(), &"open".into())
+    );
+    json(dir.path(), "keys create --account ada --json");
+    let set = json(dir.path(), "accounts set ada --tariff pro --cap-usd none --json");
+    assert_eq!((&set["tariff"], &set["cap_usd"], &set["keys"]), (&"pro".into(), &Value::Null, &1.into()));
+    let pack = json(dir.path(), "accounts add-pack 1 --credits 5000 --price-usd 40 --note invoice-4 --json");
+    assert_eq!((&pack["packs_bought_usd"], &pack["packs_left_usd"]), (&"50".into(), &"50".into()));
+
+    let shown = json(dir.path(), "accounts show ada --json");
+    let (period, pack) = (&shown["period"], &shown["packs"][0]);
+    assert_eq!((&period["included_usd"], &period["overage_usd"]), (&"300".into(), &"0".into()), "{shown:#}");
+    assert!(period["start"].as_str() <= shown["created_at"].as_str(), "{shown:#}");
+    assert_eq!(
+        (&pack["credits"], &pack["price_usd"], &pack["note"]),
+        (&"5000".into(), &"40".into(), &"invoice-4".into())
+    );
+    let (code, out, _) = flux(dir.path(), "accounts show 1");
+    assert!(code == 0 && out.contains("300 USD (30000 credits)") && out.contains("invoice-4"), "{out}");
+
+    let (code, out, _) = flux(dir.path(), "accounts list");
+    assert!(code == 0 && out.lines().count() == 2 && out.contains("pro"), "{out}");
+    let closed = json(dir.path(), "accounts close ada --json");
+    assert_eq!((&closed["state"], &closed["keys"]), (&"closed".into(), &0.into()));
+    assert_eq!(json(dir.path(), "accounts list --json")[0]["state"], "closed");
+    assert_eq!(json(dir.path(), "keys list --json")[0]["state"], "revoked");
+    assert_eq!(json(dir.path(), "reconcile --json")["ok"], true);
+}
+
+#[test]
+fn accounts_that_cannot_be_are_refused_in_words() {
+    let dir = tempfile::tempdir().unwrap();
+    json(dir.path(), "accounts create ada --json");
+    json(dir.path(), "accounts create gone --json");
+    json(dir.path(), "accounts close gone --json");
+    for (arguments, expected, says) in [
+        ("accounts create bob --tariff gold", 1, "there is no tariff \"gold\"; there are: house, free"),
+        ("accounts set ada --tariff gold", 1, "there is no tariff \"gold\""),
+        ("accounts create bob --tariff free --config nowhere", 1, "tariffs cannot be read (--config)"),
+        ("accounts create ada", 1, "there is an account \"ada\" already"),
+        ("accounts show bob", 1, "there is no account \"bob\""),
+        ("accounts set gone --cap-usd 5", 1, "the account \"gone\" is closed"),
+        ("accounts add-pack gone --credits 1 --price-usd 1", 1, "is closed"),
+        ("keys create --account gone", 1, "the account is closed"),
+        ("accounts set ada", 2, "Usage"),
+        ("accounts set ada --cap-usd -1", 2, "-1"),
+        ("accounts set ada --cap-usd 0.0000000001", 2, "decimals"),
+        ("accounts add-pack ada --credits 0 --price-usd 1", 2, "0"),
+        ("accounts add-pack ada --credits 5", 2, "--price-usd"),
+        ("accounts", 2, "Usage"),
+    ] {
+        let (code, out, err) = flux(dir.path(), arguments);
+        assert_eq!((code, out.as_str()), (expected, ""), "{arguments}: {err}");
+        assert!(err.contains(says), "{arguments}: {err}");
+    }
+}
+
+#[test]
+fn a_backup_is_one_new_file() {
+    let dir = tempfile::tempdir().unwrap();
+    json(dir.path(), "keys create --json");
+    let file = dir.path().join("copy.db");
+    let command = format!("backup {} --json", file.display());
+    let made = json(dir.path(), &command);
+    assert_eq!((&made["ok"], &made["from_journal"]), (&true.into(), &0.into()));
+    assert_eq!(made["bytes"].as_u64(), Some(file.metadata().unwrap().len()));
+    let (code, _, err) = flux(dir.path(), &command);
+    assert!(code == 1 && err.contains("is there already"), "{err}");
+    let (code, out, _) = flux(dir.path(), &format!("backup {}", dir.path().join("other.db").display()));
+    assert!(code == 0 && out.contains("The books in it add up."), "{out}");
+    let (code, _, err) = flux(&dir.path().join("nowhere"), &format!("backup {}", dir.path().join("x.db").display()));
+    assert!(code == 1 && err.contains("there is no database"), "{err}");
+}

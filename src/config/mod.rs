@@ -153,6 +153,10 @@ pub struct Ledger {
     pub poll: Duration,
     /// Between two looks at keys that other processes changed.
     pub keys_poll: Duration,
+    /// Days for which the ledger keeps its rows; 0 for ever.
+    pub retention_days: u64,
+    /// Days after which a closed account loses what tells of a person.
+    pub purge_after_days: u64,
 }
 
 /// `[log]`

@@ -175,6 +175,8 @@ fn read_ledger(fields: &mut Fields<'_, '_>) -> Ledger {
         sync: fields.ms("sync_ms", 100, 1..=60_000),
         poll: fields.ms("poll_ms", 200, 1..=10_000),
         keys_poll: fields.ms("keys_poll_ms", 250, 10..=10_000),
+        retention_days: fields.whole("retention_days", 0, 0..=36_500),
+        purge_after_days: fields.whole("purge_after_days", 30, 0..=36_500),
     }
 }
 

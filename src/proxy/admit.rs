@@ -157,12 +157,20 @@ impl Flux {
             .with_retry_after(Duration::from_secs(1))
     }
 
-    /// Keys that may be out of date let nobody in: a revocation could have been missed.
+    /// Keys that may be out of date let nobody in: a revocation could have been missed. Nor does a full journal.
     fn check_keys(&self) -> Result<(), Refusal> {
         if self.store.keys_are_stale(self.clock.now()) {
             return Err(Refusal::new(
                 RefusalKind::Overloaded,
                 "keys cannot be checked at the moment; try again shortly",
+            )
+            .with_retry_after(Duration::from_secs(1)));
+        }
+        // A provider would be paid for an answer that could not be charged, and so not be completed.
+        if !self.store.has_room() {
+            return Err(Refusal::new(
+                RefusalKind::Overloaded,
+                "charges cannot be kept at the moment; try again shortly",
             )
             .with_retry_after(Duration::from_secs(1)));
         }

@@ -300,7 +300,8 @@ fn mint(kind: KeyKind, scheme: Scheme) -> Result<String, StoreError> {
     Ok(kind.mint(scheme, &random))
 }
 
-fn check_name(name: &str, what: &'static str) -> Result<(), StoreError> {
+/// Refuses what would break a table or a log.
+pub(super) fn check_name(name: &str, what: &'static str) -> Result<(), StoreError> {
     let is_plain = name.len() <= NAME_BYTES_MAX && !name.chars().any(char::is_control);
     if is_plain { Ok(()) } else { Err(StoreError::BadName { what }) }
 }

@@ -4,12 +4,17 @@
 //! reaches the ledger is the business of the threads started here. See ARCHITECTURE.md, "Durable
 //! before done".
 
+pub mod accounts;
+pub mod backup;
+mod chores;
 mod folder;
+pub mod health;
 pub mod journal;
 pub mod keys;
 mod progress;
 pub mod reconcile;
 pub mod sqlite;
+mod sync;
 pub mod usage;
 mod watch;
 mod writer;
@@ -20,7 +25,7 @@ mod tests;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -33,13 +38,14 @@ use crate::base::outcome::Charge;
 use crate::base::tariff::Tariffs;
 use crate::base::time::{Clock, UnixMs};
 
+use self::chores::Retention;
 use self::folder::Folder;
 use self::journal::{Journal, JournalBounds, JournalError};
 use self::keys::{CreatedKey, FirstKeys, KeyEntry, KeyTable, NewKey};
 use self::progress::{Progress, add};
 use self::sqlite::{Database, DatabaseError};
 use self::usage::UsageReader;
-use self::watch::{TariffBook, Watch};
+use self::watch::{Shared, TariffBook, Watch};
 use self::writer::{Pace, Writer};
 
 /// How long people and the start wait for a lock of another process.
@@ -48,8 +54,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const THREAD_BUSY_TIMEOUT: Duration = Duration::from_millis(200);
 /// A thread that is late is no database that fails: turning everybody away would make a busy machine useless.
 const LATE_FACTOR: u32 = 5;
-/// How failures of the other two threads are called in the log.
-const SYNCING: &str = "the disk does not take the journal";
+/// How failures of the thread that looks at keys are called in the log.
 const WATCHING: &str = "keys cannot be read";
 
 /// Where the store lives and its bounds.
@@ -86,6 +91,12 @@ pub struct Settings {
     pub keys_stale_after: Duration,
     /// How often uses of keys are written down.
     pub uses_every: Duration,
+    /// Days for which the ledger keeps its rows; 0: for ever.
+    pub retention_days: u64,
+    /// Days after which a closed account loses what tells of a person.
+    pub purge_after_days: u64,
+    /// How often it is looked for what is that old.
+    pub chores_every: Duration,
 }
 
 impl Settings {
@@ -107,6 +118,9 @@ impl Settings {
             keys_poll: Duration::from_millis(250),
             keys_stale_after: Duration::from_secs(1),
             uses_every: Duration::from_secs(5),
+            retention_days: 0,
+            purge_after_days: 30,
+            chores_every: Duration::from_mins(1),
         }
     }
 }
@@ -152,6 +166,30 @@ pub enum StoreError {
         /// Of what.
         what: &'static str,
     },
+    /// No account is meant.
+    #[error("there is no account \"{which}\"")]
+    NoSuchAccount {
+        /// What was asked for.
+        which: String,
+    },
+    /// The name is taken.
+    #[error("there is an account \"{name}\" already, maybe a closed one")]
+    AccountExists {
+        /// The name.
+        name: String,
+    },
+    /// Nothing of it can be changed any more.
+    #[error("the account \"{which}\" is closed")]
+    AccountClosed {
+        /// What was asked for.
+        which: String,
+    },
+    /// A backup goes into a new file only.
+    #[error("{path} is there already: name a new file")]
+    BackupExists {
+        /// The file.
+        path: PathBuf,
+    },
     /// No key is meant.
     #[error("there is no key \"{which}\"")]
     NoSuchKey {
@@ -184,41 +222,6 @@ pub enum StoreError {
     /// A thread could not be started.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] io::Error),
-}
-
-/// How the store fares.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Health {
-    /// The trouble that lasts, if any does.
-    pub last_error: Option<String>,
-    /// Charges that wait in the journal to be booked.
-    pub backlog_rows: u64,
-    /// Their bytes.
-    pub backlog_bytes: u64,
-    /// Size of the journal.
-    pub journal_bytes: u64,
-    /// Its bound.
-    pub journal_bytes_max: u64,
-    /// Rows added to the ledger since the start.
-    pub rows_added: u64,
-    /// Charges that were in the ledger already.
-    pub rows_repeated: u64,
-    /// Batches that named an account that does not exist.
-    pub unknown_accounts: u64,
-    /// Places of the journal that could not be read.
-    pub damaged_records: u64,
-    /// Batches that had to be tried again.
-    pub book_failures: u64,
-    /// Times the disk did not take the journal.
-    pub sync_failures: u64,
-    /// Times the keys could not be read.
-    pub keys_failures: u64,
-    /// Charges that could not be kept.
-    pub append_failures: u64,
-    /// Keys that are known.
-    pub keys: u64,
-    /// How long ago the keys in memory were last known to be right.
-    pub keys_age: Duration,
 }
 
 /// The store of a running server. One in a process, shared by all.
@@ -268,6 +271,11 @@ impl Store {
             poll: settings.poll,
             idle_poll: settings.idle_poll,
             uses_every: settings.uses_every,
+            retention: Retention {
+                ledger_days: settings.retention_days,
+                purge_after_days: settings.purge_after_days,
+                every: settings.chores_every,
+            },
         };
         let mut writer = Writer::new(&folder, database, shared, Arc::clone(&clock), pace)?;
         writer.catch_up()?;
@@ -280,7 +288,13 @@ impl Store {
             idempotency.remember(mark);
         })?;
         let idempotency = Arc::new(idempotency);
-        let known = (Arc::clone(&directory), Arc::clone(&accounts), Arc::clone(&tariffs));
+        let known = Shared {
+            directory: Arc::clone(&directory),
+            accounts: Arc::clone(&accounts),
+            tariffs: Arc::clone(&tariffs),
+            journal: Arc::clone(&journal),
+            progress: Arc::clone(&progress),
+        };
         let watch = Watch::start(reading, known, clock.unix_ms())?;
         let store = Self {
             settings,
@@ -305,7 +319,7 @@ impl Store {
         self.start_thread("flux-ledger", || writer.run())?;
         let (journal, progress, every) =
             (Arc::clone(&self.journal), Arc::clone(&self.progress), self.settings.sync_every);
-        self.start_thread("flux-sync", move || sync_until_stopped(&journal, &progress, every))?;
+        self.start_thread("flux-sync", move || sync::run(&journal, &progress, every))?;
         let (watch, clock, progress) = (Arc::clone(&self.watch), Arc::clone(&self.clock), Arc::clone(&self.progress));
         let every = self.settings.keys_poll;
         self.start_thread("flux-keys", move || {
@@ -331,6 +345,12 @@ impl Store {
             add(&self.progress.counters.append_failures, 1);
         }
         appended
+    }
+
+    /// Whether new requests may begin. When this is false, those at work can still be charged: a part of the journal is
+    /// left to them.
+    pub fn has_room(&self) -> bool {
+        self.journal.has_room()
     }
 
     /// Books all that was appended before this call, and returns when that is done. Blocks: not for
@@ -416,29 +436,6 @@ impl Store {
         self.table().list()
     }
 
-    /// How the store fares.
-    pub fn health(&self) -> Health {
-        let counters = &self.progress.counters;
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Health {
-            last_error: self.progress.last_error().clone(),
-            backlog_rows: self.journal.records().saturating_sub(read(&counters.handled)),
-            backlog_bytes: self.journal.bytes_after(self.progress.booked()),
-            journal_bytes: self.journal.bytes(),
-            journal_bytes_max: self.settings.journal_bytes_max,
-            rows_added: read(&counters.added),
-            rows_repeated: read(&counters.repeated),
-            unknown_accounts: read(&counters.unknown_accounts),
-            damaged_records: read(&counters.damaged),
-            book_failures: read(&counters.book_failures),
-            sync_failures: read(&counters.sync_failures),
-            keys_failures: read(&counters.keys_failures),
-            append_failures: read(&counters.append_failures),
-            keys: self.directory.len() as u64,
-            keys_age: self.progress.keys_age(self.clock.now()),
-        }
-    }
-
     /// Ends the threads and waits for them; what is in the journal is booked first, if it can be.
     pub fn stop(&self) {
         self.progress.stop();
@@ -474,19 +471,6 @@ impl Store {
 impl Drop for Store {
     fn drop(&mut self) {
         self.stop();
-    }
-}
-
-fn sync_until_stopped(journal: &Journal, progress: &Progress, every: Duration) {
-    loop {
-        let is_stopping = progress.pause(every);
-        match journal.sync() {
-            Ok(()) => progress.went_well(SYNCING),
-            Err(error) => progress.failed(&progress.counters.sync_failures, SYNCING, &error),
-        }
-        if is_stopping {
-            return;
-        }
     }
 }
 

@@ -54,6 +54,10 @@ pub(super) struct Counters {
     pub(super) sync_failures: AtomicU64,
     /// Times the keys could not be checked.
     pub(super) keys_failures: AtomicU64,
+    /// Times old rows could not be taken out.
+    pub(super) chore_failures: AtomicU64,
+    /// Rows that retention has taken out.
+    pub(super) archived: AtomicU64,
     /// Charges that could not be kept.
     pub(super) append_failures: AtomicU64,
 }

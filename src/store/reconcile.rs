@@ -1,4 +1,4 @@
-//! `flux reconcile`: proves that the journal, the ledger and the balances tell the same story.
+//! `flux reconcile`: proves that the journal, the ledger, the balances, the packs and the sums tell the same story.
 //!
 //! Must not repair anything. Works beside a running server: the journal's files are opened first,
 //! then one snapshot of the database is taken, so that nothing can be booked behind its back.
@@ -8,16 +8,30 @@
 use std::path::Path;
 
 use super::folder::Folder;
-use super::journal::read::{Cursor, Position, Segment, segments};
+use super::journal::read::{Cursor, Position, Segment, open_segments, torn_tail};
 use super::sqlite::Database;
+use super::sqlite::audit::{AccountSums, LedgerSums};
 use super::{BUSY_TIMEOUT, DatabaseError, StoreError};
 use crate::base::money::NanoUsd;
 use crate::base::outcome::Charge;
+use crate::base::time::UnixMs;
 
 /// Records of the journal that are held at once.
 const RECORDS_AT_ONCE: usize = 1_024;
 
-/// An account, its balance and what its rows add up to.
+/// Steps before the days are compared.
+const STEPS: u64 = 4;
+
+/// How far the ledger goes.
+#[derive(Clone, Copy)]
+struct Booked {
+    /// Up to where the journal is in it.
+    position: Position,
+    /// Rows from before may be gone.
+    horizon: UnixMs,
+}
+
+/// An account, what it says of itself and what stands behind that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountLine {
     /// Its id.
@@ -30,12 +44,38 @@ pub struct AccountLine {
     pub ledger: NanoUsd,
     /// How many rows it has.
     pub rows: i64,
+    /// The sum of the rows that retention has taken out.
+    pub archived: NanoUsd,
+    /// Whether its packs are those that it says to have, and used as its rows say.
+    pub packs_add_up: bool,
+    /// Whether its sums by the day are those of its rows, those taken out included.
+    pub days_add_up: bool,
 }
 
 impl AccountLine {
-    /// Whether the account exists and its sums agree.
+    fn of(account: i64, sums: AccountSums) -> Result<Self, DatabaseError> {
+        let AccountSums { name, balance, packs: (packs, used), packs_bought, ledger, archived, daily } = sums;
+        let all = ledger.plus(archived)?;
+        Ok(Self {
+            account,
+            name,
+            balance,
+            ledger: ledger.amount,
+            rows: ledger.requests,
+            archived: archived.amount,
+            packs_add_up: packs == packs_bought && used == all.from_packs && used <= packs,
+            days_add_up: daily == all,
+        })
+    }
+
+    /// Whether the account exists and its balance is the sum of its rows.
+    pub fn balance_adds_up(&self) -> bool {
+        self.name.is_some() && self.ledger.checked_add(self.archived) == Some(self.balance)
+    }
+
+    /// Whether everything of it agrees.
     pub fn adds_up(&self) -> bool {
-        self.name.is_some() && self.balance == self.ledger
+        self.balance_adds_up() && self.packs_add_up && self.days_add_up
     }
 }
 
@@ -46,13 +86,19 @@ pub struct Report {
     pub accounts: Vec<AccountLine>,
     /// Requests with more than one row.
     pub repeated_requests: i64,
+    /// Rows whose parts are negative or more than the whole.
+    pub wrong_splits: u64,
+    /// Sums by the hour that are not those of the rows.
+    pub differing_hours: i64,
+    /// Sums by the day that are not those of the hours.
+    pub differing_days: i64,
     /// Keys that the ledger names and that do not exist.
     pub unknown_keys: i64,
     /// Records of the journal that count as booked and were looked for in the ledger.
     pub booked_records: u64,
     /// Those of them that are not in the ledger.
     pub missing_records: u64,
-    /// Those of them whose amount is another one in the ledger.
+    /// Those of them whose amount, or a part of it, is another one in the ledger.
     pub differing_records: u64,
     /// Records that wait to be booked. No fault: a server at work always has some.
     pub pending_records: u64,
@@ -70,58 +116,64 @@ pub struct Report {
 impl Report {
     /// Whether everything agrees.
     pub fn adds_up(&self) -> bool {
-        let faults = [self.missing_records, self.differing_records, self.damaged_records, self.damaged_segments];
+        let in_journal = [self.missing_records, self.differing_records, self.damaged_records, self.damaged_segments];
+        let in_sums = [self.repeated_requests, self.unknown_keys, self.differing_hours, self.differing_days];
         self.accounts.iter().all(AccountLine::adds_up)
-            && self.repeated_requests == 0
-            && self.unknown_keys == 0
-            && faults.iter().all(|count| *count == 0)
+            && self.wrong_splits == 0
+            && in_sums.iter().all(|count| *count == 0)
+            && in_journal.iter().all(|count| *count == 0)
     }
 }
 
-/// Reads the data folder and compares.
+/// Reads the data folder and compares. `tell` hears how many steps of how many are done.
 ///
 /// # Errors
-/// When something cannot be read at all, or a sum does not fit.
-pub fn reconcile(data_dir: &Path) -> Result<Report, StoreError> {
+/// When something cannot be read at all, the database is damaged, or a sum does not fit.
+pub fn reconcile(data_dir: &Path, tell: &mut dyn FnMut(u64, u64)) -> Result<Report, StoreError> {
     let folder = Folder::new(data_dir);
     folder.expect_database()?;
     let opened = open_segments(&folder.journal()).map_err(StoreError::Journal)?;
     let database = Database::open_read_only(&folder.database(), BUSY_TIMEOUT)?;
     let snapshot = database.begin_snapshot()?;
-    let position = database.position()?;
-    let sums = database.account_sums()?.into_iter().map(|sums| AccountLine {
-        account: sums.account.0,
-        name: sums.name,
-        balance: sums.balance,
-        ledger: sums.ledger,
-        rows: sums.rows,
-    });
-    let mut report = Report {
-        accounts: sums.collect(),
-        repeated_requests: database.repeated_requests()?,
-        unknown_keys: database.unknown_keys()?,
-        damaged_segments: count_damaged(&folder.journal()).map_err(StoreError::Journal)?,
-        ..Report::default()
-    };
+    let booked = Booked { position: database.position()?, horizon: database.horizon()? };
+    let mut report = audit(&database, tell)?;
+    report.damaged_segments = count_damaged(&folder.journal()).map_err(StoreError::Journal)?;
     let last = opened.len().saturating_sub(1);
     for (index, segment) in opened.into_iter().enumerate() {
-        compare_segment(segment, index == last, &database, position, &mut report)?;
+        compare_segment(segment, index == last, &database, booked, &mut report)?;
     }
     drop(snapshot);
     Ok(report)
 }
 
-/// Opens what is there now. A segment that a running server deletes meanwhile stays readable.
-fn open_segments(dir: &Path) -> std::io::Result<Vec<Segment>> {
-    let mut opened = Vec::new();
-    for number in segments(dir)? {
-        match Segment::open(dir, number) {
-            Ok(segment) => opened.push(segment),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
+/// The part of the proof that needs the database alone.
+///
+/// # Errors
+/// When it cannot be read, is damaged, or a sum does not fit.
+pub(super) fn audit(database: &Database, tell: &mut dyn FnMut(u64, u64)) -> Result<Report, StoreError> {
+    tell(0, STEPS);
+    database.check_pages()?;
+    tell(1, STEPS);
+    let LedgerSums { accounts, wrong_splits } = database.ledger_sums()?;
+    let lines = accounts.into_iter().map(|(account, sums)| AccountLine::of(account.0, sums));
+    tell(2, STEPS);
+    let mut report = Report {
+        accounts: lines.collect::<Result<_, _>>()?,
+        wrong_splits,
+        repeated_requests: database.repeated_requests()?,
+        unknown_keys: database.unknown_keys()?,
+        ..Report::default()
+    };
+    let days = database.whole_days()?;
+    let steps = STEPS.saturating_add(days.len() as u64);
+    for (done, day) in (STEPS..).zip(days) {
+        tell(done, steps);
+        let (hours, days) = database.differing_sums(day)?;
+        report.differing_hours = report.differing_hours.saturating_add(hours);
+        report.differing_days = report.differing_days.saturating_add(days);
     }
-    Ok(opened)
+    tell(steps, steps);
+    Ok(report)
 }
 
 fn count_damaged(dir: &Path) -> std::io::Result<u64> {
@@ -137,20 +189,20 @@ fn compare_segment(
     mut segment: Segment,
     is_last: bool,
     database: &Database,
-    booked: Position,
+    booked: Booked,
     report: &mut Report,
 ) -> Result<(), StoreError> {
     if is_last {
-        let sound_end = super::journal::read::torn_tail(&segment, Position::default()).map_err(StoreError::Journal)?;
+        let sound_end = torn_tail(&segment, Position::default()).map_err(StoreError::Journal)?;
         let torn = sound_end.map_or(0, |end| segment.limit.saturating_sub(end));
         report.torn_bytes = report.torn_bytes.saturating_add(torn);
         segment.limit = segment.limit.saturating_sub(torn);
     }
     // Read in two parts, cut at the position: what stands before it must be in the ledger.
     let limit = segment.limit;
-    let booked_limit = match segment.number.cmp(&booked.segment) {
+    let booked_limit = match segment.number.cmp(&booked.position.segment) {
         std::cmp::Ordering::Less => limit,
-        std::cmp::Ordering::Equal => limit.min(booked.offset),
+        std::cmp::Ordering::Equal => limit.min(booked.position.offset),
         std::cmp::Ordering::Greater => 0,
     };
     let mut cursor = Cursor::default();
@@ -160,8 +212,8 @@ fn compare_segment(
         loop {
             let is_through = cursor.read(&segment, &mut charges, RECORDS_AT_ONCE).map_err(StoreError::Journal)?;
             for charge in charges.drain(..) {
-                if cursor.position <= booked {
-                    look_up(&charge, database, report)
+                if cursor.position <= booked.position {
+                    look_up(&charge, database, booked.horizon, report)
                 } else {
                     add_pending(&charge, report)
                 }?;
@@ -175,11 +227,13 @@ fn compare_segment(
     Ok(())
 }
 
-fn look_up(charge: &Charge, database: &Database, report: &mut Report) -> Result<(), StoreError> {
+fn look_up(charge: &Charge, database: &Database, horizon: UnixMs, report: &mut Report) -> Result<(), StoreError> {
     report.booked_records = report.booked_records.saturating_add(1);
-    match database.amount_of(charge.request_id)? {
+    match database.draw_of(charge.request_id)? {
+        // Retention may have taken it out.
+        None if charge.at < horizon => {}
         None => report.missing_records = report.missing_records.saturating_add(1),
-        Some(amount) if amount != charge.draw.charged => {
+        Some(draw) if draw != charge.draw => {
             report.differing_records = report.differing_records.saturating_add(1);
         }
         Some(_) => {}

@@ -1,19 +1,24 @@
 //! The store as a whole: exactly once over crashes, two processes at one database, keys that act.
 
+mod accounts;
+mod funds;
+mod retention;
+mod trouble;
+
 use std::path::Path;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::journal::read::Position;
-use super::reconcile::{Report, reconcile};
+use super::reconcile::Report;
 use super::*;
 use crate::accounts::Found;
 use crate::accounts::key::{KeyHash, KeySettings, Scheme};
 use crate::base::ids::{AccountId, KeyId, RequestId};
 use crate::base::money::NanoUsd;
 use crate::base::outcome::{Draw, Ending, Pieces};
-use crate::base::tariff::{Tariff, Tariffs};
+use crate::base::tariff::Tariff;
 use crate::base::time::{SystemClock, TestClock, UnixMs};
 use crate::base::usage::{CacheWrite, Usage};
 use crate::base::wire_format::WireFormat;
@@ -36,14 +41,29 @@ pub(in crate::store) fn charge(n: u64) -> Charge {
         attempts: 2,
         usage: Usage { input: n, cache_read: 2, cache_write, output: 7, reasoning: 1, ..Usage::default() },
         estimated: false,
-        service_tier: "".into(),
-        pieces: Pieces::default(),
-        draw: Draw { charged: NanoUsd(n.cast_signed()), ..Draw::default() },
-        written_off: NanoUsd::ZERO,
+        service_tier: "default".into(),
+        pieces: Pieces { images: 1, audio_ms: 2, characters: 3 },
+        draw: beyond(n.cast_signed()),
+        written_off: NanoUsd(1),
         provider_cost: NanoUsd(1),
-        idempotency: None,
+        idempotency: Some([7; 32]),
         latency: Duration::from_millis(n),
     }
+}
+
+/// A charge beyond what is included, not from packs: what an account without a tariff pays.
+fn beyond(nano: i64) -> Draw {
+    Draw { charged: NanoUsd(nano), from_packs: NanoUsd::ZERO, overage: NanoUsd(nano) }
+}
+
+/// The operator's own tariff and no other.
+fn house() -> Arc<Tariffs> {
+    let house = Arc::new(Tariff::unbounded());
+    Arc::new(Tariffs::new(vec![Arc::clone(&house)], house))
+}
+
+fn reconcile(dir: &Path) -> Result<Report, StoreError> {
+    reconcile::reconcile(dir, &mut |_, _| ())
 }
 
 fn settings(dir: &Path) -> Settings {
@@ -58,13 +78,8 @@ fn settings(dir: &Path) -> Settings {
     }
 }
 
-fn tariffs() -> Arc<Tariffs> {
-    let house = Arc::new(Tariff::unbounded());
-    Arc::new(Tariffs::new(vec![Arc::clone(&house)], house))
-}
-
 fn start(dir: &Path) -> Store {
-    Store::start(settings(dir), tariffs(), Arc::new(SystemClock)).unwrap()
+    Store::start(settings(dir), house(), Arc::new(SystemClock)).unwrap()
 }
 
 /// A store with its first keys, so that account 1 and key 1 exist.
@@ -177,7 +192,7 @@ fn charges_wait_while_the_database_is_locked_and_are_booked_after() {
 fn a_full_journal_refuses_charges_and_recovers() {
     let dir = tempfile::tempdir().unwrap();
     let small = Settings { journal_bytes_max: 3_000, ..settings(dir.path()) };
-    let store = Store::start(small, tariffs(), Arc::new(SystemClock)).unwrap();
+    let store = Store::start(small, house(), Arc::new(SystemClock)).unwrap();
     store.bootstrap("default").unwrap();
     let other = rusqlite::Connection::open(dir.path().join("flux.db")).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -214,10 +229,41 @@ fn the_ledger_takes_no_change_and_reconcile_finds_what_is_forced_in() {
         let report = reconcile(dir.path()).unwrap();
         assert!(find(&report) && !report.adds_up(), "{sql}: {report:#?}");
     };
-    check("UPDATE accounts SET balance_nano = balance_nano + 1", &|report| !report.accounts[0].adds_up());
-    other.execute_batch("DROP TRIGGER ledger_never_updated; DROP TRIGGER ledger_never_deleted").unwrap();
+    for (sql, undo, find) in [
+        (
+            "UPDATE accounts SET balance_nano = balance_nano + 1",
+            "UPDATE accounts SET balance_nano = balance_nano - 1",
+            &(|report: &Report| !report.accounts[0].balance_adds_up()) as &dyn Fn(&Report) -> bool,
+        ),
+        (
+            "UPDATE accounts SET packs_nano = packs_nano + 1",
+            "UPDATE accounts SET packs_nano = packs_nano - 1",
+            &|report| !report.accounts[0].packs_add_up,
+        ),
+        (
+            "UPDATE accounts SET packs_used_nano = packs_used_nano + 1",
+            "UPDATE accounts SET packs_used_nano = packs_used_nano - 1",
+            &|report| !report.accounts[0].packs_add_up,
+        ),
+        (
+            "UPDATE usage_daily SET overage_nano = overage_nano + 1",
+            "UPDATE usage_daily SET overage_nano = overage_nano - 1",
+            &|report| !report.accounts[0].days_add_up && report.differing_days == 0,
+        ),
+        ("UPDATE usage_daily SET input = input + 1", "UPDATE usage_daily SET input = input - 1", &|report| {
+            report.differing_days > 0 && report.differing_hours == 0
+        }),
+        ("UPDATE usage_hourly SET model = 'other'", "UPDATE usage_hourly SET model = 'gpt-9'", &|report| {
+            report.differing_hours > 0
+        }),
+    ] {
+        check(sql, find);
+        other.execute_batch(undo).unwrap();
+    }
+    other.execute_batch("DROP TRIGGER ledger_never_updated; DROP TRIGGER ledger_kept_since_horizon").unwrap();
     // The last record is in the journal's last segment, which is still there.
     check("UPDATE ledger SET amount_nano = 9 WHERE account_id = 77", &|report| report.differing_records == 1);
+    check("UPDATE ledger SET from_packs_nano = 9 WHERE account_id = 77", &|report| report.wrong_splits == 1);
     check("DELETE FROM ledger WHERE account_id = 77", &|report| report.missing_records == 1);
 }
 
@@ -226,19 +272,22 @@ fn a_balance_past_63_bits_is_refused_not_wrapped() {
     let (dir, store) = started();
     store.stop();
     let mut database = Database::open(&dir.path().join("flux.db"), BUSY_TIMEOUT).unwrap();
-    let large = |n| Charge { draw: Draw { charged: NanoUsd(i64::MAX - 1), ..Draw::default() }, ..charge(n) };
+    let large = |n| Charge { draw: beyond(i64::MAX - 1), ..charge(n) };
     let position = Position { segment: 9, offset: 0 };
     assert!(database.book(&[large(1), large(2)], position).is_err());
     database.book(&[large(1)], position).unwrap();
     assert!(database.book(&[large(2)], position).is_err());
-    let sums = database.account_sums().unwrap();
-    assert_eq!((sums[0].rows, sums[0].ledger, sums[0].balance), (1, NanoUsd(i64::MAX - 1), NanoUsd(i64::MAX - 1)));
+    let sums = &database.ledger_sums().unwrap().accounts[&AccountId(1)];
+    assert_eq!(
+        (sums.ledger.requests, sums.ledger.amount, sums.balance),
+        (1, NanoUsd(i64::MAX - 1), NanoUsd(i64::MAX - 1))
+    );
 }
 
 #[test]
 fn a_second_server_is_refused_the_folder() {
     let (dir, store) = started();
-    let second = Store::start(settings(dir.path()), tariffs(), Arc::new(SystemClock));
+    let second = Store::start(settings(dir.path()), house(), Arc::new(SystemClock));
     assert!(matches!(second, Err(StoreError::InUse { .. })));
     drop(store);
     drop(start(dir.path()));
@@ -338,14 +387,14 @@ fn keys_made_by_the_server_act_at_once() {
 fn the_bound_of_keys_holds() {
     let dir = tempfile::tempdir().unwrap();
     let few = |keys_max| Settings { keys_max, ..settings(dir.path()) };
-    let store = Store::start(few(3), tariffs(), Arc::new(SystemClock)).unwrap();
+    let store = Store::start(few(3), house(), Arc::new(SystemClock)).unwrap();
     store.bootstrap("default").unwrap();
     store.create_key(&new_key(&named("third"))).unwrap();
     let refused = store.create_key(&new_key(&named("fourth")));
     assert!(matches!(refused, Err(StoreError::Database(DatabaseError::KeysFull { keys_max: 3 }))));
     drop(store);
-    assert!(matches!(Store::start(few(2), tariffs(), Arc::new(SystemClock)), Err(StoreError::Directory(_))));
-    drop(Store::start(few(3), tariffs(), Arc::new(SystemClock)).unwrap());
+    assert!(matches!(Store::start(few(2), house(), Arc::new(SystemClock)), Err(StoreError::Directory(_))));
+    drop(Store::start(few(3), house(), Arc::new(SystemClock)).unwrap());
 }
 
 #[test]
@@ -377,7 +426,7 @@ fn unknown_keys_cost_no_database_read() {
 fn keys_go_stale_when_nobody_looks() {
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(TestClock::new(UnixMs(1_790_000_000_000)));
-    let store = Store::start(settings(dir.path()), tariffs(), Arc::<TestClock>::clone(&clock)).unwrap();
+    let store = Store::start(settings(dir.path()), house(), Arc::<TestClock>::clone(&clock)).unwrap();
     store.stop();
     assert!(!store.keys_are_stale(clock.now()));
     clock.advance(Duration::from_secs(5));
@@ -390,7 +439,7 @@ fn keys_go_stale_when_nobody_looks() {
 fn keys_that_cannot_be_read_go_stale_and_say_why() {
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(TestClock::new(UnixMs(1_790_000_000_000)));
-    let store = Store::start(settings(dir.path()), tariffs(), Arc::<TestClock>::clone(&clock)).unwrap();
+    let store = Store::start(settings(dir.path()), house(), Arc::<TestClock>::clone(&clock)).unwrap();
     rusqlite::Connection::open(dir.path().join("flux.db"))
         .unwrap()
         .execute_batch("ALTER TABLE keys RENAME TO gone")

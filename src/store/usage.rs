@@ -204,7 +204,7 @@ impl UsageReader {
     /// # Errors
     /// When the database cannot be read, or too many ask at once.
     pub fn account(&self, name: &str) -> Result<Option<AccountId>, StoreError> {
-        self.read(|database| database.account_by_name(name))
+        self.read(|database| Ok(database.account_by_name(name)?.map(|account| account.id)))
     }
 
     /// Asks the database on a connection of the pool.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::StoreError;
+use super::chores::{Chores, Retention};
 use super::journal::Journal;
 use super::journal::read::{Position, Reader, is_damaged};
 use super::progress::{Progress, add};
@@ -34,6 +35,8 @@ pub(super) struct Pace {
     pub(super) idle_poll: Duration,
     /// How often uses of keys are written down.
     pub(super) uses_every: Duration,
+    /// When old rows go.
+    pub(super) retention: Retention,
 }
 
 /// Reads the journal and books it.
@@ -51,6 +54,7 @@ pub(super) struct Writer {
     /// Read and not booked yet: kept over failures.
     batch: Vec<Charge>,
     uses_written: Instant,
+    chores: Chores,
 }
 
 impl Writer {
@@ -69,9 +73,21 @@ impl Writer {
         let (journal, directory, progress) = shared;
         let reader = Reader::new(&folder.journal(), start);
         let uses_written = clock.now();
-        let folder = folder.clone();
-        let batch = Vec::new();
-        Ok(Self { journal, directory, progress, clock, pace, folder, database, reader, start, batch, uses_written })
+        let chores = Chores::new(pace.retention, uses_written);
+        Ok(Self {
+            journal,
+            directory,
+            progress,
+            clock,
+            pace,
+            folder: folder.clone(),
+            database,
+            reader,
+            start,
+            batch: Vec::new(),
+            uses_written,
+            chores,
+        })
     }
 
     /// Books what an earlier run has left. Before any charge of this one.
@@ -119,6 +135,7 @@ impl Writer {
             if is_stopping {
                 break;
             }
+            self.chores.run(&mut self.database, &*self.clock, &self.progress);
         }
         if let Err(error) = self.catch_up() {
             log::warn!(error = error.to_string(); "charges wait in the journal for the next start");

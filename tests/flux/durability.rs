@@ -242,3 +242,78 @@ fn a_client_cannot_choose_the_id_that_is_booked() {
     }
     flux.wait_for_rows(2);
 }
+
+/// Places in the writer's transaction, each with what holds it up there for seconds: a trigger that counts for long.
+const STEPS: [(&str, &str); 5] = [
+    ("before a row", "BEFORE INSERT ON ledger"),
+    ("after the rows, before a balance", "BEFORE UPDATE OF balance_nano ON accounts"),
+    ("before the sums by the hour", "BEFORE INSERT ON usage_hourly"),
+    ("before the sums by the day", "BEFORE INSERT ON usage_daily"),
+    ("before the journal's position", "BEFORE UPDATE ON meta"),
+];
+
+#[test]
+fn t36_kill_9_at_each_step_of_booking_loses_and_doubles_nothing() {
+    const SLOW: &str = "SELECT count(*) FROM sqlite_schema a, sqlite_schema b, sqlite_schema c, sqlite_schema d, \
+        sqlite_schema e, sqlite_schema f";
+    let openai = Provider::openai();
+    let completed = Completed::default();
+    let mut flux = Setup::with(&[&openai]).start();
+    for (step, place) in STEPS {
+        let db = rusqlite::Connection::open(flux.data_dir().join("flux.db")).expect("the ledger");
+        db.busy_timeout(super::harness::WAIT_MAX).expect("a busy time-out");
+        db.execute_batch(&format!("CREATE TRIGGER slow {place} BEGIN {SLOW}; END")).expect("a trigger");
+        for _ in 0..3 {
+            let reply = flux.chat(&ask_chat("gpt-4o-mini")).expect_status(200);
+            let id = reply.header("x-flux-request-id").to_owned();
+            completed.lock().expect("completed").insert(id, reply.cost_nano());
+        }
+        let probe = rusqlite::Connection::open(flux.data_dir().join("flux.db")).expect("the ledger");
+        probe.busy_timeout(std::time::Duration::ZERO).expect("no time-out");
+        let is_writing = || probe.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_err();
+        wait_for("the writer to be held up", || {
+            is_writing() && {
+                // A transaction that is not held up is over by now.
+                std::thread::sleep(std::time::Duration::from_millis(100));
+                is_writing()
+            }
+        });
+        drop((probe, db));
+        let data = flux.kill();
+        let db = rusqlite::Connection::open(data.path().join("flux.db")).expect("the ledger");
+        db.execute_batch("DROP TRIGGER slow").unwrap_or_else(|error| panic!("{step}: {error}"));
+        drop(db);
+        flux = Setup::with(&[&openai]).data(&data).start();
+        assert_all_charged_once(&flux, &completed);
+    }
+    assert_eq!(completed.lock().expect("completed").len(), STEPS.len() * 3);
+}
+
+#[test]
+fn t36_kill_9_before_and_after_a_charge_is_settled() {
+    let openai = Provider::openai();
+    let completed = Completed::default();
+    let flux = Setup::with(&[&openai]).start();
+    // Before: the provider has been asked and has said nothing that could be charged.
+    let gate = answers::Gate::default();
+    openai.next(Answer::json(200, &answers::chat_body("late", &answers::chat_usage(1000, 500))).after(&gate));
+    let mut waiting = flux.connect();
+    waiting.write(&flux.chat_request(ask_chat("gpt-4o-mini").to_string().as_bytes()));
+    openai.wait_for_requests(1);
+    // After: the charge stands in the journal, and the ledger cannot be written.
+    let mut db = rusqlite::Connection::open(flux.data_dir().join("flux.db")).expect("the ledger");
+    db.busy_timeout(super::harness::WAIT_MAX).expect("a busy time-out");
+    let lock = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).expect("the write lock");
+    for _ in 0..20 {
+        let reply = flux.chat(&ask_chat("gpt-4o-mini")).expect_status(200);
+        let id = reply.header("x-flux-request-id").to_owned();
+        completed.lock().expect("completed").insert(id, reply.cost_nano());
+    }
+    let data = flux.kill();
+    gate.open();
+    drop(lock);
+    drop(db);
+    let flux = Setup::with(&[&openai]).data(&data).start();
+    assert_all_charged_once(&flux, &completed);
+    assert_eq!(flux.ledger().len(), 20, "what was not completed is not charged");
+}

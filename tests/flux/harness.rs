@@ -48,6 +48,8 @@ pub(crate) fn conf_dir() -> PathBuf {
 pub(crate) struct Setup {
     env: Vec<(String, String)>,
     config: PathBuf,
+    /// A write past a bound of its size fails, and does not end the process.
+    is_told_of_large_files: bool,
     /// A configuration that lives as long as Flux does.
     _held: Option<TempDir>,
     data: Arc<TempDir>,
@@ -57,7 +59,7 @@ impl Setup {
     /// With the given providers and no others.
     pub(crate) fn with(providers: &[&Provider]) -> Self {
         let data = Arc::new(tempfile::tempdir().expect("a data folder"));
-        let setup = Self { env: Vec::new(), config: conf_dir(), _held: None, data };
+        let setup = Self { env: Vec::new(), config: conf_dir(), is_told_of_large_files: false, _held: None, data };
         providers.iter().fold(setup, |setup, provider| setup.provider(provider.name(), &provider.base_url()))
     }
 
@@ -86,6 +88,13 @@ impl Setup {
         Self { _held: Some(dir), ..setup }
     }
 
+    /// With files that are bounded from outside, as on a disk that is full: a write fails then, and the signal that
+    /// would come with it is ignored.
+    pub(crate) fn told_of_large_files(mut self) -> Self {
+        self.is_told_of_large_files = true;
+        self
+    }
+
     /// The data folder of an earlier run.
     pub(crate) fn data(mut self, data: &Arc<TempDir>) -> Self {
         self.data = Arc::clone(data);
@@ -93,7 +102,7 @@ impl Setup {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = flux(arguments);
+        let mut command = if self.is_told_of_large_files { flux_in_shell(arguments) } else { flux(arguments) };
         command
             .env("FLUX_SERVER__LISTEN", "127.0.0.1:0")
             .env("FLUX_SERVER__PRIVATE_LISTEN", "127.0.0.1:0")
@@ -140,6 +149,14 @@ impl Setup {
 pub(crate) fn flux(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_flux"));
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// The same under a shell that ignores the signal of files that are too large, which its children inherit.
+fn flux_in_shell(arguments: &[&str]) -> Command {
+    let mut command = Command::new("sh");
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).stdin(Stdio::null());
+    command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_flux")]).args(arguments);
     command
 }
 

@@ -25,6 +25,8 @@ mod strict;
 mod voices;
 
 #[cfg(test)]
+mod accounts;
+#[cfg(test)]
 mod api;
 #[cfg(test)]
 mod config;
@@ -67,5 +69,7 @@ mod tidy;
 mod tls;
 #[cfg(test)]
 mod translate;
+#[cfg(test)]
+mod trouble;
 #[cfg(test)]
 mod turns;

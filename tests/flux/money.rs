@@ -73,7 +73,9 @@ fn t24_a_thousand_at_once_spend_no_more_than_the_cap() {
             })
         })
         .collect();
-    clients.into_iter().for_each(|client| client.join().expect("a client"));
+    for client in clients {
+        client.join().expect("a client");
+    }
     let (paid, refused) = (paid.load(Ordering::Relaxed), refused.load(Ordering::Relaxed));
     assert_eq!(paid + refused, 1_000);
     let rows = flux.wait_for_rows(paid);
@@ -228,10 +230,10 @@ fn a_translated_stream_ends_where_the_money_does() {
         let text = reply.text();
         match speaker {
             Speaker::Responses => {
-                assert!(text.contains("\"response.incomplete\"") && text.contains("max_output_tokens"), "{text}")
+                assert!(text.contains("\"response.incomplete\"") && text.contains("max_output_tokens"), "{text}");
             }
             Speaker::Chat | Speaker::Messages => {
-                assert!(text.contains("\"finish_reason\":\"length\"") && text.ends_with("data: [DONE]\n\n"), "{text}")
+                assert!(text.contains("\"finish_reason\":\"length\"") && text.ends_with("data: [DONE]\n\n"), "{text}");
             }
         }
         wait_for("the row", || flux.ledger().iter().any(|row| row.text("ending") == "capped"));

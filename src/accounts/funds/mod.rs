@@ -75,6 +75,9 @@ struct State {
 /// One period.
 #[derive(Clone, Copy, Debug)]
 struct Book {
+    /// The period it was opened for: its identity, by which reservations find it also when other terms have given it
+    /// another period since.
+    opened: Period,
     period: Period,
     spent: Spent,
     held: NanoUsd,
@@ -82,7 +85,7 @@ struct Book {
 
 impl Book {
     fn new(period: Period) -> Self {
-        Self { period, spent: Spent::default(), held: NanoUsd::ZERO }
+        Self { opened: period, period, spent: Spent::default(), held: NanoUsd::ZERO }
     }
 }
 
@@ -113,8 +116,8 @@ impl Funds {
                 return Err(Short { available: available.max(NanoUsd::ZERO), resets_at });
             }
         };
-        state.hold(book.period, amount);
-        Ok(Reservation { funds: Arc::clone(self), period: book.period, amount })
+        state.hold(book.opened, amount);
+        Ok(Reservation { funds: Arc::clone(self), opened: book.opened, amount })
     }
 
     /// What could be held at `at`; `None` is without a limit.
@@ -139,20 +142,15 @@ impl Funds {
         }
     }
 
-    /// Changes the rules: another tariff, another cap. What was spent is counted anew if the period changed, from
-    /// what the ledger has of the new one.
+    /// Changes the rules: another tariff, another cap. What was spent stays as it was booked, so that memory and ledger
+    /// tell the same; if the period changed, it is what the ledger has of the new one.
     pub fn change_terms(&self, terms: Terms, at: UnixMs, spent_in: impl FnOnce(Period) -> Spent) {
         let mut state = self.state();
         state.turn_to(at);
         let period = Period::around(at, terms.reset, terms.anchor);
         if period != state.current.period {
-            let spent = spent_in(period);
-            state.current = Book { period, spent, held: state.current.held };
-        } else if terms.included != state.terms.included {
-            let Spent { included, overage } = state.current.spent;
-            let total = plus(included, overage);
-            let included = total.min(terms.included);
-            state.current.spent = Spent { included, overage: minus(total, included) };
+            state.current.spent = spent_in(period);
+            state.current.period = period;
         }
         state.terms = terms;
     }
@@ -198,19 +196,19 @@ impl State {
         if self.last.period.holds(at) { &mut self.last } else { &mut self.current }
     }
 
-    /// The book of a period; `None` when it is long over, as after a jump of the clock.
-    fn book_of(&mut self, period: Period) -> Option<&mut Book> {
-        [&mut self.current, &mut self.last].into_iter().find(|book| book.period == period)
+    /// The book opened for a period; `None` when it is long over, as after a jump of the clock.
+    fn book_of(&mut self, opened: Period) -> Option<&mut Book> {
+        [&mut self.current, &mut self.last].into_iter().find(|book| book.opened == opened)
     }
 
-    fn hold(&mut self, period: Period, amount: NanoUsd) {
-        if let Some(book) = self.book_of(period) {
+    fn hold(&mut self, opened: Period, amount: NanoUsd) {
+        if let Some(book) = self.book_of(opened) {
             book.held = plus(book.held, amount);
         }
     }
 
-    fn release(&mut self, period: Period, amount: NanoUsd) {
-        if let Some(book) = self.book_of(period) {
+    fn release(&mut self, opened: Period, amount: NanoUsd) {
+        if let Some(book) = self.book_of(opened) {
             book.held = minus(book.held, amount);
         }
     }
@@ -229,23 +227,22 @@ impl State {
 
     /// The packs without what the other book needs of them for what it holds.
     fn packs_for(&self, book: &Book) -> NanoUsd {
-        let other = if book.period == self.current.period { &self.last } else { &self.current };
+        let other = if book.opened == self.current.opened { &self.last } else { &self.current };
         let needed = self.room(other).map_or(NanoUsd::ZERO, |room| minus(other.held, room).max(NanoUsd::ZERO));
         minus(self.packs, needed).max(NanoUsd::ZERO)
     }
 
     /// Spends from a book: what is included first, then packs, then beyond.
-    fn spend(&mut self, period: Period, charged: NanoUsd) -> Draw {
+    fn spend(&mut self, opened: Period, charged: NanoUsd) -> Draw {
         let Terms { included, limit, .. } = self.terms;
         let included = limit.map_or(included, |limit| limit.min(included));
-        let (book, charged) = match self.book_of(period) {
-            Some(book) => (*book, charged),
+        let (book, charged) = if let Some(book) = self.book_of(opened) {
+            (*book, charged)
+        } else {
             // What was held for it is forgotten with its period.
-            None => {
-                let book = self.current;
-                let bound = self.available(&book).unwrap_or(charged).max(NanoUsd::ZERO);
-                (book, charged.min(bound))
-            }
+            let book = self.current;
+            let bound = self.available(&book).unwrap_or(charged).max(NanoUsd::ZERO);
+            (book, charged.min(bound))
         };
         let packs = self.packs_for(&book);
         let from_included = minus(included, book.spent.included).clamp(NanoUsd::ZERO, charged);
@@ -253,7 +250,7 @@ impl State {
         let from_packs = packs.min(rest);
         let overage = minus(rest, from_packs);
         self.packs = minus(self.packs, from_packs);
-        if let Some(book) = self.book_of(book.period) {
+        if let Some(book) = self.book_of(book.opened) {
             book.spent.included = plus(book.spent.included, from_included);
             book.spent.overage = plus(book.spent.overage, overage);
         }
@@ -265,7 +262,7 @@ impl State {
 #[derive(Debug)]
 pub struct Reservation {
     funds: Arc<Funds>,
-    period: Period,
+    opened: Period,
     amount: NanoUsd,
 }
 
@@ -287,9 +284,9 @@ impl Reservation {
             return self.amount;
         }
         let mut state = self.funds.state();
-        let Some(book) = state.book_of(self.period).copied() else { return self.amount };
+        let Some(book) = state.book_of(self.opened).copied() else { return self.amount };
         let more = state.available(&book).map_or(more, |available| more.min(available)).max(NanoUsd::ZERO);
-        state.hold(self.period, more);
+        state.hold(self.opened, more);
         drop(state);
         self.amount = plus(self.amount, more);
         self.amount
@@ -299,8 +296,8 @@ impl Reservation {
     pub fn settle(mut self, charged: NanoUsd) -> Draw {
         let charged = charged.clamp(NanoUsd::ZERO, self.amount);
         let mut state = self.funds.state();
-        state.release(self.period, self.amount);
-        let draw = state.spend(self.period, charged);
+        state.release(self.opened, self.amount);
+        let draw = state.spend(self.opened, charged);
         drop(state);
         self.amount = NanoUsd::ZERO;
         draw
@@ -310,7 +307,7 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         if self.amount > NanoUsd::ZERO {
-            self.funds.state().release(self.period, self.amount);
+            self.funds.state().release(self.opened, self.amount);
         }
     }
 }

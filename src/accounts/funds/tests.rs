@@ -89,11 +89,26 @@ fn other_terms_count_what_was_spent() {
     let funds = funds(terms(10, Some(10), Reset::CalendarMonth), 0);
     assert_eq!(reserve(&funds, 10, BEGAN).unwrap().settle(NanoUsd(10)), draw(10, 0, 0));
     funds.change_terms(terms(4, Some(20), Reset::CalendarMonth), BEGAN, |_| Spent::default());
-    assert_eq!(funds.standing(BEGAN).spent, Spent { included: NanoUsd(4), overage: NanoUsd(6) });
+    // What was booked as included stays that, also where less is included now.
+    assert_eq!(funds.standing(BEGAN).spent, Spent { included: NanoUsd(10), overage: NanoUsd(0) });
     assert_eq!(funds.available(BEGAN), Some(NanoUsd(10)));
     let in_ledger = Spent { included: NanoUsd(1), overage: NanoUsd(0) };
     funds.change_terms(terms(4, Some(20), Reset::Daily), BEGAN, |_| in_ledger);
     assert_eq!(funds.available(BEGAN), Some(NanoUsd(19)));
+}
+
+#[test]
+fn what_was_held_before_other_terms_is_given_back_after_them() {
+    for reset in Reset::NAMES.map(|(_, reset)| reset) {
+        let funds = funds(terms(100, Some(100), Reset::CalendarMonth), 0);
+        let (held, dropped) = (reserve(&funds, 30, BEGAN).unwrap(), reserve(&funds, 50, BEGAN).unwrap());
+        funds.change_terms(terms(100, Some(100), reset), BEGAN, |_| Spent::default());
+        assert_eq!(funds.available(BEGAN), Some(NanoUsd(20)), "{reset:?}");
+        drop(dropped);
+        assert_eq!(held.settle(NanoUsd(10)), draw(10, 0, 0));
+        let standing = funds.standing(BEGAN);
+        assert_eq!((standing.held, standing.available), (NanoUsd::ZERO, Some(NanoUsd(90))), "{reset:?}");
+    }
 }
 
 #[test]
@@ -172,7 +187,7 @@ fn play(terms: Terms, events: Vec<Event>) -> Result<(), TestCaseError> {
             }
             Event::Settle { which, charged } if !open.is_empty() => {
                 let held = open.swap_remove(which % open.len());
-                let (amount, began) = (held.amount(), held.period);
+                let (amount, began) = (held.amount(), held.opened);
                 let drawn = held.settle(NanoUsd(charged));
                 if kept.contains(&began) {
                     prop_assert_eq!(drawn.charged, amount.min(NanoUsd(charged)));

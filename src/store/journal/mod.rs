@@ -14,12 +14,18 @@ use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering as Atomic};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::base::outcome::Charge;
 
 use self::frame::{FRAME_BYTES_MAX, FrameBuffer, HEAD_BYTES, SEGMENT_HEAD};
 use self::read::{Position, Segment, segment_path, segments};
+
+/// This part of the journal is left to requests that are at work already.
+const RESERVE_PART: u64 = 8;
+/// What the disk must take before it is trusted again.
+const PROBE_BYTES: usize = 64 * 1024;
 
 /// How large the journal may become.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +61,10 @@ pub(super) struct Journal {
     // Guards the end of the last file: records must land whole and one behind the other, and the
     // end that readers may go to moves with them.
     tail: Mutex<Tail>,
+    /// Size of all segments, for those who must not wait for the lock.
+    size: AtomicU64,
+    /// The file system has refused a record, and has not taken any since.
+    is_failing: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -105,7 +115,8 @@ impl Journal {
         };
         let segment_bytes = bounds.segment_bytes.min(bounds.journal_bytes_max / 4);
         let bounds = JournalBounds { segment_bytes, ..bounds };
-        Ok(Self { dir: dir.to_owned(), bounds, tail: Mutex::new(tail) })
+        let size = AtomicU64::new(tail.bytes);
+        Ok(Self { dir: dir.to_owned(), bounds, tail: Mutex::new(tail), size, is_failing: AtomicBool::new(false) })
     }
 
     /// Keeps a charge: when this returns, the kernel has it and `kill -9` cannot take it away.
@@ -123,24 +134,46 @@ impl Journal {
         }
         let is_full = tail.end.offset.saturating_add(length) > self.bounds.segment_bytes;
         if tail.is_spoiled || (is_full && tail.end.offset > HEAD_BYTES) {
-            self.roll(&mut tail)?;
+            self.roll(&mut tail).inspect_err(|_| self.is_failing.store(true, Atomic::Relaxed))?;
         }
-        match (&*tail.file).write(record) {
-            Ok(written) if written == record.len() => {
-                tail.end.offset += length;
-                tail.bytes += length;
-                tail.records += 1;
-                Ok(())
-            }
-            Ok(_) => {
-                tail.take_back();
-                Err(io::Error::from(io::ErrorKind::WriteZero).into())
-            }
-            Err(error) => {
-                tail.take_back();
-                Err(error.into())
-            }
+        let written = match (&*tail.file).write(record) {
+            Ok(written) if written == record.len() => Ok(()),
+            Ok(_) => Err(io::Error::from(io::ErrorKind::WriteZero)),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = written {
+            tail.take_back();
+            self.is_failing.store(true, Atomic::Relaxed);
+            return Err(error.into());
         }
+        tail.end.offset += length;
+        tail.bytes += length;
+        tail.records += 1;
+        self.size.store(tail.bytes, Atomic::Relaxed);
+        Ok(())
+    }
+
+    /// Whether new requests may begin: there is room for their charges, and for those of the requests at work.
+    pub(super) fn has_room(&self) -> bool {
+        let JournalBounds { journal_bytes_max, .. } = self.bounds;
+        let is_full = self.size.load(Atomic::Relaxed) > journal_bytes_max - journal_bytes_max / RESERVE_PART;
+        !is_full && !self.is_failing.load(Atomic::Relaxed)
+    }
+
+    /// Tries whether a file system that has refused a record takes bytes again.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub(super) fn probe(&self) -> io::Result<()> {
+        if !self.is_failing.load(Atomic::Relaxed) {
+            return Ok(());
+        }
+        let path = self.dir.join("probe");
+        let taken = std::fs::write(&path, vec![0; PROBE_BYTES]);
+        std::fs::remove_file(&path)?;
+        taken?;
+        self.is_failing.store(false, Atomic::Relaxed);
+        Ok(())
     }
 
     /// Up to where records may be read.
@@ -223,6 +256,7 @@ impl Journal {
             let mut tail = self.tail();
             tail.closed.pop_front();
             tail.bytes = tail.bytes.saturating_sub(size);
+            self.size.store(tail.bytes, Atomic::Relaxed);
         }
         Ok(())
     }
@@ -239,6 +273,7 @@ impl Journal {
         tail.closed.push_back((tail.end.segment, tail.end.offset));
         tail.end = Position { segment: number, offset: HEAD_BYTES };
         tail.bytes += HEAD_BYTES;
+        self.size.store(tail.bytes, Atomic::Relaxed);
         tail.is_spoiled = false;
         Ok(())
     }

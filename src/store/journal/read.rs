@@ -76,6 +76,22 @@ impl Segment {
     }
 }
 
+/// Opens what is there now. A segment that a running server deletes meanwhile stays readable.
+///
+/// # Errors
+/// When the folder or a file cannot be read.
+pub(in crate::store) fn open_segments(dir: &Path) -> io::Result<Vec<Segment>> {
+    let mut opened = Vec::new();
+    for number in segments(dir)? {
+        match Segment::open(dir, number) {
+            Ok(segment) => opened.push(segment),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(opened)
+}
+
 /// Walks the records of one segment after another.
 #[derive(Debug, Default)]
 pub(in crate::store) struct Cursor {

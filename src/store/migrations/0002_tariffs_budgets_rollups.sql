@@ -26,6 +26,19 @@ CREATE TRIGGER accounts_updated AFTER UPDATE OF name, tariff, cap_nano, closed_a
     UPDATE accounts SET change = (SELECT value FROM meta WHERE name = 'accounts_change') WHERE id = NEW.id;
 END;
 
+CREATE INDEX accounts_to_purge ON accounts (closed_at) WHERE closed_at IS NOT NULL AND purged_at IS NULL;
+
+-- A closed account stays closed and gets nothing new.
+CREATE TRIGGER accounts_stay_closed BEFORE UPDATE OF closed_at ON accounts
+    WHEN OLD.closed_at IS NOT NULL AND NEW.closed_at IS NOT OLD.closed_at BEGIN
+    SELECT RAISE(ABORT, 'the account is closed');
+END;
+
+CREATE TRIGGER keys_of_open_accounts BEFORE INSERT ON keys
+    WHEN (SELECT closed_at FROM accounts WHERE id = NEW.account_id) IS NOT NULL BEGIN
+    SELECT RAISE(ABORT, 'the account is closed');
+END;
+
 -- Credit packs, bought once, spent after what a period includes. `accounts.packs_nano` is their sum.
 CREATE TABLE packs (
     id          INTEGER PRIMARY KEY,
@@ -35,6 +48,13 @@ CREATE TABLE packs (
     price_nano  INTEGER NOT NULL,
     note        TEXT    NOT NULL
 ) STRICT;
+
+CREATE INDEX packs_by_account ON packs (account_id);
+
+CREATE TRIGGER packs_of_open_accounts BEFORE INSERT ON packs
+    WHEN (SELECT closed_at FROM accounts WHERE id = NEW.account_id) IS NOT NULL BEGIN
+    SELECT RAISE(ABORT, 'the account is closed');
+END;
 
 CREATE TRIGGER packs_counted AFTER INSERT ON packs BEGIN
     UPDATE accounts SET packs_nano = packs_nano + NEW.amount_nano WHERE id = NEW.account_id;
@@ -84,6 +104,37 @@ CREATE INDEX ledger_by_account ON ledger (account_id, request_id);
 CREATE INDEX ledger_by_key ON ledger (key_id, request_id);
 CREATE INDEX ledger_by_idempotency ON ledger (request_id) WHERE idempotency IS NOT NULL;
 
+-- Rows from before this moment may go: their sums stay in `ledger_archived`. Always the beginning of a day.
+INSERT INTO meta (name, value) VALUES ('ledger_horizon', 0);
+
+CREATE TABLE ledger_archived (
+    account_id         INTEGER PRIMARY KEY,
+    requests           INTEGER NOT NULL,
+    amount_nano        INTEGER NOT NULL,
+    from_packs_nano    INTEGER NOT NULL,
+    overage_nano       INTEGER NOT NULL,
+    written_off_nano   INTEGER NOT NULL,
+    provider_cost_nano INTEGER NOT NULL
+) STRICT;
+
+DROP TRIGGER ledger_never_deleted;
+CREATE TRIGGER ledger_kept_since_horizon BEFORE DELETE ON ledger
+    WHEN OLD.at >= (SELECT value FROM meta WHERE name = 'ledger_horizon') BEGIN
+    SELECT RAISE(ABORT, 'the ledger is append-only');
+END;
+
+CREATE TRIGGER ledger_archives AFTER DELETE ON ledger BEGIN
+    INSERT INTO ledger_archived (account_id, requests, amount_nano, from_packs_nano, overage_nano, written_off_nano,
+        provider_cost_nano)
+    VALUES (OLD.account_id, 1, OLD.amount_nano, OLD.from_packs_nano, OLD.overage_nano, OLD.written_off_nano,
+        OLD.provider_cost_nano)
+    ON CONFLICT (account_id) DO UPDATE SET requests = requests + 1, amount_nano = amount_nano + excluded.amount_nano,
+        from_packs_nano = from_packs_nano + excluded.from_packs_nano,
+        overage_nano = overage_nano + excluded.overage_nano,
+        written_off_nano = written_off_nano + excluded.written_off_nano,
+        provider_cost_nano = provider_cost_nano + excluded.provider_cost_nano;
+END;
+
 -- Sums of the ledger, kept as it is booked. Hours and days are numbered from 1970 UTC.
 CREATE TABLE usage_hourly (
     account_id  INTEGER NOT NULL,
@@ -119,3 +170,17 @@ CREATE TABLE usage_daily (
     PRIMARY KEY (account_id, day, key_id, lane, model, provider, ending)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX usage_daily_by_key ON usage_daily (key_id, day);
+-- For proofs.
+CREATE INDEX usage_daily_by_day ON usage_daily (day);
+-- For retention.
+CREATE INDEX usage_hourly_by_hour ON usage_hourly (hour);
+
+-- What was booked before there were sums. 3600000 ms are an hour.
+INSERT INTO usage_hourly SELECT account_id, at / 3600000, key_id, lane, model, provider, ending, count(*),
+        sum(input + cache_read + cache_write_5m + cache_write_30m + cache_write_1h + cache_write_12h + input_image
+            + cache_read_image + input_audio),
+        sum(cache_read + cache_read_image), sum(output + output_image + output_audio), sum(amount_nano)
+    FROM ledger GROUP BY 1, 2, 3, 4, 5, 6, 7;
+INSERT INTO usage_daily SELECT account_id, hour / 24, key_id, lane, model, provider, ending, sum(requests), sum(input),
+        sum(cached), sum(output), sum(amount_nano), 0, 0
+    FROM usage_hourly GROUP BY 1, 2, 3, 4, 5, 6, 7;

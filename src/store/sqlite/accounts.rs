@@ -1,20 +1,22 @@
-//! SQL of accounts: what they have agreed to, and what they have spent by the roll-ups.
+//! SQL of accounts: what they have agreed to and bought, and what they have spent by the roll-ups.
 //!
 //! Must not know tariffs: an account names one, and the roll-ups hold sums.
 
-use rusqlite::{Row, params};
+use rusqlite::{Row, ToSql, params};
 
-use super::{Database, DatabaseError, unix_ms};
+use super::{Database, DatabaseError, time, unix_ms};
 use crate::accounts::funds::Spent;
 use crate::base::ids::{AccountId, KeyId};
 use crate::base::money::NanoUsd;
 use crate::base::period::Period;
 use crate::base::time::UnixMs;
+use crate::store::accounts::{CapChange, Change};
 
 const MS_PER_DAY: u64 = 86_400_000;
 
 const SELECT_ACCOUNT: &str =
-    "SELECT id, name, created_at, tariff, cap_nano, closed_at, packs_nano, packs_used_nano, change
+    "SELECT id, name, created_at, tariff, cap_nano, closed_at, packs_nano, packs_used_nano, change,
+        balance_nano, purged_at
     FROM accounts";
 
 /// An account as it is stored.
@@ -38,9 +40,162 @@ pub(in crate::store) struct StoredAccount {
     pub(in crate::store) packs_used: NanoUsd,
     /// The counter of changes after its last one.
     pub(in crate::store) change: i64,
+    /// What it was ever charged.
+    pub(in crate::store) charged: NanoUsd,
+    /// When what tells of a person was taken out.
+    pub(in crate::store) purged_at: Option<UnixMs>,
+}
+
+/// A pack as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::store) struct StoredPack {
+    /// Its id.
+    pub(in crate::store) id: i64,
+    /// When it was bought.
+    pub(in crate::store) bought_at: UnixMs,
+    /// The usage that it pays.
+    pub(in crate::store) amount: NanoUsd,
+    /// What was paid for it.
+    pub(in crate::store) price: NanoUsd,
+    /// For people.
+    pub(in crate::store) note: String,
 }
 
 impl Database {
+    /// Adds an account; `None` when there is one of that name.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub(in crate::store) fn add_account(
+        &mut self,
+        name: &str,
+        tariff: &str,
+        cap: Option<NanoUsd>,
+        now: UnixMs,
+    ) -> Result<Option<AccountId>, DatabaseError> {
+        let transaction = self.write()?;
+        let added = transaction.execute(
+            "INSERT INTO accounts (name, tariff, cap_nano, created_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (name) DO NOTHING",
+            params![name, tariff, cap.map(|cap| cap.0), time(now)?],
+        )?;
+        let id = AccountId(transaction.last_insert_rowid());
+        transaction.commit()?;
+        Ok((added == 1).then_some(id))
+    }
+
+    /// The account of that id.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub(in crate::store) fn account_by_id(&self, id: AccountId) -> Result<Option<StoredAccount>, DatabaseError> {
+        Ok(self.accounts_where("id = ?1", id.0)?.pop())
+    }
+
+    /// The account of that name.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub(in crate::store) fn account_by_name(&self, name: &str) -> Result<Option<StoredAccount>, DatabaseError> {
+        Ok(self.accounts_where("name = ?1", name)?.pop())
+    }
+
+    fn accounts_where(&self, condition: &str, value: impl ToSql) -> Result<Vec<StoredAccount>, DatabaseError> {
+        let mut select = self.connection.prepare_cached(&format!("{SELECT_ACCOUNT} WHERE {condition}"))?;
+        let accounts = select.query_map([value], account)?;
+        Ok(accounts.collect::<Result<_, _>>()?)
+    }
+
+    /// Changes what an account has agreed to; false when it is closed.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub(in crate::store) fn change_account(
+        &mut self,
+        id: AccountId,
+        change: Change<'_>,
+    ) -> Result<bool, DatabaseError> {
+        let Change { tariff, cap } = change;
+        let (is_changed, cap) = match cap {
+            CapChange::Keep => (false, None),
+            CapChange::Remove => (true, None),
+            CapChange::Set(cap) => (true, Some(cap.0)),
+        };
+        let transaction = self.write()?;
+        let changed = transaction.execute(
+            "UPDATE accounts SET tariff = ifnull(?2, tariff), cap_nano = CASE WHEN ?3 THEN ?4 ELSE cap_nano END
+             WHERE id = ?1 AND closed_at IS NULL",
+            params![id.0, tariff, is_changed, cap],
+        )?;
+        transaction.commit()?;
+        Ok(changed == 1)
+    }
+
+    /// Adds a pack to an account that is open.
+    ///
+    /// # Errors
+    /// When the account is closed, or the database cannot be written.
+    pub(in crate::store) fn add_pack(
+        &mut self,
+        account: AccountId,
+        (amount, price): (NanoUsd, NanoUsd),
+        note: &str,
+        now: UnixMs,
+    ) -> Result<(), DatabaseError> {
+        let transaction = self.write()?;
+        transaction.execute(
+            "INSERT INTO packs (account_id, bought_at, amount_nano, price_nano, note) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![account.0, time(now)?, amount.0, price.0, note],
+        )?;
+        Ok(transaction.commit()?)
+    }
+
+    /// The packs of an account, newest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub(in crate::store) fn packs_of(&self, account: AccountId) -> Result<Vec<StoredPack>, DatabaseError> {
+        let mut select = self.connection.prepare_cached(
+            "SELECT id, bought_at, amount_nano, price_nano, note FROM packs WHERE account_id = ?1 ORDER BY id DESC",
+        )?;
+        let packs = select.query_map([account.0], |row| {
+            Ok(StoredPack {
+                id: row.get(0)?,
+                bought_at: unix_ms(row.get(1)?),
+                amount: NanoUsd(row.get(2)?),
+                price: NanoUsd(row.get(3)?),
+                note: row.get(4)?,
+            })
+        })?;
+        Ok(packs.collect::<Result<_, _>>()?)
+    }
+
+    /// Keys of an account that are not revoked.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub(in crate::store) fn live_keys_of(&self, account: AccountId) -> Result<i64, DatabaseError> {
+        let mut select =
+            self.connection.prepare_cached("SELECT count(*) FROM keys WHERE account_id = ?1 AND revoked_at IS NULL")?;
+        Ok(select.query_row([account.0], |row| row.get(0))?)
+    }
+
+    /// Closes an account and revokes all of its keys; false when it was closed before.
+    ///
+    /// # Errors
+    /// When the database cannot be written; nothing has changed then.
+    pub(in crate::store) fn close_account(&mut self, id: AccountId, now: UnixMs) -> Result<bool, DatabaseError> {
+        let transaction = self.write()?;
+        let now = time(now)?;
+        let closed = transaction
+            .execute("UPDATE accounts SET closed_at = ?2 WHERE id = ?1 AND closed_at IS NULL", params![id.0, now])?;
+        transaction.execute(
+            "UPDATE keys SET revoked_at = ?2 WHERE account_id = ?1 AND revoked_at IS NULL",
+            params![id.0, now],
+        )?;
+        transaction.commit()?;
+        Ok(closed == 1)
+    }
+
     /// Accounts that changed after the counter stood at `change`, in the order of their changes. 0: all of them.
     ///
     /// # Errors
@@ -81,7 +236,7 @@ impl Database {
 }
 
 /// The first day of a period and the first after it, numbered from 1970.
-fn days(period: Period) -> (i64, i64) {
+pub(super) fn days(period: Period) -> (i64, i64) {
     let day = |at: UnixMs| i64::try_from(at.0 / MS_PER_DAY).unwrap_or(i64::MAX);
     (day(period.start), day(period.end))
 }
@@ -97,5 +252,7 @@ fn account(row: &Row<'_>) -> rusqlite::Result<StoredAccount> {
         packs_bought: NanoUsd(row.get(6)?),
         packs_used: NanoUsd(row.get(7)?),
         change: row.get(8)?,
+        charged: NanoUsd(row.get(9)?),
+        purged_at: row.get::<_, Option<i64>>(10)?.map(unix_ms),
     })
 }

@@ -13,12 +13,11 @@ use crate::base::tariff::RateLimits;
 use crate::base::time::UnixMs;
 use crate::store::StoreError;
 
-/// Reads one key; the columns stand as in [`key`].
-const SELECT_KEY: &str = "SELECT keys.id, keys.account_id, keys.name, keys.prefix, keys.kind, keys.created_at,
-        keys.expires_at, keys.revoked_at, keys.last_used_at, keys.hash, keys.change, accounts.name, keys.scope,
+/// The columns of a key as they stand in [`key`]; the name of its account comes last.
+pub(super) const KEY_COLUMNS: &str = "keys.id, keys.account_id, keys.name, keys.prefix, keys.kind, keys.created_at,
+        keys.expires_at, keys.revoked_at, keys.last_used_at, keys.hash, keys.change, keys.scope,
         keys.allowed, keys.requests_per_second, keys.requests_per_minute, keys.tokens_per_minute, keys.concurrent,
-        keys.budget_nano, keys.budget_reset, keys.shows_balance
-    FROM keys JOIN accounts ON accounts.id = keys.account_id";
+        keys.budget_nano, keys.budget_reset, keys.shows_balance";
 
 /// A key as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,7 +110,7 @@ impl Database {
             return self.keys_where("substr(keys.prefix, 1, length(?1)) = ?1 ORDER BY keys.id", begins);
         };
         let condition = "keys.account_id = ?1 AND substr(keys.prefix, 1, length(?2)) = ?2 ORDER BY keys.id";
-        let mut select = self.connection.prepare_cached(&format!("{SELECT_KEY} WHERE {condition}"))?;
+        let mut select = self.connection.prepare_cached(&select_key(condition))?;
         let keys = select.query_map(params![account.0, begins], key)?;
         Ok(keys.collect::<Result<_, _>>()?)
     }
@@ -135,7 +134,7 @@ impl Database {
         limit: usize,
     ) -> Result<Vec<StoredKey>, DatabaseError> {
         let condition = "keys.account_id = ?1 AND keys.id < ?2 ORDER BY keys.id DESC LIMIT ?3";
-        let mut select = self.connection.prepare_cached(&format!("{SELECT_KEY} WHERE {condition}"))?;
+        let mut select = self.connection.prepare_cached(&select_key(condition))?;
         let before = before.map_or(i64::MAX, |id| id.0);
         let keys = select.query_map(params![account.0, before, i64::try_from(limit).unwrap_or(i64::MAX)], key)?;
         Ok(keys.collect::<Result<_, _>>()?)
@@ -150,7 +149,7 @@ impl Database {
     }
 
     fn keys_where(&self, condition: &str, value: impl rusqlite::ToSql) -> Result<Vec<StoredKey>, DatabaseError> {
-        let mut select = self.connection.prepare_cached(&format!("{SELECT_KEY} WHERE {condition}"))?;
+        let mut select = self.connection.prepare_cached(&select_key(condition))?;
         let keys = select.query_map([value], key)?;
         Ok(keys.collect::<Result<_, _>>()?)
     }
@@ -247,9 +246,15 @@ impl Database {
     }
 }
 
+/// Reads keys, each as in [`key`].
+fn select_key(condition: &str) -> String {
+    format!(
+        "SELECT {KEY_COLUMNS}, accounts.name FROM keys JOIN accounts ON accounts.id = keys.account_id WHERE {condition}"
+    )
+}
+
 fn find_key(transaction: &Transaction<'_>, id: KeyId) -> Result<StoredKey, StoreError> {
-    let mut select =
-        transaction.prepare_cached(&format!("{SELECT_KEY} WHERE keys.id = ?1")).map_err(DatabaseError::from)?;
+    let mut select = transaction.prepare_cached(&select_key("keys.id = ?1")).map_err(DatabaseError::from)?;
     let found = select.query_row([id.0], key).optional().map_err(DatabaseError::from)?;
     found.ok_or_else(|| StoreError::NoSuchKey { which: id.0.to_string() })
 }
@@ -338,39 +343,42 @@ fn account_named(transaction: &Transaction<'_>, name: &str, now: UnixMs) -> Resu
     Ok(AccountId(transaction.last_insert_rowid()))
 }
 
-fn key(row: &Row<'_>) -> rusqlite::Result<StoredKey> {
+/// Reads a row of [`KEY_COLUMNS`] and the name of its account.
+pub(super) fn key(row: &Row<'_>) -> rusqlite::Result<StoredKey> {
     let moment = |index: usize| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(index)?.map(unix_ms));
-    let kind: String = row.get(4)?;
-    let (scope, allowed, reset): (String, String, String) = (row.get(12)?, row.get(13)?, row.get(19)?);
-    let budget = row.get::<_, Option<i64>>(18)?.map(NanoUsd);
-    let tokens_per_minute: Option<i64> = row.get(16)?;
+    // Words are looked at where they stand: a start reads all keys.
+    let word = |index: usize| row.get_ref(index)?.as_str().map_err(rusqlite::Error::from);
+    let budget = row.get::<_, Option<i64>>(17)?.map(NanoUsd);
+    let reset = Reset::by_name(word(18)?).unwrap_or(Reset::Never);
+    let tokens_per_minute: Option<i64> = row.get(15)?;
+    let allowed = word(12)?;
     let settings = KeySettings {
         name: row.get(2)?,
         expires_at: moment(6)?,
         // The schema allows known words only; anything else must not be let do more.
-        scope: Scope::by_name(&scope).unwrap_or(Scope::Inference),
-        allowed: serde_json::from_str(&allowed).unwrap_or_default(),
+        scope: Scope::by_name(word(11)?).unwrap_or(Scope::Inference),
+        allowed: if allowed.is_empty() { Vec::new() } else { serde_json::from_str(allowed).unwrap_or_default() },
         limits: RateLimits {
-            requests_per_second: row.get(14)?,
-            requests_per_minute: row.get(15)?,
+            requests_per_second: row.get(13)?,
+            requests_per_minute: row.get(14)?,
             tokens_per_minute: tokens_per_minute.and_then(|tokens| u64::try_from(tokens).ok()),
-            concurrent: row.get(17)?,
+            concurrent: row.get(16)?,
         },
-        budget: budget.map(|amount| Budget { amount, reset: Reset::by_name(&reset).unwrap_or(Reset::Never) }),
-        shows_balance: row.get(20)?,
+        budget: budget.map(|amount| Budget { amount, reset }),
+        shows_balance: row.get(19)?,
     };
     Ok(StoredKey {
         id: KeyId(row.get(0)?),
         account_id: AccountId(row.get(1)?),
         prefix: row.get(3)?,
         // The schema allows these two; anything else must not reach a provider.
-        kind: if kind == KeyKind::Live.name() { KeyKind::Live } else { KeyKind::Test },
+        kind: if word(4)? == KeyKind::Live.name() { KeyKind::Live } else { KeyKind::Test },
         created_at: unix_ms(row.get(5)?),
         revoked_at: moment(7)?,
         last_used_at: moment(8)?,
         hash: KeyHash(row.get(9)?),
         change: row.get(10)?,
-        account: row.get(11)?,
+        account: row.get(20)?,
         settings,
     })
 }

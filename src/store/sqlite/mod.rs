@@ -5,8 +5,11 @@
 
 pub(super) mod accounts;
 pub(super) mod audit;
+pub(super) mod backup;
 pub(super) mod keys;
 pub(super) mod ledger;
+pub(super) mod load;
+mod retention;
 mod rollup;
 pub(super) mod usage;
 
@@ -33,9 +36,18 @@ const WAL_TRIES: u32 = 50;
 /// Why the database did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
-    /// SQLite says so: locked, disk full, damaged, …
+    /// SQLite says so: locked, disk full, …
     #[error("database: {0}")]
-    Sqlite(#[from] rusqlite::Error),
+    Sqlite(#[source] rusqlite::Error),
+    /// Pages of the file are not what was written.
+    #[error(
+        "the database is damaged ({what}): nothing was changed; put a backup in its place, or recover what can be read \
+         (README, \"Backup\")"
+    )]
+    Damaged {
+        /// What SQLite says.
+        what: String,
+    },
     /// Written by a newer Flux.
     #[error("the database is of version {found}, this flux knows {known}: use a newer one")]
     TooNew {
@@ -56,6 +68,9 @@ pub enum DatabaseError {
         /// Its id.
         id: AccountId,
     },
+    /// Another process holds it.
+    #[error("the database stays locked by another process")]
+    StillLocked,
     /// The bound of keys is reached.
     #[error("there are {keys_max} keys already, the most that are allowed")]
     KeysFull {
@@ -68,6 +83,17 @@ pub enum DatabaseError {
         /// The bound.
         keys_max: usize,
     },
+}
+
+impl From<rusqlite::Error> for DatabaseError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
+                Self::Damaged { what: error.to_string() }
+            }
+            Some(_) | None => Self::Sqlite(error),
+        }
+    }
 }
 
 /// A connection to the database.
@@ -88,6 +114,8 @@ impl Database {
         enter_wal(&connection)?;
         connection.pragma_update(MAIN, "synchronous", "NORMAL")?;
         connection.pragma_update(MAIN, "foreign_keys", "ON")?;
+        // Zeros in the place of what was changed: what is purged must not stay in a gap of a page.
+        connection.pragma_update(MAIN, "secure_delete", "ON")?;
         migrate(&mut connection)?;
         Ok(Self { connection })
     }

@@ -133,15 +133,6 @@ impl Database {
         )?;
         Ok(sums.collect::<Result<_, _>>()?)
     }
-
-    /// The id of the account of that name.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub(in crate::store) fn account_by_name(&self, name: &str) -> Result<Option<AccountId>, DatabaseError> {
-        let mut select = self.connection.prepare_cached("SELECT id FROM accounts WHERE name = ?1")?;
-        Ok(select.query_row([name], |row| row.get(0)).optional()?.map(AccountId))
-    }
 }
 
 fn sum(row: &Row<'_>) -> rusqlite::Result<SumOf> {

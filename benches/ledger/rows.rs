@@ -1,0 +1,163 @@
+//! Ten million rows of a year: a page of usage and the daily totals.
+//!
+//! Must not measure the HTTP around it.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use rusqlite::Connection;
+
+use super::{Options, for_seeding, median, open};
+
+const ROWS: u64 = 10_000_000;
+const ACCOUNTS: u64 = 100;
+/// Rows of one transaction of the seed.
+const BATCH: u64 = 500_000;
+/// 2026-01-01 UTC, and a year in milliseconds.
+const BEGAN_MS: u64 = 1_767_225_600_000;
+const YEAR_MS: u64 = 365 * 86_400_000;
+/// The largest account has a fifth of all rows: what is asked is asked of it and its busiest key.
+const ASKED: &str = "account 1";
+const AIM: Duration = Duration::from_millis(100);
+const TIMES: usize = 11;
+
+/// The newest rows of an account or a key, a page far behind, a page of one model, and totals.
+const QUESTIONS: [(&str, &str); 8] = [
+    ("page, newest 50 of the account", "SELECT * FROM ledger WHERE account_id = 1 ORDER BY request_id DESC LIMIT 50"),
+    ("page, newest 50 of a key", "SELECT * FROM ledger WHERE key_id = 1 ORDER BY request_id DESC LIMIT 50"),
+    (
+        "page, 50 from half a year ago on",
+        "SELECT * FROM ledger WHERE account_id = 1
+            AND request_id < unhex(printf('%012x00000000000000000000', 1783000000000))
+         ORDER BY request_id DESC LIMIT 50",
+    ),
+    (
+        "page, newest 50 of one model in a hundred",
+        "SELECT * FROM ledger WHERE account_id = 1 AND model = 'model-99' ORDER BY request_id DESC LIMIT 50",
+    ),
+    (
+        "totals by day, a month of the account",
+        "SELECT day, sum(requests), sum(input), sum(output), sum(amount_nano) FROM usage_daily
+         WHERE account_id = 1 AND day >= 20720 AND day < 20751 GROUP BY day",
+    ),
+    (
+        "totals by day, the year of the account",
+        "SELECT day, sum(requests), sum(input), sum(output), sum(amount_nano) FROM usage_daily
+         WHERE account_id = 1 GROUP BY day",
+    ),
+    (
+        "totals by model, the year of the account",
+        "SELECT model, sum(requests), sum(input), sum(output), sum(amount_nano) FROM usage_daily
+         WHERE account_id = 1 GROUP BY model",
+    ),
+    (
+        "totals by day, the year of a key",
+        "SELECT day, sum(requests), sum(input), sum(output), sum(amount_nano) FROM usage_daily
+         WHERE key_id = 1 GROUP BY day",
+    ),
+];
+
+/// Seeds and asks.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let (dir, _kept) = options.folder()?;
+    let rows = options.count.unwrap_or(ROWS);
+    drop(open(&dir)?);
+    let database = for_seeding(&dir)?;
+    let there: u64 =
+        database.query_row("SELECT count(*) FROM usage_daily", [], |row| row.get(0).map(i64::unsigned_abs))?;
+    if there == 0 {
+        seed(&database, rows)?;
+    }
+    let bytes = std::fs::metadata(dir.join("flux.db"))?.len();
+    println!("{rows} rows, {ACCOUNTS} accounts, {} MB; asked of {ASKED}\n", bytes / 1_000_000);
+    drop(database);
+    ask(&dir)
+}
+
+fn seed(database: &Connection, rows: u64) -> Result<()> {
+    // Made anew at the end: that sorts once, where each row would look for its place.
+    let mut indexes = Vec::new();
+    let mut select = database.prepare(
+        "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = 'ledger' AND sql IS NOT NULL",
+    )?;
+    for index in select.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))? {
+        indexes.push(index?);
+    }
+    drop(select);
+    database.execute_batch(&format!(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ACCOUNTS})
+         INSERT INTO accounts (name, created_at) SELECT 'account ' || i, {BEGAN_MS} FROM n;
+         WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < {ACCOUNTS} * 10 - 1)
+         INSERT INTO keys (account_id, hash, prefix, name, kind, created_at)
+            SELECT i / 10 + 1, randomblob(32), 'sk-flux-' || i, '', 'live', {BEGAN_MS} FROM n"
+    ))?;
+    for (name, _) in &indexes {
+        database.execute_batch(&format!("DROP INDEX {name}"))?;
+    }
+    let begun = Instant::now();
+    for first in (0..rows).step_by(usize::try_from(BATCH)?) {
+        let last = (first + BATCH).min(rows) - 1;
+        database.execute_batch(&seed_rows(first, last, rows))?;
+        eprint!("\rseeding: {} of {rows} rows, {} s", last + 1, begun.elapsed().as_secs());
+    }
+    eprint!("\rindexes and sums …                                        ");
+    for (_, sql) in &indexes {
+        database.execute_batch(sql)?;
+    }
+    let migration = include_str!("../../src/store/migrations/0002_tariffs_budgets_rollups.sql");
+    for part in migration.split(';').filter(|part| part.contains("INSERT INTO usage_")) {
+        database.execute_batch(part)?;
+    }
+    database.execute_batch(
+        "UPDATE accounts SET balance_nano =
+            (SELECT ifnull(sum(amount_nano), 0) FROM usage_daily WHERE account_id = accounts.id);
+         PRAGMA wal_checkpoint(TRUNCATE)",
+    )?;
+    eprintln!("\rseeded in {} s                                ", begun.elapsed().as_secs());
+    Ok(())
+}
+
+/// Rows evenly over the year; a fifth is the first account's, the others share the rest. A hundred models, two lanes.
+fn seed_rows(first: u64, last: u64, rows: u64) -> String {
+    format!(
+        "WITH RECURSIVE n(i) AS (SELECT {first} UNION ALL SELECT i + 1 FROM n WHERE i < {last}),
+            mixed(i, at, r) AS (SELECT i, {BEGAN_MS} + i * {YEAR_MS} / {rows}, (i * 2654435761) & 2147483647 FROM n),
+            owned(i, at, r, account) AS
+                (SELECT i, at, r, CASE WHEN r % 5 = 0 THEN 1 ELSE r / 8 % {ACCOUNTS} + 1 END FROM mixed)
+         INSERT INTO ledger (request_id, account_id, key_id, at, requested, lane, provider, model, wire_format, streamed,
+            ending, attempts, input, cache_read, cache_write_5m, cache_write_30m, cache_write_1h, cache_write_12h, output,
+            reasoning, input_image, cache_read_image, output_image, input_audio, output_audio, estimated, amount_nano,
+            provider_cost_nano, latency_us)
+         SELECT unhex(printf('%012x%020x', at, r)), account, (account - 1) * 10 + r / 16 % 10 + 1, at, 'flux-auto',
+            CASE r / 32 % 2 WHEN 0 THEN 'flux-fast' ELSE 'flux-standard' END, 'openai', 'model-' || (r / 64 % 100),
+            'openai_chat', r / 128 % 2, 'done', 1, r % 9000, 0, 0, 0, 0, 0, r % 700, 0, 0, 0, 0, 0, 0, 0, r % 90000,
+            r % 80000, 900000
+         FROM owned"
+    )
+}
+
+fn ask(dir: &Path) -> Result<()> {
+    let database = Connection::open(dir.join("flux.db"))?;
+    let mut late = 0;
+    for (question, sql) in QUESTIONS {
+        let mut select = database.prepare(sql)?;
+        let mut count = 0;
+        let taken = median(TIMES, || {
+            let mut rows = select.query([])?;
+            count = 0;
+            while let Some(row) = rows.next()? {
+                row.get_ref(0)?;
+                count += 1;
+            }
+            Ok(())
+        })?;
+        let verdict = if taken < AIM { "" } else { "  ABOVE THE AIM" };
+        late += u32::from(taken >= AIM);
+        println!("{question:44} {count:5} rows  {:9.3} ms{verdict}", taken.as_secs_f64() * 1e3);
+    }
+    if late > 0 {
+        bail!("{late} questions take more than {} ms", AIM.as_millis());
+    }
+    Ok(())
+}

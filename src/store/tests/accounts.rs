@@ -1,0 +1,177 @@
+//! Accounts as they are managed by another process, and what a running server makes of it.
+
+use super::super::accounts::{AccountEntry, AccountTable, CapChange, Change, NewAccount, NewPack};
+use super::*;
+use crate::accounts::account::AccountState;
+use crate::base::period::Reset;
+use crate::base::tariff::{Overage, RateLimits, Unit};
+
+const DAY: Duration = Duration::from_hours(24);
+
+fn tariff(id: &str, included: i64) -> Arc<Tariff> {
+    Arc::new(Tariff {
+        id: id.into(),
+        name: id.into(),
+        unit: Unit::Credits,
+        fee: NanoUsd::ZERO,
+        included: NanoUsd(included),
+        overage: Overage::Refused,
+        ceiling: None,
+        reset: Reset::BillingDate,
+        limits: RateLimits { requests_per_minute: Some(7), ..RateLimits::default() },
+    })
+}
+
+fn tariffs(small: i64) -> Arc<Tariffs> {
+    let house = Arc::new(Tariff::unbounded());
+    Arc::new(Tariffs::new(vec![Arc::clone(&house), tariff("small", small), tariff("large", 1_000)], house))
+}
+
+fn open(table: &mut AccountTable, name: &str, tariff: &str) -> AccountEntry {
+    table.create(&NewAccount { name, tariff, cap: None }, SystemClock.unix_ms()).unwrap()
+}
+
+/// A running store, an account on `small` with a key, and the table of another process.
+fn with_account() -> (tempfile::TempDir, Store, AccountTable, Arc<AccountState>) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::start(settings(dir.path()), tariffs(100), Arc::new(SystemClock)).unwrap();
+    let mut table = AccountTable::open_existing(dir.path()).unwrap();
+    let id = open(&mut table, "ada", "small").id;
+    within_a_second(|| store.accounts().get(id).is_some());
+    let account = store.accounts().get(id).unwrap();
+    (dir, store, table, account)
+}
+
+fn available(account: &AccountState) -> Option<i64> {
+    account.funds().available(SystemClock.unix_ms()).map(|available| available.0)
+}
+
+#[test]
+fn accounts_are_opened_found_and_listed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut table = AccountTable::open(dir.path()).unwrap();
+    let first = open(&mut table, "ada", "");
+    let second =
+        table.create(&NewAccount { name: "7", tariff: "small", cap: Some(NanoUsd(5)) }, SystemClock.unix_ms()).unwrap();
+    assert_eq!(table.list().unwrap(), [first.clone(), second.clone()]);
+    assert_eq!((&*second.tariff, second.cap, second.standing()), ("small", Some(NanoUsd(5)), "open"));
+    for (which, found) in [("ada", &first), ("1", &first), ("7", &second), ("2", &second)] {
+        assert_eq!(&table.find(which).unwrap(), found, "{which}");
+    }
+    for which in ["", "3", "ad", "ADA"] {
+        assert!(matches!(table.find(which), Err(StoreError::NoSuchAccount { .. })), "{which}");
+    }
+    let again = |name| NewAccount { name, tariff: "", cap: None };
+    assert!(matches!(table.create(&again("ada"), UnixMs(1)), Err(StoreError::AccountExists { .. })));
+    for name in ["", "a\nb", &"x".repeat(129)] {
+        assert!(matches!(table.create(&again(name), UnixMs(1)), Err(StoreError::BadName { .. })), "{name}");
+    }
+    assert!(AccountTable::open_existing(&dir.path().join("elsewhere")).is_err());
+}
+
+#[test]
+fn tariff_cap_and_packs_of_another_process_act_within_a_second() {
+    let (_dir, store, mut table, account) = with_account();
+    assert_eq!(available(&account), Some(100));
+    assert_eq!(account.contract().tariff.limits.requests_per_minute, Some(7));
+    table.change("ada", Change { cap: CapChange::Set(NanoUsd(30)), ..Change::default() }).unwrap();
+    within_a_second(|| available(&account) == Some(30));
+    table.change("ada", Change { tariff: Some("large"), cap: CapChange::Remove }).unwrap();
+    within_a_second(|| available(&account) == Some(1_000));
+    let pack = NewPack { amount: NanoUsd(50), price: NanoUsd(9), note: "invoice 4" };
+    let entry = table.add_pack("ada", &pack, UnixMs(5)).unwrap();
+    assert_eq!((entry.packs_bought, entry.packs_left()), (NanoUsd(50), NanoUsd(50)));
+    within_a_second(|| available(&account) == Some(1_050));
+    let packs = table.packs(account.id).unwrap();
+    assert_eq!(
+        (packs.len(), packs[0].price, &*packs[0].note, packs[0].bought_at),
+        (1, NanoUsd(9), "invoice 4", UnixMs(5))
+    );
+    assert_eq!(store.health().last_error, None);
+}
+
+#[test]
+fn tariffs_that_are_loaded_anew_act_and_one_that_is_gone_refuses() {
+    let (dir, store, mut table, account) = with_account();
+    let held = account.funds().reserve(NanoUsd(40), NanoUsd(40), SystemClock.unix_ms()).unwrap();
+    store.change_tariffs(tariffs(60)).unwrap();
+    assert_eq!(available(&account), Some(20), "what is held stays held");
+    store.change_tariffs(house()).unwrap();
+    assert_eq!(account.contract().tariff.id, "small".into());
+    assert!(available(&account).unwrap() <= 0);
+    let refused = account.funds().reserve(NanoUsd(1), NanoUsd(1), SystemClock.unix_ms());
+    assert_eq!(refused.unwrap_err().available, NanoUsd::ZERO);
+    drop(held);
+    assert_eq!(available(&account), Some(0));
+    // What is paid already is not taken away.
+    table.add_pack("ada", &NewPack { amount: NanoUsd(5), price: NanoUsd(1), note: "" }, UnixMs(5)).unwrap();
+    within_a_second(|| available(&account) == Some(5));
+    drop(store);
+    let store = Store::start(settings(dir.path()), house(), Arc::new(SystemClock)).unwrap();
+    assert_eq!(available(&store.accounts().get(account.id).unwrap()), Some(5), "the same after a restart");
+    store.change_tariffs(tariffs(60)).unwrap();
+    assert_eq!(available(&store.accounts().get(account.id).unwrap()), Some(65));
+}
+
+#[test]
+fn a_closed_account_loses_its_keys_at_once_and_gets_nothing_new() {
+    let (dir, store, mut table, account) = with_account();
+    let settings = named("laptop");
+    let new = NewKey { account: "ada", ..new_key(&settings) };
+    let keys: Vec<_> = (0..3).map(|_| store.create_key(&new).unwrap()).collect();
+    assert_eq!(table.find("ada").unwrap().keys, 3);
+    let closed = table.close("ada", UnixMs(1_000)).unwrap();
+    assert_eq!((closed.standing(), closed.keys, closed.closed_at), ("closed", 0, Some(UnixMs(1_000))));
+    within_a_second(|| keys.iter().all(|key| standing(&store, key.raw.expose()) == "revoked"));
+    assert!(account.contract().is_closed);
+    assert!(store.create_key(&new).is_err());
+    let pack = NewPack { amount: NanoUsd(5), price: NanoUsd(1), note: "" };
+    assert!(matches!(table.add_pack("ada", &pack, UnixMs(5)), Err(StoreError::AccountClosed { .. })));
+    let change = Change { tariff: Some("large"), ..Change::default() };
+    assert!(matches!(table.change("ada", change), Err(StoreError::AccountClosed { .. })));
+    assert_eq!(table.close("ada", UnixMs(2_000)).unwrap(), closed, "closing twice changes nothing");
+    let other = rusqlite::Connection::open(dir.path().join("flux.db")).unwrap();
+    for sql in [
+        "UPDATE accounts SET closed_at = NULL",
+        "INSERT INTO packs (account_id, bought_at, amount_nano, price_nano, note) VALUES (1, 1, 1, 1, '')",
+    ] {
+        assert!(other.execute_batch(sql).is_err(), "{sql}");
+    }
+}
+
+/// Of a person nothing is left in any file, of the sums everything.
+#[test]
+fn what_tells_of_a_person_goes_30_days_after_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(TestClock::new(UnixMs(1_790_000_000_000)));
+    let quick = Settings { chores_every: Duration::from_millis(1), ..settings(dir.path()) };
+    let store = Store::start(quick, house(), Arc::<TestClock>::clone(&clock)).unwrap();
+    let (name, key_name, note) = ("Augusta Ada King", "adas-laptop", "invoice for Ada");
+    let mut table = AccountTable::open_existing(dir.path()).unwrap();
+    let id = open(&mut table, name, "").id;
+    open(&mut table, "somebody else", "");
+    let settings = named(key_name);
+    let key = store.create_key(&NewKey { account: name, ..new_key(&settings) }).unwrap().entry.id;
+    table.add_pack(name, &NewPack { amount: NanoUsd(5), price: NanoUsd(1), note }, UnixMs(5)).unwrap();
+    store.append(&Charge { account: id, key, ..charge(9) }).unwrap();
+    store.flush().unwrap();
+    table.close(name, clock.unix_ms()).unwrap();
+    clock.advance(DAY * 30);
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(table.find(name).unwrap().standing(), "closed", "not before the 30 days are over");
+    clock.advance(Duration::from_millis(1));
+    within_a_second(|| table.find("1").unwrap().standing() == "purged");
+    let entry = table.find("1").unwrap();
+    assert!(entry.name.starts_with("deleted-1-"), "{}", entry.name);
+    assert_eq!((entry.charged, entry.packs_bought, entry.keys), (NanoUsd(9), NanoUsd(5), 0));
+    assert!(reconcile(dir.path()).unwrap().adds_up());
+    assert_eq!(table.find("somebody else").unwrap().standing(), "open");
+    drop((table, store));
+    for entry in std::fs::read_dir(dir.path()).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_file()) {
+        let bytes = std::fs::read(entry.path()).unwrap();
+        for personal in [name, key_name, note] {
+            let is_there = bytes.windows(personal.len()).any(|part| part == personal.as_bytes());
+            assert!(!is_there, "{personal} is left in {}", entry.path().display());
+        }
+    }
+}
