@@ -5,6 +5,7 @@
 use std::time::{Duration, Instant};
 
 use super::progress::{Progress, add};
+use super::sqlite::retention::Archived;
 use super::sqlite::{Database, DatabaseError};
 use crate::base::time::{Clock, UnixMs};
 
@@ -47,9 +48,9 @@ impl Chores {
             return;
         }
         let wait = match self.batch(database, clock.unix_ms(), progress) {
-            Ok(rows) => {
+            Ok(Archived { rows, hours }) => {
                 progress.went_well(TIDYING);
-                if rows < ROWS_MAX { self.retention.every } else { BETWEEN_BATCHES }
+                if rows.max(hours) < ROWS_MAX { self.retention.every } else { BETWEEN_BATCHES }
             }
             Err(error) => {
                 progress.failed(&progress.counters.chore_failures, TIDYING, &error);
@@ -59,19 +60,19 @@ impl Chores {
         self.due = now + wait;
     }
 
-    fn batch(&self, database: &mut Database, now: UnixMs, progress: &Progress) -> Result<usize, DatabaseError> {
+    fn batch(&self, database: &mut Database, now: UnixMs, progress: &Progress) -> Result<Archived, DatabaseError> {
         let Retention { ledger_days, purge_after_days, .. } = self.retention;
         let purged = database.purge_accounts(days_before(now, purge_after_days), now)?;
         if purged > 0 {
             log::info!(accounts = purged; "closed accounts were purged");
         }
         if ledger_days == 0 {
-            return Ok(0);
+            return Ok(Archived::default());
         }
         let midnight = UnixMs(now.0 - now.0 % MS_PER_DAY);
-        let rows = database.archive(days_before(midnight, ledger_days), ROWS_MAX)?;
-        add(&progress.counters.archived, rows as u64);
-        Ok(rows)
+        let archived = database.archive(days_before(midnight, ledger_days), ROWS_MAX)?;
+        add(&progress.counters.archived, archived.rows as u64);
+        Ok(archived)
     }
 }
 

@@ -9,7 +9,7 @@ pub(super) mod backup;
 pub(super) mod keys;
 pub(super) mod ledger;
 pub(super) mod load;
-mod retention;
+pub(super) mod retention;
 mod rollup;
 pub(super) mod usage;
 

@@ -10,6 +10,15 @@ use crate::base::time::UnixMs;
 const MS_PER_HOUR: u64 = 3_600_000;
 const RANDOM_BITS: u32 = 80;
 
+/// What went in a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::store) struct Archived {
+    /// Rows of the ledger.
+    pub(in crate::store) rows: usize,
+    /// Sums by the hour.
+    pub(in crate::store) hours: usize,
+}
+
 impl Database {
     /// Rows from before this moment may be gone.
     ///
@@ -21,11 +30,11 @@ impl Database {
     }
 
     /// Takes up to `rows_max` of the oldest rows from before `horizon` out of the ledger, and as many of the sums by the
-    /// hour. Returns how many went: fewer than `rows_max` when that is all.
+    /// hour. Returns how many of both went: fewer than `rows_max` of each when that is all.
     ///
     /// # Errors
     /// When the database cannot be written; nothing has changed then.
-    pub(in crate::store) fn archive(&mut self, horizon: UnixMs, rows_max: usize) -> Result<usize, DatabaseError> {
+    pub(in crate::store) fn archive(&mut self, horizon: UnixMs, rows_max: usize) -> Result<Archived, DatabaseError> {
         let first_kept = (u128::from(horizon.0) << RANDOM_BITS).to_be_bytes();
         let (at, rows_max) = (time(horizon)?, i64::try_from(rows_max).unwrap_or(i64::MAX));
         let hour = count(horizon.0 / MS_PER_HOUR, "an hour")?;
@@ -48,7 +57,7 @@ impl Database {
             )?
             .execute([hour, rows_max])?;
         transaction.commit()?;
-        Ok(rows.max(hours))
+        Ok(Archived { rows, hours })
     }
 
     /// Takes what tells of a person out of accounts that were closed before `before`: their names, the names of their
