@@ -63,16 +63,6 @@ pub enum KeyKind {
     Test,
 }
 
-/// In which of the two spellings a new key begins.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Scheme {
-    /// `sk-flux-…`, `sk-flux-test-…`.
-    #[default]
-    Flux,
-    /// `cf_live_…`, `cf_test_…`.
-    Conflux,
-}
-
 impl KeyKind {
     /// What a raw key, or the shown part of it, says of itself. Everything but a test key is live.
     pub fn of(raw: &str) -> Self {
