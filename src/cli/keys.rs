@@ -115,19 +115,24 @@ pub(super) fn run(command: Command, out: &mut dyn Write, err: &mut dyn Write) ->
     Ok(DONE)
 }
 
-fn run_create(create: &Create, now: UnixMs, out: &mut dyn Write) -> anyhow::Result<()> {
+fn run_create(create: &Create, now: UnixMs, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<()> {
     let Create { test, format, expires_in_days, account, choices, data_dir, form } = create;
     let expires_at = expires_in_days.map(|days| UnixMs(now.0.saturating_add(days.saturating_mul(MS_PER_DAY))));
     let mut settings = KeySettings { expires_at, ..KeySettings::default() };
     choices.put_into(&mut settings, now).map_err(|fault| anyhow!(fault))?;
     let new = NewKey { account, settings: &settings, is_test: *test, scheme: *format };
-    let created = KeyTable::open(&data_dir.path, keys_max(data_dir))?.create(&new, now)?;
+    let folder = data_dir.path();
+    if !folder.exists() {
+        // A server that keeps its data elsewhere will not know the key.
+        writeln!(err, "flux: there was no data folder {}; it is made now", folder.display())?;
+    }
+    let created = KeyTable::open(&folder, keys_max(&folder))?.create(&new, now)?;
     print_new(&created, form, now, out)
 }
 
 fn run_change(change: &Change, now: UnixMs, out: &mut dyn Write) -> anyhow::Result<()> {
     let Change { key, choices, data_dir, form } = change;
-    let mut table = KeyTable::open_existing(&data_dir.path, keys_max(data_dir))?;
+    let mut table = open_existing(data_dir)?;
     let changed = table.change(key.as_str().into(), |settings| choices.put_into(settings, now), now)?;
     if form.json {
         return print_json(out, &serde_json::to_value(KeyView::of(&changed, now))?);
@@ -137,7 +142,7 @@ fn run_change(change: &Change, now: UnixMs, out: &mut dyn Write) -> anyhow::Resu
 
 fn run_rotate(rotate: &Rotate, now: UnixMs, out: &mut dyn Write) -> anyhow::Result<()> {
     let Rotate { key, grace, data_dir, form } = rotate;
-    let mut table = KeyTable::open_existing(&data_dir.path, keys_max(data_dir))?;
+    let mut table = open_existing(data_dir)?;
     print_new(&table.rotate(key.as_str().into(), *grace, now)?, form, now, out)
 }
 
@@ -173,7 +178,7 @@ fn print_entry(entry: &KeyEntry, out: &mut dyn Write) -> anyhow::Result<()> {
 
 fn run_list(list: &List, now: UnixMs, out: &mut dyn Write) -> anyhow::Result<()> {
     let List { data_dir, form } = list;
-    let keys = KeyTable::open_existing(&data_dir.path(), keys_max(&data_dir.path()))?.list()?;
+    let keys = open_existing(data_dir)?.list()?;
     if form.json {
         let keys: Vec<_> = keys.iter().map(|key| KeyView::of(key, now)).collect();
         return print_json(out, &serde_json::to_value(keys)?);
@@ -186,13 +191,18 @@ fn run_list(list: &List, now: UnixMs, out: &mut dyn Write) -> anyhow::Result<()>
 
 fn run_revoke(revoke: &Revoke, now: UnixMs, out: &mut dyn Write) -> anyhow::Result<()> {
     let Revoke { key, data_dir, form } = revoke;
-    let revoked = KeyTable::open_existing(&data_dir.path, keys_max(data_dir))?.revoke(key.as_str(), now)?;
+    let revoked = open_existing(data_dir)?.revoke(key.as_str(), now)?;
     if form.json {
         return print_json(out, &serde_json::to_value(KeyView::of(&revoked, now))?);
     }
     let at = revoked.revoked_at.map(minute).unwrap_or_default();
     writeln!(out, "key {} ({}…) is revoked since {at} UTC", revoked.id.0, revoked.prefix)?;
     Ok(())
+}
+
+fn open_existing(data_dir: &DataDir) -> anyhow::Result<KeyTable> {
+    let folder = data_dir.path();
+    Ok(KeyTable::open_existing(&folder, keys_max(&folder))?)
 }
 
 fn keys_max(folder: &Path) -> usize {

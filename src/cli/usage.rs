@@ -40,7 +40,7 @@ pub(super) struct Arguments {
 /// Prints the sums.
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<u8> {
     let Arguments { account, by, from, to, csv, data_dir, form } = arguments;
-    let reader = UsageReader::open_existing(&data_dir.path)?;
+    let reader = UsageReader::open_existing(&data_dir.path())?;
     let account = match account {
         Some(name) => Some(reader.account(name)?.ok_or_else(|| anyhow!("there is no account \"{name}\""))?),
         None => None,
