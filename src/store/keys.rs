@@ -306,8 +306,16 @@ pub(super) fn check_name(name: &str, what: &'static str) -> Result<(), StoreErro
     if is_plain { Ok(()) } else { Err(StoreError::BadName { what }) }
 }
 
-/// What owners do with the keys of their account. All of it works at once in this process.
+/// What becomes of keys of a running server. All of it works at once in this process.
 impl Store {
+    /// Revokes a key by its id, its prefix or itself.
+    ///
+    /// # Errors
+    /// When no key or several are meant, or the database cannot be written.
+    pub fn revoke_key(&self, which: &str) -> Result<KeyEntry, StoreError> {
+        self.with_keys(|table, now| table.revoke(which, now))
+    }
+
     /// Keys of an account with an id below `before`, newest first, at most `limit` of them.
     ///
     /// # Errors

@@ -420,14 +420,6 @@ impl Store {
         self.with_keys(|table, now| table.create(new, now))
     }
 
-    /// Revokes a key by its id, its prefix or itself.
-    ///
-    /// # Errors
-    /// When no key or several are meant, or the database cannot be written.
-    pub fn revoke_key(&self, which: &str) -> Result<KeyEntry, StoreError> {
-        self.with_keys(|table, now| table.revoke(which, now))
-    }
-
     /// All keys.
     ///
     /// # Errors
