@@ -49,8 +49,6 @@ pub(super) struct Create {
     #[arg(long, value_name = "USD", value_parser = usd)]
     cap_usd: Option<NanoUsd>,
     #[command(flatten)]
-    config: ConfigDir,
-    #[command(flatten)]
     data_dir: DataDir,
     #[command(flatten)]
     form: Form,
@@ -70,8 +68,6 @@ pub(super) struct Show {
     #[arg(value_name = "ACCOUNT")]
     account: String,
     #[command(flatten)]
-    config: ConfigDir,
-    #[command(flatten)]
     data_dir: DataDir,
     #[command(flatten)]
     form: Form,
@@ -89,8 +85,6 @@ pub(super) struct Set {
     /// The most usage of a period; "none" for the tariff's ceiling
     #[arg(long, value_name = "USD|none", value_parser = cap)]
     cap_usd: Option<CapChange>,
-    #[command(flatten)]
-    config: ConfigDir,
     #[command(flatten)]
     data_dir: DataDir,
     #[command(flatten)]
@@ -143,9 +137,9 @@ pub(super) fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<u8> {
 }
 
 fn run_create(create: &Create, now: UnixMs, out: &mut dyn Write) -> anyhow::Result<()> {
-    let Create { name, tariff, cap_usd, config, data_dir, form } = create;
+    let Create { name, tariff, cap_usd, data_dir, form } = create;
     if let Some(id) = tariff {
-        expect_tariff(config, id)?;
+        expect_tariff(&data_dir.config, id)?;
     }
     let new = NewAccount { name, tariff: tariff.as_deref().unwrap_or_default(), cap: *cap_usd };
     let account = AccountTable::open(&data_dir.path())?.create(&new, now)?;
@@ -165,8 +159,8 @@ fn run_list(list: &List, out: &mut dyn Write) -> anyhow::Result<()> {
 }
 
 fn run_show(show: &Show, now: UnixMs, out: &mut dyn Write) -> anyhow::Result<()> {
-    let Show { account, config, data_dir, form } = show;
-    let tariffs = read_tariffs(config)?;
+    let Show { account, data_dir, form } = show;
+    let tariffs = read_tariffs(&data_dir.config)?;
     let table = AccountTable::open_existing(&data_dir.path())?;
     let account = table.find(account)?;
     let tariff = match account.tariff.as_str() {
@@ -197,9 +191,9 @@ fn run_show(show: &Show, now: UnixMs, out: &mut dyn Write) -> anyhow::Result<()>
 }
 
 fn run_set(set: &Set, out: &mut dyn Write) -> anyhow::Result<()> {
-    let Set { account, tariff, cap_usd, config, data_dir, form } = set;
+    let Set { account, tariff, cap_usd, data_dir, form } = set;
     if let Some(id) = tariff {
-        expect_tariff(config, id)?;
+        expect_tariff(&data_dir.config, id)?;
     }
     let change = Change { tariff: tariff.as_deref(), cap: cap_usd.unwrap_or_default() };
     let account = AccountTable::open_existing(&data_dir.path())?.change(account, change)?;

@@ -246,6 +246,21 @@ fn pages_are_complete_and_stand_still_under_inserts() {
     }
 }
 
+/// The price of a row is computed again from its tokens, and is what was charged.
+#[track_caller]
+fn assert_explained(caller: &Caller<'_>, row: &Value) {
+    let id = row["id"].as_str().expect("an id");
+    let one = caller.get(&format!("/v1/usage/{id}")).expect_status(200).json();
+    let calculation = &one["calculation"];
+    assert_eq!((&one["cost_usd"], &calculation["agrees"]), (&row["cost_usd"], &json!(true)), "{one:#}");
+    assert_eq!(calculation["price_usd"], row["cost_usd"]);
+    let by = if row["lane"].is_null() { "model" } else { "lane" };
+    assert_eq!(calculation["priced_by"], by);
+    let counted: u64 =
+        calculation["lines"].as_array().expect("lines").iter().map(|l| l["quantity"].as_u64().expect("whole")).sum();
+    assert_eq!(json!(counted), row["tokens_used"], "{one:#}");
+}
+
 #[test]
 fn sums_rows_and_explanations_agree() {
     let (openai, anthropic) = (Provider::openai(), Provider::anthropic());
@@ -272,20 +287,7 @@ fn sums_rows_and_explanations_agree() {
         assert_eq!((&told["data"], &told["total"]), (&sums["data"], &sums["total"]), "{group}");
     }
     for row in &rows {
-        let id = row["id"].as_str().expect("an id");
-        let one = caller.get(&format!("/v1/usage/{id}")).expect_status(200).json();
-        let calculation = &one["calculation"];
-        assert_eq!((&one["cost_usd"], &calculation["agrees"]), (&row["cost_usd"], &json!(true)), "{one:#}");
-        assert_eq!(calculation["price_usd"], row["cost_usd"]);
-        let by = if row["lane"].is_null() { "model" } else { "lane" };
-        assert_eq!(calculation["priced_by"], by);
-        let counted: u64 = calculation["lines"]
-            .as_array()
-            .expect("lines")
-            .iter()
-            .map(|l| l["quantity"].as_u64().expect("whole"))
-            .sum();
-        assert_eq!(json!(counted), row["tokens_used"], "{one:#}");
+        assert_explained(&caller, row);
     }
     let fast = caller.get("/v1/usage?lane=flux-fast").json();
     assert_eq!(fast["data"].as_array().map(Vec::len), Some(2));
