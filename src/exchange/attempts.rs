@@ -146,14 +146,10 @@ impl Exchange {
             let unsealed = translate::convert::unsealed(&self.body, &self.head, client, &envelope, target);
             return Ok(unsealed.map_or(Told::AsIs, |unsealed| self.told_unsealed(unsealed, target)));
         }
-        let readable = match self.output_limit {
-            Some(tokens) => {
-                let limited = splice::limited_body(&self.body, &self.head, limit_field(client), tokens);
-                Cow::Owned(limited.to_vec())
-            }
-            None => self.readable(),
-        };
-        let written = translate::convert::request(&readable, client, &envelope, target, *format)?;
+        let written = match &self.form {
+            Some(form) => translate::convert::form(&self.body, form, client, target, *format),
+            None => translate::convert::request(&self.limited(), client, &envelope, target, *format),
+        }?;
         let Written { body, ignored, emulated, has_legacy_functions } = written;
         let body = match self.arrival.purpose {
             Purpose::Answer => body,
@@ -162,6 +158,13 @@ impl Exchange {
         };
         let body = Bytes::from(body);
         Ok(Told::Translated(Box::new(Rewritten { body, ignored, emulated, has_legacy_functions })))
+    }
+
+    /// The JSON that is read for another format.
+    fn limited(&self) -> Cow<'_, [u8]> {
+        let Some(tokens) = self.output_limit else { return self.readable() };
+        let field = limit_field(self.arrival.format);
+        Cow::Owned(splice::limited_body(&self.body, &self.head, field, tokens).to_vec())
     }
 
     fn told_unsealed(&self, unsealed: Unsealed, target: &Target) -> Told {

@@ -37,6 +37,7 @@ mod crossing;
 #[cfg(test)]
 mod durability;
 #[cfg(test)]
+mod edits;
 mod endpoints;
 #[cfg(test)]
 mod failover;
