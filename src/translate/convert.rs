@@ -119,6 +119,23 @@ pub fn unsealed(
     edits.apply().map(|body| Unsealed { body, ignored })
 }
 
+/// A client's request for a target of the same format that speaks a dialect of it with other fields, and the names of
+/// what was left out; `None` where the bytes may stay.
+///
+/// # Errors
+/// Names the field that makes no sense, or for which the target has no place.
+pub fn reshaped(body: &[u8], client: WireFormat, target: &Target) -> Result<Option<Reshaped>, Invalid> {
+    if client != WireFormat::OpenaiImages || target.provider.dialect != Dialect::Xai {
+        return Ok(None);
+    }
+    // What is no JSON has been refused before; the provider would say so too.
+    let Ok(body) = Document::parse(body) else { return Ok(None) };
+    openai_images::reshape(body.root(), &target.model.provider_model_id).map(Some)
+}
+
+/// A body, and the names of what it no longer says.
+pub type Reshaped = (Vec<u8>, Vec<Cow<'static, str>>);
+
 fn write(request: &Request<'_>, target: &Target, format: WireFormat) -> Result<Written, Invalid> {
     match format {
         WireFormat::OpenaiChat => openai_chat::write_request(request, target),

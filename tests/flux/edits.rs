@@ -1,14 +1,15 @@
-//! Pictures that are changed: the form of `/v1/images/edits` at providers that know no such form.
+//! Pictures at providers that say it otherwise than `OpenAI`: the form of `/v1/images/edits`, and xAI's own fields.
 //!
 //! Must not know how the form is read.
 
 use std::fmt::Write as _;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::answers::Answer;
 use super::endpoints::{
     BANANA_NANO, BOUNDARY, PNG, assert_charged, form, painted, painted_usage, picture_usage, pictures, post_form,
+    post_json,
 };
 use super::gemini;
 use super::harness::Setup;
@@ -107,4 +108,53 @@ fn a_declined_edit_is_no_empty_answer() {
     let body = form(("image", PNG_HEAD), &[("prompt", "x"), ("model", "flux-image")]);
     let error = assert_chat_error(&post_form(&flux, "/v1/images/edits", &body), 400);
     assert_eq!(error["code"], "moderation_blocked");
+}
+
+#[test]
+fn xai_is_told_a_ratio_and_a_class_for_a_size_and_paid_by_them() {
+    let xai = Provider::bearer("xai");
+    let flux = Setup::with(&[&xai]).start();
+    let told = json!({"model": "grok-imagine-image-2.0", "prompt": "a \"fox\"", "response_format": "b64_json"});
+    for (said, extra, ignored, nano) in [
+        (json!({}), json!({}), "", 60_000_000),
+        (json!({"size": "auto", "quality": "auto"}), json!({}), "", 60_000_000),
+        (json!({"size": "1024x1536"}), json!({"aspect_ratio": "2:3", "resolution": "1k"}), "", 60_000_000),
+        (
+            json!({"size": "2048x2048", "quality": "medium"}),
+            json!({"aspect_ratio": "1:1", "resolution": "2k", "quality": "medium"}),
+            "",
+            80_000_000,
+        ),
+        (
+            json!({"size": "1024x1024", "quality": "low"}),
+            json!({"aspect_ratio": "1:1", "resolution": "1k", "quality": "low"}),
+            "",
+            40_000_000,
+        ),
+        (
+            json!({"size": "1792x1024", "quality": "high", "output_format": "png", "background": "opaque"}),
+            json!({"aspect_ratio": "16:9", "resolution": "2k"}),
+            "background, output_format, quality, size",
+            80_000_000,
+        ),
+        (json!({"resolution": "2k", "x": [1]}), json!({"resolution": "2k", "x": [1]}), "", 80_000_000),
+    ] {
+        xai.next(pictures(1, &Value::Null));
+        let with = |base: &Value, more: &Value| {
+            let (mut all, more) = (base.clone(), more.as_object().expect("fields").clone());
+            all.as_object_mut().expect("fields").extend(more);
+            all
+        };
+        let body = with(&json!({"model": "flux-image", "prompt": "a \"fox\""}), &said);
+        let reply = post_json(&flux, "/v1/images/generations", &body).expect_status(200);
+        assert_eq!(xai.requests().pop().expect("asked").json(), with(&told, &extra), "{said}");
+        assert_eq!(reply.headers.get("x-flux-ignored").unwrap_or_default(), ignored, "{said}");
+        assert_eq!(reply.cost_nano(), nano, "{said}");
+    }
+    for (field, value) in [("background", "transparent"), ("output_format", "svg"), ("size", "huge")] {
+        let mut body = json!({"model": "flux-image", "prompt": "a fox"});
+        body[field] = json!(value);
+        let error = assert_chat_error(&post_json(&flux, "/v1/images/generations", &body), 400);
+        assert_eq!(error["param"], field);
+    }
 }

@@ -9,12 +9,14 @@ mod answer_write;
 mod form_read;
 mod request_read;
 mod request_write;
+mod xai;
 
 pub use answer_read::AnswerReader;
 pub use answer_write::WholeWriter;
 pub use form_read::read_form;
 pub use request_read::read_request;
 pub use request_write::write_request;
+pub use xai::reshape;
 
 #[cfg(test)]
 mod tests;
