@@ -25,9 +25,23 @@ fn t43_no_more_than_four_cache_marks_reach_anthropic_and_none_a_thought() {
         {"role": "user", "content": [marked("d"), marked("e"), marked("f")]}]);
     let heard = Speaker::Chat.ask(&flux, &question);
     // The strict provider refuses a fifth mark.
-    Speaker::Chat.ask(&flux, &Speaker::Chat.with_results(question, &heard));
-    let told = provider.requests().pop().expect("a request").text();
-    assert!(told.contains("cache_control"), "{told}");
+    let mut heard = heard;
+    heard.turn.iter_mut().for_each(|message| message["cache_control"] = json!({"type": "ephemeral"}));
+    let mut followed = Speaker::Chat.with_results(question, &heard);
+    let last = followed["messages"].as_array_mut().and_then(|messages| messages.last_mut()).expect("a result");
+    last["content"] = json!([marked("It rains.")]);
+    Speaker::Chat.ask(&flux, &followed);
+    let told = provider.requests().pop().expect("a request").json();
+    let blocks = told["messages"].as_array().expect("turns").iter().flat_map(|turn| {
+        turn["content"].as_array().expect("blocks").iter().map(|block| (block["type"].clone(), block.to_string()))
+    });
+    let mark = "\"cache_control\":{\"type\":\"ephemeral\"}";
+    for (kind, block) in blocks {
+        if kind == "tool_use" || kind == "tool_result" {
+            assert!(block.contains(mark), "{block}");
+        }
+        assert!(kind != "thinking" || !block.contains("cache_control"), "{block}");
+    }
 }
 
 #[test]
