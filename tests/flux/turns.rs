@@ -284,6 +284,64 @@ fn t58_a_pin_keeps_its_model_within_a_loop_of_calls() {
     }
 }
 
+/// What was heard, under ids of a turn of its own: no two calls of a talk may share one.
+fn renamed(speaker: Speaker, turn: usize, heard: &super::speakers::Heard) -> super::speakers::Heard {
+    let mut heard = heard.clone();
+    for (id, ..) in &mut heard.calls {
+        let fresh = format!("{id}_{turn}");
+        for item in &mut heard.turn {
+            let text = item.to_string().replace(&format!("\"{id}\""), &format!("\"{fresh}\""));
+            *item = serde_json::from_str(&text).expect("JSON");
+            if speaker == Speaker::Responses && item.get("id").is_some() {
+                item["id"] = format!("{}_{turn}", item["id"].as_str().unwrap_or_default()).into();
+            }
+        }
+        *id = fresh;
+    }
+    heard
+}
+
+#[test]
+fn t58_the_router_keeps_lane_and_model_within_a_loop_of_calls() {
+    let voices = [Voice::Messages, Voice::Gemini];
+    let providers = voices.map(Voice::provider);
+    for (voice, provider) in voices.into_iter().zip(&providers) {
+        let call = Said { calls: vec![("weather", json!({"city": "Paris"}))], ..Said::default() };
+        provider.always(voice.saying(call, Said::text("Fine.")));
+    }
+    let flux = Setup::with(&[&providers[0], &providers[1]]).start();
+    let mut lanes = std::collections::BTreeSet::new();
+    for speaker in Speaker::ALL {
+        for thinks in [false, true] {
+            let mut body = speaker.question_with_tools("flux-auto", false);
+            if thinks {
+                let (name, wish) = match speaker {
+                    Speaker::Chat => ("reasoning_effort", json!("high")),
+                    Speaker::Responses => ("reasoning", json!({"effort": "high"})),
+                    Speaker::Messages => ("thinking", json!({"type": "adaptive"})),
+                };
+                body[name] = wish;
+            }
+            let first = speaker.send(&flux, &body).expect_status(200);
+            let heard = speaker.hear(&first);
+            let choice = |reply: &super::http::Reply| {
+                ["x-flux-lane", "x-flux-model", "x-flux-provider"].map(|name| reply.header(name).to_owned())
+            };
+            lanes.insert(choice(&first)[0].clone());
+            for turn in 0..4 {
+                body = speaker.with_results(body, &renamed(speaker, turn, &heard));
+                // What tools say is long and about other things than the question.
+                let said = ["Hi.", "fn main() { panic!() } ", "Draw a picture of a fox. ", "Prove the theorem. "][turn];
+                let text = body.to_string().replace("the weather is fine", &said.repeat(50));
+                body = serde_json::from_str(&text).expect("JSON");
+                let next = speaker.send(&flux, &body).expect_status(200);
+                assert_eq!(choice(&next), choice(&first), "{speaker:?}: thinks {thinks}, turn {turn}");
+            }
+        }
+    }
+    assert_eq!(Vec::from_iter(lanes), ["flux-reasoning", "flux-standard"]);
+}
+
 #[test]
 fn the_same_format_passes_byte_for_byte_also_for_responses() {
     let provider = Provider::openai_responses();
