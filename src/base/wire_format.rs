@@ -60,11 +60,10 @@ impl WireFormat {
             Self::AnthropicMessages => {
                 &[Self::AnthropicMessages, Self::GeminiGenerate, Self::OpenaiResponses, Self::OpenaiChat]
             }
-            Self::OpenaiImages => &[Self::GeminiGenerate],
+            Self::OpenaiImages | Self::OpenaiImageEdits => &[Self::GeminiGenerate],
             Self::GeminiGenerate
             | Self::BedrockConverse
             | Self::OpenaiEmbeddings
-            | Self::OpenaiImageEdits
             | Self::OpenaiTranscriptions
             | Self::OpenaiSpeech => &[],
         }

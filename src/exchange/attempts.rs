@@ -60,8 +60,9 @@ pub(super) struct Current {
 pub(super) enum Told {
     /// In the client's bytes.
     AsIs,
-    /// In the client's bytes without the seals that we had put in: the body that goes out, and what was left out.
-    Unsealed(Bytes, Vec<Cow<'static, str>>),
+    /// In the client's format, but not in its bytes: without the seals that we had put in, or in a dialect's fields.
+    /// The body that goes out, and what was left out.
+    Edited(Bytes, Vec<Cow<'static, str>>),
     /// In another format.
     Translated(Box<Rewritten>),
 }
@@ -71,7 +72,7 @@ impl Current {
     pub(super) fn rewritten(&self) -> Option<&Rewritten> {
         match &self.told {
             Told::Translated(rewritten) => Some(rewritten),
-            Told::AsIs | Told::Unsealed(..) => None,
+            Told::AsIs | Told::Edited(..) => None,
         }
     }
 }
@@ -142,18 +143,17 @@ impl Exchange {
         let client = self.arrival.format;
         let envelope = self.envelope();
         if *format == client {
+            if let Some((body, ignored)) = translate::convert::reshaped(&self.body, client, target)? {
+                return Ok(Told::Edited(body.into(), ignored));
+            }
             // What was sealed for a client of one format must not go back to a provider as it is.
             let unsealed = translate::convert::unsealed(&self.body, &self.head, client, &envelope, target);
             return Ok(unsealed.map_or(Told::AsIs, |unsealed| self.told_unsealed(unsealed, target)));
         }
-        let readable = match self.output_limit {
-            Some(tokens) => {
-                let limited = splice::limited_body(&self.body, &self.head, limit_field(client), tokens);
-                Cow::Owned(limited.to_vec())
-            }
-            None => self.readable(),
-        };
-        let written = translate::convert::request(&readable, client, &envelope, target, *format)?;
+        let written = match &self.form {
+            Some(form) => translate::convert::form(&self.body, form, client, target, *format),
+            None => translate::convert::request(&self.limited(), client, &envelope, target, *format),
+        }?;
         let Written { body, ignored, emulated, has_legacy_functions } = written;
         let body = match self.arrival.purpose {
             Purpose::Answer => body,
@@ -164,12 +164,19 @@ impl Exchange {
         Ok(Told::Translated(Box::new(Rewritten { body, ignored, emulated, has_legacy_functions })))
     }
 
+    /// The JSON that is read for another format.
+    fn limited(&self) -> Cow<'_, [u8]> {
+        let Some(tokens) = self.output_limit else { return self.readable() };
+        let field = limit_field(self.arrival.format);
+        Cow::Owned(splice::limited_body(&self.body, &self.head, field, tokens).to_vec())
+    }
+
     fn told_unsealed(&self, unsealed: Unsealed, target: &Target) -> Told {
         let Unsealed { body, ignored } = unsealed;
         let body = Bytes::from(body);
         match head::scan(&body) {
             Ok(head) => {
-                Told::Unsealed(self.spliced(&body, &head, target), ignored.map(Cow::Borrowed).into_iter().collect())
+                Told::Edited(self.spliced(&body, &head, target), ignored.map(Cow::Borrowed).into_iter().collect())
             }
             // Cannot be: nothing of the head was touched.
             Err(_) => Told::AsIs,
@@ -197,7 +204,7 @@ impl Exchange {
         let Some(Current { target, told, .. }) = &self.attempts.current else { return self.body.clone() };
         match (told, &self.form) {
             (Told::Translated(rewritten), _) => rewritten.body.clone(),
-            (Told::Unsealed(body, _), _) => body.clone(),
+            (Told::Edited(body, _), _) => body.clone(),
             (Told::AsIs, Some(form)) => form.upstream_body(&self.body, &target.model.provider_model_id),
             (Told::AsIs, None) => self.spliced(&self.body, &self.head, target),
         }
@@ -227,6 +234,14 @@ impl Exchange {
         }
     }
 
+    /// The JSON that the current target was told in the client's format; the client's own where it was not changed.
+    pub(super) fn told_body(&self) -> &Bytes {
+        match self.attempts.current.as_ref().map(|current| &current.told) {
+            Some(Told::Edited(body, _)) => body,
+            Some(Told::AsIs | Told::Translated(_)) | None => &self.body,
+        }
+    }
+
     /// The format that the current target answers in; the client's own before there is one.
     pub fn upstream_format(&self) -> WireFormat {
         self.attempts.current.as_ref().map_or(self.arrival.format, |current| current.format)
@@ -236,7 +251,7 @@ impl Exchange {
     pub fn ignored(&self) -> &[Cow<'static, str>] {
         match self.attempts.current.as_ref().map(|current| &current.told) {
             Some(Told::Translated(rewritten)) => &rewritten.ignored,
-            Some(Told::Unsealed(_, ignored)) => ignored,
+            Some(Told::Edited(_, ignored)) => ignored,
             Some(Told::AsIs) | None => &[],
         }
     }

@@ -182,7 +182,7 @@ impl Exchange {
         let said = |name: &str| {
             let value = match &self.form {
                 Some(form) => form.text(name, &self.body),
-                None => leap::string_inside(member(&self.body, name.as_bytes())).unwrap_or_default(),
+                None => leap::string_inside(member(self.told_body(), name.as_bytes())).unwrap_or_default(),
             };
             String::from_utf8_lossy(value).into_owned()
         };

@@ -158,7 +158,8 @@ impl Exchange {
         if !translation.is_complete() && !translation.seen().is_opened {
             return Err(Stop::Failed(Failure::BadAnswer));
         }
-        if self.arrival.format == WireFormat::OpenaiImages && translation.seen().images == 0 {
+        let wants_image = matches!(self.arrival.format, WireFormat::OpenaiImages | WireFormat::OpenaiImageEdits);
+        if wants_image && translation.seen().images == 0 {
             return Err(no_image(translation.seen().is_declined));
         }
         self.answer = Answer::Translated { translation: Box::new(translation), is_open: false };

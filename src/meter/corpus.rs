@@ -38,3 +38,17 @@ fn what_is_golden_holds() {
         }
     }
 }
+
+#[test]
+fn pictures_asked_for_hold() {
+    let part = "--b\r\nContent-Disposition: form-data; name=";
+    let png = "\u{89}PNG".chars().map(|c| u8::try_from(u32::from(c)).unwrap());
+    let head =
+        format!("{part}\"model\"\r\n\r\nm\r\n{part}\"prompt\"\r\n\r\nx\r\n{part}\"image\"; filename=\"a\"\r\n\r\n");
+    let form = head.bytes().chain(png).chain(*b"\r\n\x1a\n\r\n--b--\r\n").collect::<Vec<u8>>();
+    for body in
+        [&form[..], &form[..form.len() - 8], br#"{"prompt":"x","size":"1x1"}"#, br#"{"prompt":"x","n":"\ud83d"}"#, b"{"]
+    {
+        picture(body);
+    }
+}

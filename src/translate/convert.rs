@@ -2,6 +2,8 @@
 //!
 //! Must not translate anything itself. Where both formats are the same the bytes pass untouched, but for seals of ours.
 
+use std::borrow::Cow;
+
 use super::envelope::Envelope;
 use super::ir::{Event, Request, ToolChoice};
 use super::unseal::{self, Edits, Unsealed};
@@ -14,6 +16,7 @@ use crate::catalog::Target;
 use crate::catalog::provider::Dialect;
 use crate::wire::head::Head;
 use crate::wire::json::{Document, Value};
+use crate::wire::multipart::Form;
 use crate::wire::usage::UsageQuirks;
 
 /// A client's request in the format of a target.
@@ -42,8 +45,36 @@ pub fn request(
         | WireFormat::OpenaiTranscriptions
         | WireFormat::OpenaiSpeech => Err(unspoken(client)),
     }?;
+    finish(request, client, target, format, |told| names::of_client(told, client, body))
+}
+
+/// A client's form in the format of a target. `body` must be the body of `form`.
+///
+/// # Errors
+/// Names the field that makes no sense, or for which the target has no place.
+pub fn form(
+    body: &[u8],
+    form: &Form,
+    client: WireFormat,
+    target: &Target,
+    format: WireFormat,
+) -> Result<Written, Invalid> {
+    if client != WireFormat::OpenaiImageEdits {
+        return Err(unspoken(client));
+    }
+    // What writers name of it is called as it is here.
+    finish(openai_images::read_form(form, body)?, client, target, format, |told| told)
+}
+
+/// Writes what was read, and tells of it in the client's names.
+fn finish(
+    request: Request<'_>,
+    client: WireFormat,
+    target: &Target,
+    format: WireFormat,
+    renamed: impl Fn(Cow<'static, str>) -> Cow<'static, str>,
+) -> Result<Written, Invalid> {
     order::check(&request, client)?;
-    let renamed = |told| names::of_client(told, client, body);
     let mut written = write(&request, target, format).map_err(|Invalid { message, param, fault }| Invalid {
         message,
         param: renamed(param.into()).into(),
@@ -87,6 +118,23 @@ pub fn unsealed(
     let ignored = ignored.ok()?;
     edits.apply().map(|body| Unsealed { body, ignored })
 }
+
+/// A client's request for a target of the same format that speaks a dialect of it with other fields, and the names of
+/// what was left out; `None` where the bytes may stay.
+///
+/// # Errors
+/// Names the field that makes no sense, or for which the target has no place.
+pub fn reshaped(body: &[u8], client: WireFormat, target: &Target) -> Result<Option<Reshaped>, Invalid> {
+    if client != WireFormat::OpenaiImages || target.provider.dialect != Dialect::Xai {
+        return Ok(None);
+    }
+    // What is no JSON has been refused before; the provider would say so too.
+    let Ok(body) = Document::parse(body) else { return Ok(None) };
+    openai_images::reshape(body.root(), &target.model.provider_model_id).map(Some)
+}
+
+/// A body, and the names of what it no longer says.
+pub type Reshaped = (Vec<u8>, Vec<Cow<'static, str>>);
 
 fn write(request: &Request<'_>, target: &Target, format: WireFormat) -> Result<Written, Invalid> {
     match format {
@@ -275,12 +323,13 @@ impl WholeWriter {
         match format {
             WireFormat::OpenaiResponses => Self::Responses(Box::new(openai_responses::WholeWriter::new(view))),
             WireFormat::AnthropicMessages => Self::Anthropic(Box::new(anthropic::WholeWriter::new(view))),
-            WireFormat::OpenaiImages => Self::Images(Box::new(openai_images::WholeWriter::new(view))),
+            WireFormat::OpenaiImages | WireFormat::OpenaiImageEdits => {
+                Self::Images(Box::new(openai_images::WholeWriter::new(view)))
+            }
             WireFormat::OpenaiChat
             | WireFormat::GeminiGenerate
             | WireFormat::BedrockConverse
             | WireFormat::OpenaiEmbeddings
-            | WireFormat::OpenaiImageEdits
             | WireFormat::OpenaiTranscriptions
             | WireFormat::OpenaiSpeech => Self::Chat(Box::new(openai_chat::WholeWriter::new(view))),
         }

@@ -23,6 +23,7 @@ pub mod openai_images;
 pub mod openai_responses;
 pub mod order;
 pub mod restream;
+mod shape;
 pub mod turns;
 pub mod unseal;
 

@@ -15,8 +15,8 @@ use super::provider::Provider;
 use super::sse;
 
 /// Three bytes of a PNG's head in base64: enough to be told for one.
-const PNG: &str = "iVBORw0KGgo=";
-const BOUNDARY: &str = "----flux7MA4";
+pub(crate) const PNG: &str = "iVBORw0KGgo=";
+pub(crate) const BOUNDARY: &str = "----flux7MA4";
 
 /// The models that get a second provider, `other`, under names of its own: model, name there, format.
 const SECONDS: [(&str, &str, &str, &str); 4] = [
@@ -85,16 +85,16 @@ fn post(flux: &Flux, path: &str, media_type: &str, body: &[u8]) -> Reply {
     flux.ask(&request("POST", path, &[("authorization", &bearer), ("content-type", media_type)], body))
 }
 
-fn post_json(flux: &Flux, path: &str, body: &Value) -> Reply {
+pub(crate) fn post_json(flux: &Flux, path: &str, body: &Value) -> Reply {
     post(flux, path, "application/json", body.to_string().as_bytes())
 }
 
-fn post_form(flux: &Flux, path: &str, body: &[u8]) -> Reply {
+pub(crate) fn post_form(flux: &Flux, path: &str, body: &[u8]) -> Reply {
     post(flux, path, &format!("multipart/form-data; boundary={BOUNDARY}"), body)
 }
 
 /// A form of text fields and one file, the model last as SDKs send it.
-fn form(file: (&str, &[u8]), fields: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn form(file: (&str, &[u8]), fields: &[(&str, &str)]) -> Vec<u8> {
     let (name, content) = file;
     let mut body = format!(
         "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"a.bin\"\r\n\
@@ -119,21 +119,21 @@ fn vectors(tokens: u64) -> Answer {
     )
 }
 
-fn pictures(count: usize, usage: &Value) -> Answer {
+pub(crate) fn pictures(count: usize, usage: &Value) -> Answer {
     let data = vec![json!({"b64_json": PNG}); count];
     Answer::json(200, &json!({"created": 1_790_000_000, "data": data, "usage": usage}))
 }
 
-fn picture_usage() -> Value {
+pub(crate) fn picture_usage() -> Value {
     json!({"input_tokens": 50, "output_tokens": 1056, "total_tokens": 1106,
         "input_tokens_details": {"text_tokens": 50, "image_tokens": 0}})
 }
 
 /// 50 words at 5 USD and 1056 image tokens at 30 USD for a million.
-const FLARE_NANO: i64 = 50 * 5_000 + 1_056 * 30_000;
+pub(crate) const FLARE_NANO: i64 = 50 * 5_000 + 1_056 * 30_000;
 
 #[track_caller]
-fn assert_charged(flux: &Flux, reply: &Reply, nano: i64, format: &str) {
+pub(crate) fn assert_charged(flux: &Flux, reply: &Reply, nano: i64, format: &str) {
     assert_clean(reply);
     assert_eq!(reply.cost_nano(), nano);
     let row = flux.only_row();
@@ -256,20 +256,20 @@ fn images_fail_over_to_another_way_of_paying() {
     assert_charged(&pair.flux, &reply, 2 * 110_000_000, "openai-images");
 }
 
-fn painted(text: &str) -> Vec<Value> {
+pub(crate) fn painted(text: &str) -> Vec<Value> {
     let mut parts = gemini::words(text);
     parts.push(json!({"inlineData": {"mimeType": "image/png", "data": PNG}}));
     parts
 }
 
-fn painted_usage() -> Value {
+pub(crate) fn painted_usage() -> Value {
     let mut usage = gemini::usage(10, 1_125, 0);
     usage["candidatesTokensDetails"] = json!([{"modality": "IMAGE", "tokenCount": 1_120}]);
     usage
 }
 
 /// 10 words at 1.5 USD, 5 at 7.5 and 1120 image tokens at 30 for a million.
-const BANANA_NANO: i64 = 10 * 1_500 + 5 * 7_500 + 1_120 * 30_000;
+pub(crate) const BANANA_NANO: i64 = 10 * 1_500 + 5 * 7_500 + 1_120 * 30_000;
 
 #[test]
 fn gemini_paints_behind_the_images_endpoint() {

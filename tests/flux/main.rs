@@ -41,6 +41,7 @@ mod crossing;
 #[cfg(test)]
 mod durability;
 #[cfg(test)]
+mod edits;
 mod endpoints;
 #[cfg(test)]
 mod failover;

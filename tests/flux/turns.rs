@@ -25,9 +25,23 @@ fn t43_no_more_than_four_cache_marks_reach_anthropic_and_none_a_thought() {
         {"role": "user", "content": [marked("d"), marked("e"), marked("f")]}]);
     let heard = Speaker::Chat.ask(&flux, &question);
     // The strict provider refuses a fifth mark.
-    Speaker::Chat.ask(&flux, &Speaker::Chat.with_results(question, &heard));
-    let told = provider.requests().pop().expect("a request").text();
-    assert!(told.contains("cache_control"), "{told}");
+    let mut heard = heard;
+    heard.turn.iter_mut().for_each(|message| message["cache_control"] = json!({"type": "ephemeral"}));
+    let mut followed = Speaker::Chat.with_results(question, &heard);
+    let last = followed["messages"].as_array_mut().and_then(|messages| messages.last_mut()).expect("a result");
+    last["content"] = json!([marked("It rains.")]);
+    Speaker::Chat.ask(&flux, &followed);
+    let told = provider.requests().pop().expect("a request").json();
+    let blocks = told["messages"].as_array().expect("turns").iter().flat_map(|turn| {
+        turn["content"].as_array().expect("blocks").iter().map(|block| (block["type"].clone(), block.to_string()))
+    });
+    let mark = "\"cache_control\":{\"type\":\"ephemeral\"}";
+    for (kind, block) in blocks {
+        if kind == "tool_use" || kind == "tool_result" {
+            assert!(block.contains(mark), "{block}");
+        }
+        assert!(kind != "thinking" || !block.contains("cache_control"), "{block}");
+    }
 }
 
 #[test]
@@ -268,6 +282,64 @@ fn t58_a_pin_keeps_its_model_within_a_loop_of_calls() {
         let second = speaker.send(&flux, &speaker.with_results(question, &heard)).expect_status(200);
         assert_eq!(first.header("x-flux-model"), second.header("x-flux-model"));
     }
+}
+
+/// What was heard, under ids of a turn of its own: no two calls of a talk may share one.
+fn renamed(speaker: Speaker, turn: usize, heard: &super::speakers::Heard) -> super::speakers::Heard {
+    let mut heard = heard.clone();
+    for (id, ..) in &mut heard.calls {
+        let fresh = format!("{id}_{turn}");
+        for item in &mut heard.turn {
+            let text = item.to_string().replace(&format!("\"{id}\""), &format!("\"{fresh}\""));
+            *item = serde_json::from_str(&text).expect("JSON");
+            if speaker == Speaker::Responses && item.get("id").is_some() {
+                item["id"] = format!("{}_{turn}", item["id"].as_str().unwrap_or_default()).into();
+            }
+        }
+        *id = fresh;
+    }
+    heard
+}
+
+#[test]
+fn t58_the_router_keeps_lane_and_model_within_a_loop_of_calls() {
+    let voices = [Voice::Messages, Voice::Gemini];
+    let providers = voices.map(Voice::provider);
+    for (voice, provider) in voices.into_iter().zip(&providers) {
+        let call = Said { calls: vec![("weather", json!({"city": "Paris"}))], ..Said::default() };
+        provider.always(voice.saying(call, Said::text("Fine.")));
+    }
+    let flux = Setup::with(&[&providers[0], &providers[1]]).start();
+    let mut lanes = std::collections::BTreeSet::new();
+    for speaker in Speaker::ALL {
+        for thinks in [false, true] {
+            let mut body = speaker.question_with_tools("flux-auto", false);
+            if thinks {
+                let (name, wish) = match speaker {
+                    Speaker::Chat => ("reasoning_effort", json!("high")),
+                    Speaker::Responses => ("reasoning", json!({"effort": "high"})),
+                    Speaker::Messages => ("thinking", json!({"type": "adaptive"})),
+                };
+                body[name] = wish;
+            }
+            let first = speaker.send(&flux, &body).expect_status(200);
+            let heard = speaker.hear(&first);
+            let choice = |reply: &super::http::Reply| {
+                ["x-flux-lane", "x-flux-model", "x-flux-provider"].map(|name| reply.header(name).to_owned())
+            };
+            lanes.insert(choice(&first)[0].clone());
+            for turn in 0..4 {
+                body = speaker.with_results(body, &renamed(speaker, turn, &heard));
+                // What tools say is long and about other things than the question.
+                let said = ["Hi.", "fn main() { panic!() } ", "Draw a picture of a fox. ", "Prove the theorem. "][turn];
+                let text = body.to_string().replace("the weather is fine", &said.repeat(50));
+                body = serde_json::from_str(&text).expect("JSON");
+                let next = speaker.send(&flux, &body).expect_status(200);
+                assert_eq!(choice(&next), choice(&first), "{speaker:?}: thinks {thinks}, turn {turn}");
+            }
+        }
+    }
+    assert_eq!(Vec::from_iter(lanes), ["flux-reasoning", "flux-standard"]);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 // What must hold for any bytes. The fuzz targets call it with what the fuzzer makes up, a plain test with the
 // corpus. Included as text, so that both compile it against the crate as they see it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use flux::base::ids::{AccountId, RequestId};
 use flux::base::secret::Secret;
@@ -16,6 +18,7 @@ use flux::translate::envelope::{Envelope, SealingKey};
 use flux::translate::ir::{Event, Maker, Value};
 use flux::translate::{Closing, Sink, View};
 use flux::wire::head::scan;
+use flux::wire::multipart::Form;
 use flux::wire::splice::{UsageAsk, upstream_body};
 use flux::wire::sse::{self, Framer, Start};
 use flux::wire::text::{prompt_text, visible_text};
@@ -117,6 +120,21 @@ pub(crate) fn request(client: WireFormat, body: &[u8]) {
             assert!(again.is_ok(), "{format} refuses its own request: {again:?}");
         }
     }
+}
+
+/// Words for a picture, and the form with pictures, that a target takes are written as JSON, always the same.
+pub(crate) fn picture(body: &[u8]) {
+    let Target { provider, mut model, .. } = target();
+    Arc::make_mut(&mut model).kind = ModelKind::Image;
+    let target = Target::new(provider, model);
+    let form = Form::scan("multipart/form-data; boundary=b", body);
+    let written = || match &form {
+        Ok(form) => convert::form(body, form, WireFormat::OpenaiImageEdits, &target, WireFormat::GeminiGenerate),
+        Err(_) => convert::request(body, WireFormat::OpenaiImages, &envelope(), &target, WireFormat::GeminiGenerate),
+    };
+    let Ok(once) = written() else { return };
+    assert!(Value::parse(&once.body).is_ok());
+    assert_eq!(once.body, written().expect("it was written before").body);
 }
 
 fn target() -> Target {

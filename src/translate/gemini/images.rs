@@ -3,8 +3,8 @@
 //! Must not know who asked. A size that is not offered becomes the nearest one, and that is told.
 
 use super::Notes;
-use crate::translate::Invalid;
-use crate::translate::ir::{ImageForm, Text};
+use crate::translate::ir::ImageForm;
+use crate::translate::{Invalid, shape};
 use crate::wire::json::Writer;
 
 /// Width and height of the ratios that are offered.
@@ -12,8 +12,6 @@ const RATIOS: [(u64, u64); 10] = [(1, 1), (2, 3), (3, 2), (3, 4), (4, 3), (4, 5)
 /// Sides beyond these take the next class of sizes. `OpenAI`'s usual 1536 is 1K here.
 const SIDE_MAX_1K: u64 = 1_536;
 const SIDE_MAX_2K: u64 = 2_560;
-/// No picture is larger.
-const SIDE_MAX: u64 = 100_000;
 
 /// Writes the field, if there is anything to say.
 pub(super) fn write(form: &ImageForm<'_>, notes: &mut Notes, out: &mut Writer) -> Result<(), Invalid> {
@@ -28,9 +26,9 @@ pub(super) fn write(form: &ImageForm<'_>, notes: &mut Notes, out: &mut Writer) -
         notes.ignore("quality");
     }
     let Some(size) = size else { return Ok(()) };
-    let (width, height) = sides(size)
+    let (width, height) = shape::sides(size)
         .ok_or_else(|| Invalid::request("size", "write width and height in pixels, such as \"1024x1536\""))?;
-    let (across, down) = nearest(width, height);
+    let (across, down) = shape::nearest(&RATIOS, width, height);
     if width * down != height * across {
         notes.ignore("size");
     }
@@ -47,22 +45,10 @@ pub(super) fn write(form: &ImageForm<'_>, notes: &mut Notes, out: &mut Writer) -
     Ok(())
 }
 
-fn sides(size: &Text<'_>) -> Option<(u64, u64)> {
-    let size = size.to_plain();
-    let (width, height) = size.split_once('x')?;
-    let pixels = |text: &str| text.parse().ok().filter(|side| (1..=SIDE_MAX).contains(side));
-    Some((pixels(width)?, pixels(height)?))
-}
-
-fn nearest(width: u64, height: u64) -> (u64, u64) {
-    // How far off in millionths of the wanted ratio's denominator: enough to tell ten ratios apart.
-    let distance = |(across, down): (u64, u64)| (width * down).abs_diff(height * across) * 1_000_000 / (height * down);
-    RATIOS.into_iter().min_by_key(|ratio| distance(*ratio)).unwrap_or((1, 1))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::translate::ir::Text;
 
     #[test]
     fn sizes_become_ratios() {

@@ -21,49 +21,80 @@ pub fn read_request(body: Value<'_>) -> Result<Request<'_>, Invalid> {
     let mut prompt = None;
     for (name, value) in body.members().filter(|(_, value)| !value.is_null()) {
         match &*name {
-            "prompt" => prompt = Some(text_of(value, "prompt")?),
+            "prompt" => {
+                prompt = Some(value.as_text().ok_or_else(|| Invalid::request("prompt", "must be a string"))?);
+            }
             _ => member(&name, value, &mut request)?,
         }
     }
-    let prompt = prompt.filter(|prompt| !prompt.is_blank());
-    let prompt = prompt.ok_or_else(|| Invalid::request("prompt", "say what the image shall show"))?;
-    let parts = vec![Part::from(PartKind::Text(prompt))];
+    let parts = vec![words(prompt)?];
     request.turns.push(Turn { role: Role::User, parts, name: None, at: 0 });
     Ok(request)
 }
 
+/// What the picture shall show.
+pub(super) fn words(prompt: Option<Text<'_>>) -> Result<Part<'_>, Invalid> {
+    let prompt = prompt.filter(|prompt| !prompt.is_blank());
+    let prompt = prompt.ok_or_else(|| Invalid::request("prompt", "say what the image shall show"))?;
+    Ok(Part::from(PartKind::Text(prompt)))
+}
+
 fn member<'a>(name: &str, value: Value<'a>, request: &mut Request<'a>) -> Result<(), Invalid> {
-    let ImageForm { size, quality, background, output_format } = &mut request.image_form;
     match name {
-        "response_format" if !text_of(value, "response_format")?.is("b64_json") => {
-            let message = "this model's images come in the answer; send \"b64_json\" or leave it out";
-            return Err(Invalid::target("response_format", message));
-        }
-        // Streams are refused before.
-        "model" | "stream" | "response_format" => {}
-        "n" => {
-            let count = value.as_u64().filter(|count| *count > 0);
-            request.choices = Choice(count.ok_or_else(|| Invalid::request("n", "must be a whole number from 1 on"))?);
-        }
-        "size" => *size = said(value, "size")?,
-        "quality" => *quality = said(value, "quality")?,
-        "background" => *background = said(value, "background")?,
-        "output_format" => *output_format = said(value, "output_format")?,
-        "user" => request.identity.end_user = Some(text_of(value, "user")?),
+        "n" => request.choices = count(value.as_u64())?,
         "image" | "images" | "mask" => {
             return Err(Invalid::target(name, "this model takes no images here; send them as a chat message"));
         }
-        _ if request.ignored.len() < IGNORED_MAX => request.ignored.push(name.to_owned().into()),
-        _ => {}
+        _ if is_word(name) => {
+            let word = value.as_text().ok_or_else(|| Invalid::request(name, "must be a string"))?;
+            wish(name, word, request)?;
+        }
+        _ => ignore(name, request),
     }
     Ok(())
 }
 
-/// A wish; `auto` is none.
-fn said<'a>(value: Value<'a>, name: &'static str) -> Result<Option<Text<'a>>, Invalid> {
-    Ok(Some(text_of(value, name)?).filter(|text| !text.is("auto")))
+/// Whether the field is a word that [`wish`] knows.
+fn is_word(name: &str) -> bool {
+    matches!(name, "response_format" | "size" | "quality" | "background" | "output_format" | "user")
 }
 
-fn text_of<'a>(value: Value<'a>, name: &'static str) -> Result<Text<'a>, Invalid> {
-    value.as_text().ok_or_else(|| Invalid::request(name, "must be a string"))
+/// One wish in a word; `auto` is none.
+pub(super) fn wish<'a>(name: &str, word: Text<'a>, request: &mut Request<'a>) -> Result<(), Invalid> {
+    let ImageForm { size, quality, background, output_format } = &mut request.image_form;
+    let place = match name {
+        "response_format" if word.is("b64_json") => return Ok(()),
+        "response_format" => {
+            let message = "this model's images come in the answer; send \"b64_json\" or leave it out";
+            return Err(Invalid::target("response_format", message));
+        }
+        "user" => {
+            request.identity.end_user = Some(word);
+            return Ok(());
+        }
+        "size" => size,
+        "quality" => quality,
+        "background" => background,
+        "output_format" => output_format,
+        _ => {
+            ignore(name, request);
+            return Ok(());
+        }
+    };
+    *place = Some(word).filter(|word| !word.is("auto"));
+    Ok(())
+}
+
+/// How many pictures are wanted.
+pub(super) fn count(said: Option<u64>) -> Result<Choice, Invalid> {
+    let said = said.filter(|count| *count > 0);
+    said.map(Choice).ok_or_else(|| Invalid::request("n", "must be a whole number from 1 on"))
+}
+
+fn ignore(name: &str, request: &mut Request<'_>) {
+    // Streams are refused before.
+    let is_heard = matches!(name, "model" | "stream");
+    if !is_heard && request.ignored.len() < IGNORED_MAX {
+        request.ignored.push(name.to_owned().into());
+    }
 }

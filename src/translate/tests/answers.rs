@@ -221,22 +221,19 @@ fn chunk_borders_do_not_matter() {
     for (from, provider) in PROVIDERS {
         for Recorded { case, sse, .. } in recorded(from) {
             let Some(sse) = sse else { continue };
-            let client = if provider == WireFormat::OpenaiResponses {
-                WireFormat::AnthropicMessages
-            } else {
-                WireFormat::OpenaiResponses
-            };
-            let said = |chunks: &mut dyn Iterator<Item = Bytes>| {
-                let mut way = Way::new(&case, provider, client);
-                chunks.for_each(|chunk| way.push(chunk));
-                way.close()
-            };
-            let at_once = said(&mut std::iter::once(sse.clone()));
-            let by_byte = said(&mut (0..sse.len()).map(|at| sse.slice(at..=at)));
-            assert_eq!(at_once, by_byte, "{from}/{case} byte by byte");
-            for at in 0..sse.len() {
-                let in_two = said(&mut [sse.slice(..at), sse.slice(at..)].into_iter());
-                assert_eq!(at_once, in_two, "{from}/{case} cut at {at}");
+            for (to, client) in CLIENTS {
+                let said = |chunks: &mut dyn Iterator<Item = Bytes>| {
+                    let mut way = Way::new(&case, provider, client);
+                    chunks.for_each(|chunk| way.push(chunk));
+                    way.close()
+                };
+                let at_once = said(&mut std::iter::once(sse.clone()));
+                let by_byte = said(&mut (0..sse.len()).map(|at| sse.slice(at..=at)));
+                assert_eq!(at_once, by_byte, "{from}/{case} for {to} byte by byte");
+                for at in 0..sse.len() {
+                    let in_two = said(&mut [sse.slice(..at), sse.slice(at..)].into_iter());
+                    assert_eq!(at_once, in_two, "{from}/{case} for {to} cut at {at}");
+                }
             }
         }
     }

@@ -378,3 +378,26 @@ fn broken_arguments_are_wrapped() {
         assert_eq!(body(&written).matches(&id).count(), 2);
     }
 }
+
+#[test]
+fn t43_marks_go_from_thoughts_and_stay_on_calls_and_results() {
+    let mark = serde_json::json!({"type": "ephemeral"});
+    let text = serde_json::json!({"model": "m", "max_tokens": 9, "messages": [
+        {"role": "user", "content": "x"},
+        {"role": "assistant", "content": [
+            {"type": "thinking", "thinking": "Hm.", "signature": "c2ln", "cache_control": mark},
+            {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {}, "cache_control": mark}]},
+        {"role": "user", "content": [
+            {"type": "tool_result", "tool_use_id": "toolu_1", "content": "y", "cache_control": mark}]},
+    ], "tools": [{"name": "f", "input_schema": {"type": "object"}}]})
+    .to_string();
+    let envelope = Envelope::new(SealingKey([7; SealingKey::BYTES]), AccountId(1));
+    let request = crate::translate::anthropic::read_request(Value::parse(text.as_bytes()).unwrap(), &envelope).unwrap();
+    let (body, _) = said(&request, &target(|_| {}));
+    let calling = body["messages"][1]["content"].as_array().unwrap();
+    for block in calling {
+        assert_eq!(block.get("cache_control").is_some(), block["type"] == "tool_use", "{block}");
+    }
+    assert!(calling.iter().any(|block| block["type"] == "tool_use"));
+    assert_eq!(body["messages"][2]["content"][0]["cache_control"], mark);
+}
