@@ -60,6 +60,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["content-length"] or 0))
         path = self.path.split("?")[0]
+        if path == "/openai/v1/responses/input_tokens" or path.endswith(":countTokens"):
+            return self.count(path, json.loads(body))
         if path in ("/openai/v1/chat/completions", "/groq/v1/chat/completions", "/mistral/v1/chat/completions"):
             dialect = OpenAi(self)
         elif path == "/openai/v1/responses":
@@ -84,6 +86,18 @@ class Handler(BaseHTTPRequestHandler):
         if not dialect.is_stream(request):
             return self.answer(200, dialect.unary(request))
         self.stream(dialect, request, stalls=command == "stall")
+
+    def count(self, path, request):
+        """How long a prompt is: a token for each four characters of it."""
+        if path.startswith("/google/"):
+            dialect, prompt, field = mock_formats.Gemini(self, GOOGLE_KEY), request["generateContentRequest"], "contents"
+        else:
+            dialect, prompt, field = mock_formats.Responses(self, OPENAI_KEY), request, "input"
+        self.check(dialect, prompt)
+        if not prompt.get(field):
+            self.fault(f"{dialect.NAME}: nothing to count in {json.dumps(request):.2000}")
+        tokens = len(json.dumps(prompt[field])) // 4
+        self.answer(200, {"totalTokens": tokens, "object": "response.input_tokens", "input_tokens": tokens})
 
     def check(self, dialect, request):
         if dialect.credentials() != dialect.KEY:

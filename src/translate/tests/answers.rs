@@ -50,7 +50,9 @@ pub(super) struct Way {
 impl Way {
     pub(super) fn new(case: &str, provider: WireFormat, client: WireFormat) -> Self {
         let dialect = match case {
-            "reasoning" => Dialect::Deepseek,
+            "reasoning" | "usage_deepseek" => Dialect::Deepseek,
+            "usage_groq" => Dialect::Groq,
+            "usage_xai" => Dialect::Xai,
             "reasoning_details" | "images" => Dialect::Openrouter,
             "content_chunks" => Dialect::Mistral,
             _ if provider == WireFormat::OpenaiChat => Dialect::Openai,
@@ -60,10 +62,12 @@ impl Way {
             schema_tool: (case == "schema_tool").then(|| "weather".into()),
             custom_tools: if case == "custom_as_function" { vec!["sh".into()] } else { Vec::new() },
         };
+        // xAI alone counts reasoning beside the completion's tokens.
+        let quirks = UsageQuirks { reasoning_outside_output: case == "usage_xai", ..UsageQuirks::default() };
         let view = View { has_legacy_functions: case == "legacy_call", ..view(ASKED) };
         Self {
             framer: Framer::new(FRAME_BYTES_MAX),
-            reader: AnswerReader::new(provider, dialect, UsageQuirks::default()),
+            reader: AnswerReader::new(provider, dialect, quirks),
             undoing: Undoing::new(emulated),
             both: Both {
                 stream: StreamWriter::new(client, view.clone()),

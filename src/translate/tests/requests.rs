@@ -11,6 +11,7 @@ use crate::translate::{InvalidFault, convert};
 const MORE: &[(&str, &str, &[&str])] = &[
     ("chat", "choice_required", &["anthropic-unforced", "anthropic-budget", "gemini-2.5"]),
     ("chat", "choice_named", &["anthropic-unforced"]),
+    ("responses", "choice_required", &["anthropic-unforced"]),
     ("chat", "schema", &["anthropic-schemaless", "gemini-2.5"]),
     ("chat", "schema_with_tools", &["anthropic-schemaless", "gemini-2.5"]),
     ("chat", "temperature", &["anthropic-unforced"]),
