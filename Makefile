@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test check fmt bench bench-instructions bench-ledger
+.PHONY: help run build test check fmt bench bench-governed bench-instructions bench-ledger
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' Makefile
@@ -32,6 +32,11 @@ bench: ## Flux beside a bare Pingora proxy and nginx, and what translation costs
 	@scripts/bootstrap.sh build
 	cargo bench --locked --bench gateway -- compare $(ARGS)
 	cargo bench --locked --bench translate -- $(ARGS)
+
+bench-governed: ## the same as `bench` with a ceiling, tokens a minute and requests at once switched on for the key
+	@scripts/bootstrap.sh build
+	FLUX_TARIFFS__HOUSE__CEILING=1000000 FLUX_TARIFFS__HOUSE__TOKENS_PER_MINUTE=1000000000000 \
+	FLUX_TARIFFS__HOUSE__CONCURRENT=100000 cargo bench --locked --bench gateway -- compare $(ARGS)
 
 bench-instructions: ## instructions per request; fails on a rise of 5 % (ARGS=--record rewrites the record)
 	@scripts/bootstrap.sh instructions

@@ -36,10 +36,9 @@ impl Exchange {
         if self.arrival.purpose == Purpose::Count {
             return Ok(());
         }
-        let prompt_tokens = self.prompt_tokens_at_most();
         if self.admission.counts_tokens() {
             let output = self.head.max_tokens.unwrap_or(self.snapshot.config.money.rate_tokens_unstated);
-            let tokens = prompt_tokens.saturating_add(output);
+            let tokens = self.prompt_tokens_at_most().saturating_add(output);
             self.admission.reserve_tokens(tokens).map_err(|denied| deny::refusal(&denied, &self.arrival))?;
         }
         if self.is_test() {
@@ -50,6 +49,8 @@ impl Exchange {
             let held = self.admission.reserve_funds(NanoUsd::ZERO, NanoUsd::ZERO, self.arrival.at);
             return held.map(|_| ()).map_err(|denied| deny::refusal(&denied, &self.arrival));
         };
+        // The text of a long prompt is looked at only where something bounds what it may cost.
+        let prompt_tokens = self.prompt_tokens_at_most();
         let whole = self.bound(prompt_tokens, None);
         let (wanted, least) = self.wanted_and_least(prompt_tokens, whole, available);
         let held = self.admission.reserve_funds(wanted, least, self.arrival.at);
