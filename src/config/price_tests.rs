@@ -60,6 +60,8 @@ fn pico(usd: &str) -> PicoUsd {
     PicoUsd(format!("{whole}{fraction:0<12}").parse().unwrap())
 }
 
+/// T-20: cache writes of five minutes and of an hour at their own prices. T-21: reasoning is not added twice, and the
+/// prices of long prompts hold.
 #[test]
 fn the_worked_examples_come_out_to_the_last_digit() {
     let examples: Examples = serde_json::from_str(include_str!("../../tests/golden/price-examples.json")).unwrap();

@@ -106,6 +106,7 @@ fn a_fraction_is_rounded_up_once() {
     assert_eq!(amounts(None, &cheap, &usage, &Circumstances::default()).amount, NanoUsd(1));
 }
 
+/// T-19: a cache read without a price of its own costs what fresh input costs, never nothing.
 #[test]
 fn rates_that_are_not_listed_are_never_zero() {
     let images_only =

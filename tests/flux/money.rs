@@ -400,3 +400,20 @@ fn t68_a_flood_of_wrong_keys_from_one_address_is_shed() {
     wait_for("a flood to be shed", || (0..50).map(&mut wrong).any(|status| status == 429));
     fast(&flux).expect_status(200);
 }
+
+/// T-41: too much at once is turned away early, with a time to come back, and those at work are not disturbed.
+#[test]
+fn t41_overload_is_shed_before_the_body_is_read() {
+    let openai = Provider::openai();
+    let flux = Setup::with(&[&openai]).env("FLUX_LIMITS__IN_FLIGHT_MAX", "1").start();
+    let gate = answers::Gate::default();
+    openai.next(Answer::json(200, &answers::chat_body("late", &answers::chat_usage(10, 5))).after(&gate));
+    let mut first = flux.connect();
+    first.write(&flux.chat_request(ask_chat("flux-fast").to_string().as_bytes()));
+    openai.wait_for_requests(1);
+    let shed = fast(&flux).expect_status(503);
+    assert_eq!((shed.header("retry-after"), shed.header("x-should-retry")), ("1", "true"));
+    gate.open();
+    first.reply().expect_status(200);
+    wait_for("the place to come back", || fast(&flux).status == 200);
+}
