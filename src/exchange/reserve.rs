@@ -36,21 +36,23 @@ impl Exchange {
         if self.arrival.purpose == Purpose::Count {
             return Ok(());
         }
+        let is_free = self.is_test() || self.admission.is_repeat();
+        let available = self.admission.available(self.arrival.at).filter(|_| !is_free);
+        // The text of a long prompt is looked at only where something bounds what it may take.
+        let is_bounded = available.is_some() || self.admission.counts_tokens();
+        let prompt_tokens = if is_bounded { self.prompt_tokens_at_most() } else { 0 };
         if self.admission.counts_tokens() {
             let output = self.head.max_tokens.unwrap_or(self.snapshot.config.money.rate_tokens_unstated);
-            let tokens = self.prompt_tokens_at_most().saturating_add(output);
+            let tokens = prompt_tokens.saturating_add(output);
             self.admission.reserve_tokens(tokens).map_err(|denied| deny::refusal(&denied, &self.arrival))?;
         }
         if self.is_test() {
             return Ok(());
         }
-        let available = self.admission.available(self.arrival.at).filter(|_| !self.admission.is_repeat());
         let Some(available) = available else {
             let held = self.admission.reserve_funds(NanoUsd::ZERO, NanoUsd::ZERO, self.arrival.at);
             return held.map(|_| ()).map_err(|denied| deny::refusal(&denied, &self.arrival));
         };
-        // The text of a long prompt is looked at only where something bounds what it may cost.
-        let prompt_tokens = self.prompt_tokens_at_most();
         let whole = self.bound(prompt_tokens, None);
         let (wanted, least) = self.wanted_and_least(prompt_tokens, whole, available);
         let held = self.admission.reserve_funds(wanted, least, self.arrival.at);
