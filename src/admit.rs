@@ -193,6 +193,9 @@ impl Admission {
     /// Takes a payment back whose charge could not be kept.
     pub fn undo(&self, draw: &Draw, at: UnixMs) {
         self.key.account.funds().undo(draw, at);
+        if let Some(claim) = &self.claim {
+            claim.undo();
+        }
         if let Some(budget) = &self.key.budget {
             budget.undo(&Draw { charged: draw.charged, ..Draw::default() }, at);
         }

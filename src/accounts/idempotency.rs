@@ -136,6 +136,13 @@ impl Claim {
     pub fn pay(&self) {
         self.seen.is_paid.store(true, Ordering::Release);
     }
+
+    /// It is not paid after all: its charge could not be kept. A repeat was paid before and stays so.
+    pub fn undo(&self) {
+        if !self.is_repeat {
+            self.seen.is_paid.store(false, Ordering::Release);
+        }
+    }
 }
 
 impl Drop for Claim {
@@ -176,6 +183,11 @@ mod tests {
     #[test]
     fn what_was_not_paid_is_a_first_one_again() {
         let all = Arc::new(Idempotency::new(100, 2));
+        let unkept = all.begin(mark(1, "c", "x")).unwrap();
+        unkept.pay();
+        unkept.undo();
+        drop(unkept);
+        assert!(!all.begin(mark(1, "c", "x")).unwrap().is_repeat());
         drop(all.begin(mark(1, "a", "x")).unwrap());
         assert!(!all.begin(mark(1, "a", "y")).unwrap().is_repeat());
         all.remember(mark(1, "b", "x"));
