@@ -3,11 +3,12 @@
 //! The only place that knows all parts. Must not know what happens to a request.
 
 mod reload;
+pub(crate) mod rules;
 mod signals;
 mod welcome;
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +29,6 @@ use crate::base::complaint::Complaint;
 use crate::base::secret::Secret;
 use crate::base::time::{Clock, SystemClock};
 use crate::base::wire_format::WireFormat;
-use crate::classify::rules::{self, RuleSet};
 use crate::config::{self, Config, MockFault};
 use crate::exchange::route::Endpoint;
 use crate::exchange::snapshot::Snapshot;
@@ -39,9 +39,6 @@ use crate::proxy::{App, Flux, Front, Parts};
 use crate::request_log;
 use crate::store::{self, Store};
 use crate::translate::envelope::SealingKey;
-
-/// The rules of the repository, used where an operator has no folder of their own.
-const BUILT_IN_RULES: &str = include_str!("../lua-free-rules/flux-auto.toml");
 
 /// Bytes gathered before they are written to a client.
 const WRITE_BUFFER_BYTES: usize = 4096;
@@ -59,41 +56,14 @@ pub(crate) struct World {
 pub(crate) fn read_world(config_dir: &Path) -> Result<World, Vec<Complaint>> {
     let environment: Vec<(String, String)> = std::env::vars().collect();
     let loaded = config::load::load(config_dir, &environment);
-    let rules = read_rules(config_dir);
-    match (loaded, rules) {
-        (Ok(loaded), Ok(rules)) => {
+    let router = rules::read(&rules::folder(config_dir));
+    match (loaded, router) {
+        (Ok(loaded), Ok(router)) => {
             let config::load::Loaded { config, catalog, tariffs, fingerprint } = loaded;
-            Ok(World { snapshot: Snapshot { config, catalog, tariffs, rules }, fingerprint })
+            let snapshot = Snapshot::new(config, catalog, tariffs, router, SystemClock.unix_ms());
+            Ok(World { snapshot, fingerprint })
         }
-        (loaded, rules) => Err([loaded.err(), rules.err()].into_iter().flatten().flatten().collect()),
-    }
-}
-
-/// The rules stand beside the configuration folder, in `lua-free-rules/flux-auto.toml`.
-pub(crate) fn rules_path(config_dir: &Path) -> PathBuf {
-    config_dir.join("..").join("lua-free-rules").join("flux-auto.toml")
-}
-
-/// Which rules `read_rules` finds.
-fn rules_in_use(config_dir: &Path) -> String {
-    let path = rules_path(config_dir);
-    match path.canonicalize() {
-        Ok(file) => file.display().to_string(),
-        Err(_) => format!("built in, as there is no {}", path.display()),
-    }
-}
-
-fn read_rules(config_dir: &Path) -> Result<RuleSet, Vec<Complaint>> {
-    let path = rules_path(config_dir);
-    match std::fs::read_to_string(&path) {
-        Ok(text) => rules::parse(&text, "lua-free-rules/flux-auto.toml"),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => rules::parse(BUILT_IN_RULES, "built-in rules"),
-        Err(error) => Err(vec![Complaint {
-            file: path.display().to_string(),
-            line: 0,
-            message: format!("cannot be read: {error}"),
-            hint: "make it readable for the user that runs flux".to_owned(),
-        }]),
+        (loaded, router) => Err([loaded.err(), router.err()].into_iter().flatten().flatten().collect()),
     }
 }
 
@@ -126,7 +96,7 @@ pub fn serve(config_dir: &Path) -> Result<()> {
     let World { snapshot, fingerprint } = read_world(config_dir).map_err(|complaints| refused(&complaints))?;
     let config = snapshot.config.clone();
     start_log(config.log.level);
-    log::info!("rules: {}", rules_in_use(config_dir));
+    log::info!("rules: {}", rules::in_use(config_dir));
     let store = Store::start(store_settings(&config), Arc::clone(&snapshot.tariffs), Arc::clone(&clock))
         .context("the data folder cannot be used")?;
     let store = Arc::new(store);

@@ -6,6 +6,7 @@
 // The way of a request.
 pub mod admit;
 pub mod authenticate;
+pub mod calibrate;
 pub mod classify;
 pub mod exchange;
 pub mod meter;

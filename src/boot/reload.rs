@@ -14,6 +14,7 @@ use pingora::services::background::BackgroundService;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::World;
+use super::rules;
 use crate::base::secret::Secret;
 use crate::base::time::Clock;
 use crate::config::load::Fingerprint;
@@ -44,7 +45,7 @@ impl MockAddress {
 #[derive(PartialEq)]
 struct Seen {
     config: Fingerprint,
-    rules: Option<SystemTime>,
+    rules: [Option<SystemTime>; 3],
 }
 
 /// The task that watches the files.
@@ -67,14 +68,14 @@ impl Reloader {
         (store, metrics, clock): (Arc<Store>, Arc<Metrics>, Arc<dyn Clock>),
     ) -> Self {
         metrics.config_reloaded(clock.unix_ms().0 / 1000);
-        let seen = Seen { config, rules: rules_stamp(config_dir) };
+        let seen = Seen { config, rules: rules::stamps(config_dir) };
         Self { config_dir: config_dir.to_owned(), seen: Mutex::new(seen), snapshot, mock, store, metrics, clock }
     }
 
     /// Notes what the files look like now; `true` when that is new.
     fn has_changed(&self) -> bool {
         let now =
-            Seen { config: crate::config::load::fingerprint(&self.config_dir), rules: rules_stamp(&self.config_dir) };
+            Seen { config: crate::config::load::fingerprint(&self.config_dir), rules: rules::stamps(&self.config_dir) };
         // Guards a value that one task compares and replaces; there is no atomic of its size.
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let is_new = *seen != now;
@@ -103,10 +104,6 @@ impl Reloader {
             }
         }
     }
-}
-
-fn rules_stamp(config_dir: &Path) -> Option<SystemTime> {
-    std::fs::metadata(super::rules_path(config_dir)).and_then(|metadata| metadata.modified()).ok()
 }
 
 #[async_trait]

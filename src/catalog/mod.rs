@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::base::money::PicoUsd;
+use crate::base::quality::Quality;
 use crate::base::secret::Secret;
 use crate::base::time::UnixMs;
 use crate::base::wire_format::WireFormat;
@@ -274,6 +275,8 @@ pub enum StandIn {
 pub struct Parts {
     /// The name that leaves the choice to the router.
     pub auto_name: Arc<str>,
+    /// How much quality the router is to seek where nobody else says it.
+    pub quality: Quality,
     /// The lane of a request that the router has no opinion on; must be among `lanes`.
     pub default_lane: Arc<str>,
     /// All providers.
@@ -298,6 +301,7 @@ pub struct Catalog {
     lanes: Vec<Arc<Chain>>,
     pins: Vec<Arc<Chain>>,
     auto_name: Arc<str>,
+    quality: Quality,
     default_lane: LaneId,
     routes: HashMap<Box<str>, Route>,
     stands_in: bool,
@@ -306,7 +310,7 @@ pub struct Catalog {
 impl Catalog {
     /// Builds the look-up tables. Names that lead nowhere are left out: `config` has complained.
     pub fn new(parts: Parts) -> Self {
-        let Parts { auto_name, default_lane, providers, models, lanes, pins, client_names, stand_in } = parts;
+        let Parts { auto_name, quality, default_lane, providers, models, lanes, pins, client_names, stand_in } = parts;
         let mut routes = HashMap::with_capacity(lanes.len() + pins.len() + client_names.len() + 1);
         routes.insert(Box::from(&*auto_name), Route::Auto);
         for (chain, index) in lanes.iter().zip(0..) {
@@ -329,7 +333,7 @@ impl Catalog {
         let default_lane = LaneId(default_lane.map_or(0, |(_, index)| index));
         let lanes = lanes.into_iter().map(Arc::new).collect();
         let pins = pins.into_iter().map(Arc::new).collect();
-        Self { providers, models, lanes, pins, auto_name, default_lane, routes, stands_in }
+        Self { providers, models, lanes, pins, auto_name, quality, default_lane, routes, stands_in }
     }
 
     /// The same catalogue with the mock at two addresses of this machine: one for test keys, and one where it
@@ -388,6 +392,11 @@ impl Catalog {
     /// The name that leaves the choice to the router.
     pub fn auto_name(&self) -> &Arc<str> {
         &self.auto_name
+    }
+
+    /// How much quality the router is to seek where nobody else says it.
+    pub fn quality(&self) -> Quality {
+        self.quality
     }
 
     /// All lanes, in the order of the file.

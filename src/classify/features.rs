@@ -3,14 +3,20 @@
 //! Must not know lanes or rules, keeps no text, and never fails: a body that is no request has features of nothing.
 //! The cost is a leap over the messages plus a look at `TEXT_BYTES_MAX` of text, however long the request is.
 
+use std::ops::Range;
+
 use smallvec::SmallVec;
 
+use super::kinds::Excerpt;
 use super::{image_intent, signs, walk};
 use crate::base::effort::Effort;
 use crate::base::wire_format::WireFormat;
+use crate::wire::head::Head;
 
 /// Bytes of text that are looked at.
 pub const TEXT_BYTES_MAX: usize = 8 * 1024;
+/// Of these, how many belong to the system prompt.
+const SYSTEM_BYTES_MAX: usize = 512;
 /// Of these, how many belong to the last words of the user; longer ones are looked at head and tail.
 const LAST_USER_BYTES_MAX: usize = 6 * 1024;
 /// How much of a tools list is searched for an image tool.
@@ -45,6 +51,25 @@ pub struct FeatureInput<'a> {
     pub max_tokens: Option<u64>,
     /// Length of the whole body.
     pub body_bytes: usize,
+}
+
+impl<'a> FeatureInput<'a> {
+    /// The parts of a body whose head was read.
+    pub fn of(format: WireFormat, head: &Head, body: &'a [u8]) -> Self {
+        let part = |range: &Option<Range<usize>>| range.clone().and_then(|range| body.get(range));
+        Self {
+            format,
+            messages: part(&head.messages).or_else(|| part(&head.input)).unwrap_or_default(),
+            system: part(&head.system).or_else(|| part(&head.instructions)),
+            tools: part(&head.tools),
+            reasoning_effort: [&head.reasoning_effort, &head.reasoning, &head.output_config].into_iter().find_map(part),
+            thinking: part(&head.thinking),
+            response_format: [&head.response_format, &head.text, &head.output_config].into_iter().find_map(part),
+            modalities: part(&head.modalities),
+            max_tokens: head.max_tokens,
+            body_bytes: body.len(),
+        }
+    }
 }
 
 /// Facts about a request. Text is counted as it stands in the body, escapes included.
@@ -97,24 +122,26 @@ pub struct Features {
     pub max_tokens: u64,
 }
 
-/// Reads the features of a request.
-pub fn extract(input: &FeatureInput<'_>) -> Features {
+/// Reads the features of a request, and the text by which its kind is recognised.
+pub fn extract(input: &FeatureInput<'_>) -> (Features, Sample) {
     let mut talk = Talk::default();
     talk.read(input);
-    let sample = talk.sample();
-    let seen = signs::count(&sample.text);
-    let last_user = sample.text.get(..sample.last_user_end).unwrap_or_default();
+    let sample = talk.sample(input.system.unwrap_or_default());
+    let seen = signs::count(sample.part(0..sample.before_end));
+    let last_user = sample.part(0..sample.last_user_end);
     let tools = input.tools.unwrap_or_default();
     let mut tool_count = 0;
     walk::elements(tools, |_| tool_count += 1);
-    let system_bytes = content_bytes(input.system.unwrap_or_default()) + talk.system_bytes;
+    let system_bytes =
+        content_pieces(input.system.unwrap_or_default()).iter().map(|piece| wide(piece.len())).sum::<u64>()
+            + talk.system_bytes;
     let text_bytes = talk.text_bytes + system_bytes;
     let tool_bytes = if tool_count == 0 { 0 } else { wide(tools.len()) };
     let prompt_tokens_estimate = (text_bytes + talk.tool_bytes + talk.file_bytes + tool_bytes)
         .div_ceil(BYTES_PER_TOKEN)
         + talk.images * TOKENS_PER_IMAGE
         + talk.files * TOKENS_PER_FILE;
-    Features {
+    let features = Features {
         body_bytes: wide(input.body_bytes),
         text_bytes,
         prompt_tokens_estimate,
@@ -137,7 +164,8 @@ pub fn extract(input: &FeatureInput<'_>) -> Features {
         reasoning_effort: input.reasoning_effort.and_then(effort),
         thinking_enabled: input.thinking.is_some_and(is_thinking),
         max_tokens: input.max_tokens.unwrap_or(0),
-    }
+    };
+    (features, sample)
 }
 
 /// What a walk over the messages leaves: counts, and where the user's words stand.
@@ -145,6 +173,7 @@ pub fn extract(input: &FeatureInput<'_>) -> Features {
 struct Talk<'a> {
     last_user: SmallVec<[&'a [u8]; 4]>,
     previous_user: SmallVec<[&'a [u8]; 4]>,
+    system: SmallVec<[&'a [u8]; 4]>,
     text_bytes: u64,
     system_bytes: u64,
     tool_bytes: u64,
@@ -156,10 +185,24 @@ struct Talk<'a> {
     ends_in_tool_result: bool,
 }
 
-/// The text that is looked at, and where the last words of the user end in it.
-struct Sample {
+/// The text that is looked at: the last words of the user, those before, the beginning of the system prompt.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sample {
     text: String,
     last_user_end: usize,
+    before_end: usize,
+}
+
+impl Sample {
+    /// What the kind of work is recognised by.
+    pub fn excerpt(&self) -> Excerpt<'_> {
+        let (last_user, before) = (self.part(0..self.last_user_end), self.part(self.last_user_end..self.before_end));
+        Excerpt::new(last_user, self.part(self.before_end..self.text.len()), before)
+    }
+
+    fn part(&self, range: Range<usize>) -> &str {
+        self.text.get(range).unwrap_or_default()
+    }
 }
 
 /// Who speaks, as far as it matters here.
@@ -228,7 +271,12 @@ impl<'a> Talk<'a> {
     fn hear(&mut self, speaker: Speaker, pieces: SmallVec<[&'a [u8]; 4]>) {
         let bytes: u64 = pieces.iter().map(|piece| wide(piece.len())).sum();
         match speaker {
-            Speaker::System => self.system_bytes += bytes,
+            Speaker::System => {
+                self.system_bytes += bytes;
+                if self.system.is_empty() {
+                    self.system = pieces;
+                }
+            }
             Speaker::Tool => self.tool_bytes += bytes,
             Speaker::Other => self.text_bytes += bytes,
             Speaker::User => {
@@ -241,13 +289,18 @@ impl<'a> Talk<'a> {
         }
     }
 
-    /// The last words of the user, then the words before those.
-    fn sample(&self) -> Sample {
+    /// The last words of the user, then the words before those, then the system prompt, whether it is a field of its own
+    /// (`system`) or the first message.
+    fn sample(&self, system: &'a [u8]) -> Sample {
         let mut text = String::with_capacity(1024);
         take(&self.last_user, LAST_USER_BYTES_MAX, &mut text);
         let last_user_end = text.len();
-        take(&self.previous_user, TEXT_BYTES_MAX - LAST_USER_BYTES_MAX, &mut text);
-        Sample { text, last_user_end }
+        take(&self.previous_user, TEXT_BYTES_MAX - LAST_USER_BYTES_MAX - SYSTEM_BYTES_MAX, &mut text);
+        let before_end = text.len();
+        let mut pieces = content_pieces(system);
+        pieces.extend_from_slice(&self.system);
+        take_start(&pieces, SYSTEM_BYTES_MAX, &mut text);
+        Sample { text, last_user_end, before_end }
     }
 }
 
@@ -272,6 +325,16 @@ fn take(pieces: &[&[u8]], bytes_max: usize, text: &mut String) {
     }
 }
 
+/// Appends the beginning of a list of pieces.
+fn take_start(pieces: &[&[u8]], bytes_max: usize, text: &mut String) {
+    let mut left = bytes_max;
+    for piece in pieces {
+        let start = piece.get(..piece.len().min(left)).unwrap_or_default();
+        walk::unescape(start, text);
+        left -= start.len();
+    }
+}
+
 fn speaker_of(role: &[u8]) -> Speaker {
     match walk::string(role).unwrap_or_default() {
         b"user" => Speaker::User,
@@ -281,16 +344,14 @@ fn speaker_of(role: &[u8]) -> Speaker {
     }
 }
 
-/// Bytes of a content that is a string or a list of text blocks.
-fn content_bytes(content: &[u8]) -> u64 {
-    if let Some(text) = walk::string(content) {
-        return wide(text.len());
+/// The texts of a content that is a string or a list of text blocks.
+fn content_pieces(content: &[u8]) -> SmallVec<[&[u8]; 4]> {
+    let mut pieces = SmallVec::new();
+    match walk::string(content) {
+        Some(text) => pieces.push(text),
+        None => walk::elements(content, |part| pieces.extend(walk::member(part, b"text").and_then(walk::string))),
     }
-    let mut bytes = 0;
-    walk::elements(content, |part| {
-        bytes += walk::member(part, b"text").and_then(walk::string).map_or(0, |text| wide(text.len()));
-    });
-    bytes
+    pieces
 }
 
 /// Whether the request says outright that an image shall come back.

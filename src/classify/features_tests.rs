@@ -6,7 +6,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::*;
-use crate::classify::rules::{self, RuleSet};
+use crate::classify::kinds::weights::Weights;
+use crate::classify::table::LaneTable;
+use crate::classify::{Decision, KindModel, Reason, Router, Terms, classify, rules};
 
 #[derive(Deserialize)]
 struct Body<'a> {
@@ -27,12 +29,12 @@ struct Body<'a> {
     max_tokens: Option<u64>,
 }
 
-fn features(body: &str) -> Features {
+fn with_input<T>(body: &str, look: impl FnOnce(&FeatureInput<'_>) -> T) -> T {
     fn bytes(value: Option<&RawValue>) -> Option<&[u8]> {
         value.map(|value| value.get().as_bytes())
     }
     let read: Body<'_> = serde_json::from_str(body).unwrap();
-    extract(&FeatureInput {
+    look(&FeatureInput {
         format: WireFormat::OpenaiChat,
         messages: read.messages.get().as_bytes(),
         system: bytes(read.system),
@@ -46,8 +48,23 @@ fn features(body: &str) -> Features {
     })
 }
 
-fn shipped() -> RuleSet {
-    rules::parse(include_str!("../../lua-free-rules/flux-auto.toml"), "flux-auto.toml").unwrap()
+fn features(body: &str) -> Features {
+    with_input(body, |input| extract(input).0)
+}
+
+fn shipped() -> Router {
+    let rules = rules::parse(include_str!("../../lua-free-rules/flux-auto.toml"), "flux-auto.toml").unwrap();
+    let weights = Weights::parse(include_str!("../../lua-free-rules/kind-weights.json")).unwrap();
+    let table = include_str!("../../lua-free-rules/lane-table.toml");
+    let table = LaneTable::parse(table, "lane-table.toml", weights.kinds()).unwrap();
+    Router { rules, kinds: KindModel { weights, table } }
+}
+
+/// With the prices of the shipped lanes.
+const TERMS: Terms = Terms { quality: 0.5, prices: [0.25, 0.5, 1.0] };
+
+fn decide<'r>(router: &'r Router, body: &str) -> Decision<'r> {
+    with_input(body, |input| classify(router, input, &TERMS))
 }
 
 #[test]
@@ -125,8 +142,9 @@ fn a_long_text_is_looked_at_head_and_tail() {
     let seen = features(&body);
     assert_eq!((seen.hard_words, seen.math_signs), (1, 1));
     assert!(seen.prompt_tokens_estimate > 50_000);
-    let longer = features(&body.replace("word", "longer"));
-    assert_eq!(shipped().decide(&longer).rule, "long-context");
+    let router = shipped();
+    let longer = decide(&router, &body.replace("word", "longer"));
+    assert_eq!(longer.reason, Reason::Rule("long-context"));
 }
 
 /// Own prompts with the lane that the shipped rules should give them.
@@ -138,14 +156,14 @@ fn the_shipped_rules_route_the_sample() {
         #[serde(borrow)]
         request: &'a RawValue,
     }
-    let set = shipped();
+    let router = shipped();
     let mut wrong = String::new();
     let sample = include_str!("../../tests/golden/classify.jsonl");
     for line in sample.lines() {
         let case: Case<'_> = serde_json::from_str(line).unwrap();
-        let decision = set.decide(&features(case.request.get()));
-        if **decision.lane != *case.lane {
-            let _ = writeln!(wrong, "{} by {}: {line}", decision.lane, decision.rule);
+        let decision = decide(&router, case.request.get());
+        if decision.lane != case.lane {
+            let _ = writeln!(wrong, "{} by {:?}: {line}", decision.lane, decision.reason);
         }
     }
     assert!(wrong.is_empty(), "{wrong}");

@@ -77,6 +77,7 @@ pub fn check(texts: &Texts, environment: &[(String, String)]) -> Result<Checked,
     }
     let catalog = Catalog::new(Parts {
         auto_name: lanes.auto_name.into(),
+        quality: lanes.quality,
         default_lane: lanes.default_lane.into(),
         providers,
         models,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::base::complaint::Complaint;
 use crate::base::money::{ParsePriceError, PicoUsd};
+use crate::base::quality::Quality;
 use crate::base::time::UnixMs;
 
 use super::raw::{Node, Origin, Table, Value};
@@ -36,6 +37,7 @@ enum Kind {
     Flag,
     Whole,
     Price,
+    Share,
 }
 
 impl Kind {
@@ -46,6 +48,7 @@ impl Kind {
             Self::Flag => "true or false",
             Self::Whole => "a whole number, zero or more",
             Self::Price => "a decimal in quotes",
+            Self::Share => "a number from 0 to 1",
         }
     }
 
@@ -57,6 +60,7 @@ impl Kind {
             Self::Flag => "true",
             Self::Whole => "1000, without quotes, sign and fraction",
             Self::Price => "\"0.25\"",
+            Self::Share => "0.5",
         };
         format!("such as {key} = {example}")
     }
@@ -68,6 +72,7 @@ impl Kind {
             Self::Texts => "separate by commas",
             Self::Flag => "set it to true or false",
             Self::Whole => "set it to digits only, such as 1000",
+            Self::Share => "set it to a number from 0 to 1, such as 0.5",
         }
     }
 }
@@ -77,9 +82,13 @@ fn found(value: &Value) -> String {
     const SHOWN_CHARS_MAX: usize = 40;
     match value {
         Value::Override(text) => format!("\"{}\"", text.chars().take(SHOWN_CHARS_MAX).collect::<String>()),
-        Value::Text(_) | Value::Whole(_) | Value::Flag(_) | Value::List(_) | Value::Table(_) | Value::Odd(_) => {
-            value.type_name().to_owned()
-        }
+        Value::Text(_)
+        | Value::Whole(_)
+        | Value::Flag(_)
+        | Value::List(_)
+        | Value::Table(_)
+        | Value::Fraction(_)
+        | Value::Odd(_) => value.type_name().to_owned(),
     }
 }
 
@@ -191,6 +200,11 @@ impl<'a, 'f> Fields<'a, 'f> {
         self.whole_stated(key, bounds).unwrap_or(default)
     }
 
+    /// A wish for quality, from 0 to 1.
+    pub(super) fn quality(&mut self, key: &'static str) -> Quality {
+        self.value(key, Kind::Share, as_quality).unwrap_or_default()
+    }
+
     /// A number of things held in memory.
     pub(super) fn count(&mut self, key: &'static str, default: usize, bounds: RangeInclusive<usize>) -> usize {
         let wide = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
@@ -266,6 +280,7 @@ impl<'a, 'f> Fields<'a, 'f> {
             | Value::Flag(_)
             | Value::Table(_)
             | Value::Override(_)
+            | Value::Fraction(_)
             | Value::Odd(_) => None,
         };
         tables.unwrap_or_else(|| {
@@ -292,7 +307,13 @@ impl<'a, 'f> Fields<'a, 'f> {
 fn as_table(node: &Node) -> Option<(&Table, &Origin)> {
     match &node.value {
         Value::Table(table) => Some((table, &node.origin)),
-        Value::Text(_) | Value::Whole(_) | Value::Flag(_) | Value::List(_) | Value::Override(_) | Value::Odd(_) => None,
+        Value::Text(_)
+        | Value::Whole(_)
+        | Value::Flag(_)
+        | Value::List(_)
+        | Value::Override(_)
+        | Value::Fraction(_)
+        | Value::Odd(_) => None,
     }
 }
 
@@ -301,7 +322,17 @@ pub(super) fn as_text(value: &Value) -> Option<String> {
     match value {
         Value::Text(text) => Some(text.clone()),
         Value::Override(text) => Some(text.trim().to_owned()),
-        Value::Whole(_) | Value::Flag(_) | Value::List(_) | Value::Table(_) | Value::Odd(_) => None,
+        Value::Whole(_) | Value::Flag(_) | Value::List(_) | Value::Table(_) | Value::Fraction(_) | Value::Odd(_) => {
+            None
+        }
+    }
+}
+
+fn as_quality(value: &Value) -> Option<Quality> {
+    match value {
+        Value::Fraction(text) | Value::Override(text) => Quality::parse(text),
+        Value::Whole(whole) => Quality::parse(&whole.to_string()),
+        Value::Text(_) | Value::Flag(_) | Value::List(_) | Value::Table(_) | Value::Odd(_) => None,
     }
 }
 
@@ -313,7 +344,7 @@ pub(super) fn as_texts(value: &Value) -> Option<Vec<String>> {
             Some(text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect())
         }
         Value::List(list) => list.iter().map(|node| as_text(&node.value)).collect(),
-        Value::Whole(_) | Value::Flag(_) | Value::Table(_) | Value::Odd(_) => None,
+        Value::Whole(_) | Value::Flag(_) | Value::Table(_) | Value::Fraction(_) | Value::Odd(_) => None,
     }
 }
 
@@ -325,7 +356,9 @@ fn as_flag(value: &Value) -> Option<bool> {
             "false" | "0" | "no" | "off" => Some(false),
             _ => None,
         },
-        Value::Text(_) | Value::Whole(_) | Value::List(_) | Value::Table(_) | Value::Odd(_) => None,
+        Value::Text(_) | Value::Whole(_) | Value::List(_) | Value::Table(_) | Value::Fraction(_) | Value::Odd(_) => {
+            None
+        }
     }
 }
 
@@ -333,7 +366,7 @@ fn as_whole(value: &Value) -> Option<u64> {
     match value {
         Value::Whole(whole) => u64::try_from(*whole).ok(),
         Value::Override(text) => text.trim().replace('_', "").parse().ok(),
-        Value::Text(_) | Value::Flag(_) | Value::List(_) | Value::Table(_) | Value::Odd(_) => None,
+        Value::Text(_) | Value::Flag(_) | Value::List(_) | Value::Table(_) | Value::Fraction(_) | Value::Odd(_) => None,
     }
 }
 

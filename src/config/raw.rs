@@ -60,7 +60,9 @@ pub(super) enum Value {
     Table(Table),
     /// From the environment: whatever type the reader expects.
     Override(String),
-    /// Something that no setting takes: a float, a date, a number that is too large.
+    /// A number with a fraction, as it is spelt.
+    Fraction(String),
+    /// Something that no setting takes: a date, a number that is too large.
     Odd(&'static str),
 }
 
@@ -74,6 +76,7 @@ impl Value {
             Self::Flag(_) => "true or false",
             Self::List(_) => "a list",
             Self::Table(_) => "a table",
+            Self::Fraction(_) => "a number with a fraction",
             Self::Override(_) => "something else",
             Self::Odd(name) => name,
         }
@@ -186,7 +189,7 @@ impl Reading {
                 Ok(whole) => Value::Whole(whole),
                 Err(_) => Value::Odd("a number that is too large"),
             },
-            DeValue::Float(_) => Value::Odd("a number with a fraction"),
+            DeValue::Float(number) => Value::Fraction(number.as_str().to_owned()),
             DeValue::Boolean(flag) => Value::Flag(*flag),
             DeValue::Datetime(_) => Value::Odd("a date without quotes"),
             DeValue::Array(_) | DeValue::Table(_) if depth == 0 => Value::Odd("nested too deeply"),

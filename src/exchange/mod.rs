@@ -367,22 +367,8 @@ fn auto_lane(snapshot: &Snapshot, arrival: &Arrival, head: &Head, body: &Bytes) 
     if matches!(arrival.format, WireFormat::OpenaiImages | WireFormat::OpenaiImageEdits) {
         return Route::Lane(catalog.lane(IMAGE_LANE).unwrap_or_else(|| catalog.default_lane()));
     }
-    let part = |range: &Option<std::ops::Range<usize>>| range.clone().and_then(|r| body.get(r));
-    let decision = classify::classify(
-        &snapshot.rules,
-        &FeatureInput {
-            format: arrival.format,
-            messages: part(&head.messages).unwrap_or_default(),
-            system: part(&head.system),
-            tools: part(&head.tools),
-            reasoning_effort: part(&head.reasoning_effort),
-            thinking: part(&head.thinking),
-            response_format: part(&head.response_format),
-            modalities: part(&head.modalities),
-            max_tokens: head.max_tokens,
-            body_bytes: body.len(),
-        },
-    );
+    let terms = classify::Terms { quality: catalog.quality().share(), prices: snapshot.lane_prices };
+    let decision = classify::classify(&snapshot.router, &FeatureInput::of(arrival.format, head, body), &terms);
     let lane = catalog.lane(decision.lane).unwrap_or_else(|| catalog.default_lane());
     let is_mute = arrival.format == WireFormat::AnthropicMessages
         && catalog.chain(Route::Lane(lane)).is_some_and(|chain| makes_only_images(chain));

@@ -55,6 +55,8 @@ pub struct Head {
     pub system: Option<Range<usize>>,
     /// `response_format` of Chat.
     pub response_format: Option<Range<usize>>,
+    /// `text` of Responses, where the format of the answer is.
+    pub text: Option<Range<usize>>,
     /// `modalities` of Chat.
     pub modalities: Option<Range<usize>>,
     /// `stop` of Chat, or `stop_sequences` of Anthropic.
@@ -170,6 +172,7 @@ enum Field {
     Prompt,
     System,
     ResponseFormat,
+    Text,
     Modalities,
     Stop,
     StopSequences,
@@ -196,6 +199,7 @@ impl Field {
             b"prompt" => Self::Prompt,
             b"system" => Self::System,
             b"response_format" => Self::ResponseFormat,
+            b"text" => Self::Text,
             b"modalities" => Self::Modalities,
             b"stop" => Self::Stop,
             b"stop_sequences" => Self::StopSequences,
@@ -223,6 +227,7 @@ impl Field {
             Self::Prompt => "prompt",
             Self::System => "system",
             Self::ResponseFormat => "response_format",
+            Self::Text => "text",
             Self::Modalities => "modalities",
             Self::Stop => "stop",
             Self::StopSequences => "stop_sequences",
@@ -260,6 +265,7 @@ impl Found {
             prompt: None,
             system: None,
             response_format: None,
+            text: None,
             modalities: None,
             stop: None,
         };
@@ -302,6 +308,7 @@ impl Found {
             Field::Prompt => head.prompt = given,
             Field::System => head.system = given,
             Field::ResponseFormat => head.response_format = given,
+            Field::Text => head.text = given,
             Field::Modalities => head.modalities = given,
             Field::Stop | Field::StopSequences => head.stop = given,
         }

@@ -16,10 +16,15 @@ pub use parse::parse;
 
 /// Lanes that a rule may name.
 pub const LANES: [&str; 4] = ["flux-fast", "flux-standard", "flux-reasoning", "flux-image"];
+/// How many of them, from the first, answer in words.
+const WORD_LANES: usize = 3;
 /// Most rules in a file.
 pub const RULES_MAX: usize = 256;
 /// Most conditions of one rule.
 pub const CONDITIONS_MAX: usize = 32;
+
+/// What `default` says where the kind of work is to decide.
+pub const BY_KIND: &str = "by-kind";
 
 /// Rules that were checked. Immutable; a new file makes a new set.
 #[derive(Clone, Debug)]
@@ -28,26 +33,46 @@ pub struct RuleSet {
     rules: Box<[Rule]>,
     /// The conditions of all rules, one after the other.
     conditions: Box<[Condition]>,
-    default_lane: Arc<str>,
+    default: Otherwise,
 }
 
-/// Where a request goes, and by which rule.
+/// What the rules say of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Decision<'r> {
-    /// The lane.
-    pub lane: &'r Arc<str>,
-    /// The name of the rule, `default` where none holds.
-    pub rule: &'r str,
+pub struct Verdict<'r> {
+    /// The lane and the name of the rule that named it; `None` where the kind of work decides.
+    pub lane: Option<(&'r str, &'r str)>,
+    /// The cheapest lane that may be chosen: 0 fast, 1 standard, 2 reasoning.
+    pub at_least: usize,
+    /// The dearest.
+    pub at_most: usize,
 }
 
 #[derive(Clone, Debug)]
 struct Rule {
     name: Arc<str>,
-    lane: Arc<str>,
+    effect: Effect,
     /// All of these must hold.
     all: Range<usize>,
     /// And one of these, where there are any.
     any: Range<usize>,
+}
+
+/// What decides where no rule does.
+#[derive(Clone, Debug)]
+enum Otherwise {
+    Lane(Arc<str>),
+    ByKind,
+}
+
+/// What a rule that holds does.
+#[derive(Clone, Debug)]
+enum Effect {
+    /// Names the lane: no more rules are asked.
+    Lane(Arc<str>),
+    /// No cheaper lane than this.
+    AtLeast(usize),
+    /// No dearer lane than this.
+    AtMost(usize),
 }
 
 /// One comparison.
@@ -199,23 +224,42 @@ impl Condition {
     }
 }
 
+impl Otherwise {
+    fn lane(&self) -> Option<&str> {
+        match self {
+            Self::Lane(lane) => Some(lane),
+            Self::ByKind => None,
+        }
+    }
+}
+
 impl RuleSet {
-    /// The lane of the first rule that holds, else the default.
-    pub fn decide(&self, features: &Features) -> Decision<'_> {
+    /// Asks the rules in their order, up to the first that names a lane.
+    pub fn judge(&self, features: &Features) -> Verdict<'_> {
         let group = |range: &Range<usize>| self.conditions.get(range.clone()).unwrap_or_default();
         let holds = |rule: &&Rule| {
             group(&rule.all).iter().all(|condition| condition.holds(features))
                 && (rule.any.is_empty() || group(&rule.any).iter().any(|condition| condition.holds(features)))
         };
-        match self.rules.iter().find(holds) {
-            Some(rule) => Decision { lane: &rule.lane, rule: &rule.name },
-            None => Decision { lane: &self.default_lane, rule: "default" },
+        let mut verdict = Verdict { lane: None, at_least: 0, at_most: WORD_LANES - 1 };
+        for rule in self.rules.iter().filter(holds) {
+            match &rule.effect {
+                Effect::Lane(lane) => return Verdict { lane: Some((lane, &rule.name)), ..verdict },
+                // The rule that was asked first has the last word.
+                Effect::AtLeast(lane) => verdict.at_least = verdict.at_least.max(*lane).min(verdict.at_most),
+                Effect::AtMost(lane) => verdict.at_most = verdict.at_most.min(*lane).max(verdict.at_least),
+            }
         }
+        Verdict { lane: self.default.lane().map(|lane| (lane, "default")), ..verdict }
     }
 
     /// The lanes that can come out, so that they can be checked against the catalogue.
     pub fn lanes(&self) -> impl Iterator<Item = &str> {
-        self.rules.iter().map(|rule| rule.lane.as_ref()).chain([self.default_lane.as_ref()])
+        let named = self.rules.iter().filter_map(|rule| match &rule.effect {
+            Effect::Lane(lane) => Some(lane.as_ref()),
+            Effect::AtLeast(_) | Effect::AtMost(_) => None,
+        });
+        named.chain(self.default.lane())
     }
 
     /// The names of the rules in the order in which they are asked.

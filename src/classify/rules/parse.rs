@@ -3,18 +3,18 @@
 //! Must not decide anything: what comes out is numbers to compare.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    CONDITIONS_MAX, Complaint, Condition, EFFORT_UNSET, Effort, FEATURES, Kind, LANES, OPERATORS, Operator, RULES_MAX,
-    Rule, RuleSet, effort_rank,
+    BY_KIND, CONDITIONS_MAX, Complaint, Condition, EFFORT_UNSET, Effect, Effort, FEATURES, Kind, LANES, OPERATORS,
+    Operator, Otherwise, RULES_MAX, Rule, RuleSet, WORD_LANES, effort_rank,
 };
 
 const FILE_KEYS: [&str; 2] = ["default", "rule"];
-const RULE_KEYS: [&str; 5] = ["name", "priority", "when", "lane", "reason"];
+const RULE_KEYS: [&str; 7] = ["name", "priority", "when", "lane", "at_least", "at_most", "reason"];
+const NEEDED_KEYS: [&str; 5] = ["name", "priority", "when", "reason", "and one of lane, at_least, at_most"];
 const WHEN_KEYS: [&str; 2] = ["all", "any"];
 
 /// Checks and compiles a rules file. `file` is its name for complaints.
@@ -23,7 +23,7 @@ const WHEN_KEYS: [&str; 2] = ["all", "any"];
 /// Everything that is wrong with it, in the order of its lines.
 pub fn parse(text: &str, file: &str) -> Result<RuleSet, Vec<Complaint>> {
     let mut reader = Reader { text, file, complaints: Vec::new(), rules: Vec::new(), conditions: Vec::new() };
-    let default_lane = match DeTable::parse(text) {
+    let default = match DeTable::parse(text) {
         Ok(table) => reader.file(table.get_ref()),
         Err(error) => {
             let at = error.span().unwrap_or(0..0);
@@ -32,12 +32,12 @@ pub fn parse(text: &str, file: &str) -> Result<RuleSet, Vec<Complaint>> {
         }
     };
     let Reader { mut complaints, mut rules, conditions, .. } = reader;
-    match default_lane {
-        Some(default_lane) if complaints.is_empty() => {
+    match default {
+        Some(default) if complaints.is_empty() => {
             // Stable: equal priorities keep the order of the file.
             rules.sort_by_key(|(priority, _)| std::cmp::Reverse(*priority));
             let rules = rules.into_iter().map(|(_, rule)| rule).collect();
-            Ok(RuleSet { rules, conditions: conditions.into(), default_lane })
+            Ok(RuleSet { rules, conditions: conditions.into(), default })
         }
         Some(_) | None => {
             complaints.sort_by_key(|complaint| complaint.line);
@@ -65,13 +65,17 @@ impl Reader<'_> {
         self.complaints.push(complaint);
     }
 
-    fn file(&mut self, table: &DeTable<'_>) -> Option<Arc<str>> {
+    fn file(&mut self, table: &DeTable<'_>) -> Option<Otherwise> {
         self.refuse_unknown_keys(table, &FILE_KEYS);
-        let default_lane = get(table, "default");
-        if default_lane.is_none() {
-            self.complain(&(0..0), "`default` is missing", "name the lane for the rest: default = \"flux-standard\"");
+        let default = get(table, "default");
+        if default.is_none() {
+            let hint = format!("say what decides the rest: default = \"{BY_KIND}\", or a lane");
+            self.complain(&(0..0), "`default` is missing", hint);
         }
-        let default_lane = default_lane.and_then(|value| self.lane(value));
+        let default = default.and_then(|value| match value.get_ref().as_str() {
+            Some(BY_KIND) => Some(Otherwise::ByKind),
+            Some(_) | None => self.lane(value, &LANES).map(|lane| Otherwise::Lane(lane.into())),
+        });
         match get(table, "rule").map(|value| (value, value.get_ref())) {
             None => {}
             Some((_, DeValue::Array(rules))) if rules.len() <= RULES_MAX => {
@@ -82,7 +86,7 @@ impl Reader<'_> {
             }
             Some((value, _)) => self.complain(&value.span(), "`rule` is no list", "write [[rule]]"),
         }
-        default_lane
+        default
     }
 
     fn rule(&mut self, value: &Value<'_>) {
@@ -91,16 +95,16 @@ impl Reader<'_> {
         };
         self.refuse_unknown_keys(table, &RULE_KEYS);
         let name = self.needed(table, value, "name").and_then(|value| self.string(value, "name"));
-        let lane = self.needed(table, value, "lane").and_then(|value| self.lane(value));
+        let effect = self.effect(table, value);
         // Nobody reads the reason but people, and for them it must be there.
         let reason = self.needed(table, value, "reason").and_then(|value| self.string(value, "reason"));
         let priority = self.needed(table, value, "priority").and_then(|value| self.priority(value));
         let (all, any) = self.needed(table, value, "when").map_or((0..0, 0..0), |value| self.when(value));
-        if let (Some(name), Some(lane), Some(_), Some(priority)) = (name, lane, reason, priority) {
+        if let (Some(name), Some(effect), Some(_), Some(priority)) = (name, effect, reason, priority) {
             if name == "default" || self.rules.iter().any(|(_, rule)| *rule.name == *name) {
                 self.complain(&value.span(), format!("a rule is called \"{name}\" already"), "give it another name");
             }
-            self.rules.push((priority, Rule { name: name.into(), lane, all, any }));
+            self.rules.push((priority, Rule { name: name.into(), effect, all, any }));
         }
     }
 
@@ -143,7 +147,7 @@ impl Reader<'_> {
             self.complain(
                 &rule.span(),
                 format!("a rule has no `{key}`"),
-                format!("each rule needs {}", listed(&RULE_KEYS)),
+                format!("each rule needs {}", listed(&NEEDED_KEYS)),
             );
         }
         found
@@ -166,12 +170,27 @@ impl Reader<'_> {
         number
     }
 
-    fn lane(&mut self, value: &Value<'_>) -> Option<Arc<str>> {
-        let name = self.string(value, "a lane")?;
-        if LANES.contains(&name.as_str()) {
-            return Some(name.into());
+    fn effect(&mut self, table: &DeTable<'_>, rule: &Value<'_>) -> Option<Effect> {
+        let words = LANES.get(..WORD_LANES).unwrap_or_default();
+        let rank = |lane: &str| words.iter().position(|known| *known == lane);
+        match (get(table, "lane"), get(table, "at_least"), get(table, "at_most")) {
+            (Some(lane), None, None) => Some(Effect::Lane(self.lane(lane, &LANES)?.into())),
+            (None, Some(lane), None) => Some(Effect::AtLeast(rank(&self.lane(lane, words)?)?)),
+            (None, None, Some(lane)) => Some(Effect::AtMost(rank(&self.lane(lane, words)?)?)),
+            _ => {
+                let hint = "`lane` decides, `at_least` and `at_most` bound what the kind of work decides";
+                self.complain(&rule.span(), "a rule needs one of `lane`, `at_least`, `at_most`", hint);
+                None
+            }
         }
-        self.complain(&value.span(), format!("unknown lane \"{name}\""), suggestion(&name, &LANES));
+    }
+
+    fn lane(&mut self, value: &Value<'_>, known: &[&str]) -> Option<String> {
+        let name = self.string(value, "a lane")?;
+        if known.contains(&name.as_str()) {
+            return Some(name);
+        }
+        self.complain(&value.span(), format!("unknown lane \"{name}\""), suggestion(&name, known));
         None
     }
 

@@ -43,7 +43,7 @@ fn the_highest_priority_decides_then_the_order() {
     ]
     .concat();
     let set = rules(&text);
-    let check = |features: Features, rule: &str| assert_eq!(set.decide(&features).rule, rule, "{features:?}");
+    let check = |features: Features, rule: &str| assert_eq!(set.judge(&features).lane.unwrap().1, rule, "{features:?}");
     check(Features::default(), "default");
     check(Features { turns: 1, ..Features::default() }, "low");
     check(Features { turns: 2, ..Features::default() }, "first");
@@ -51,7 +51,7 @@ fn the_highest_priority_decides_then_the_order() {
     check(Features { turns: 7, has_tools: true, ..Features::default() }, "top");
     check(Features { turns: 7, reasoning_effort: Some(Effort::Max), ..Features::default() }, "top");
     check(Features { turns: 7, reasoning_effort: Some(Effort::High), ..Features::default() }, "first");
-    assert_eq!(&**set.decide(&Features::default()).lane, "flux-standard");
+    assert_eq!(set.judge(&Features::default()).lane, Some(("flux-standard", "default")));
     assert_eq!(set.rule_names().collect::<Vec<_>>(), ["top", "first", "second", "low"]);
 }
 
@@ -74,7 +74,7 @@ fn operators_compare() {
             "default='flux-fast'\n[[rule]]\nname='x'\npriority=1\nlane='flux-image'\nreason='r'\nwhen={{all=['{condition}']}}"
         );
         let features = Features { max_tokens: value, ..Features::default() };
-        assert_eq!(rules(&text).decide(&features).rule == "x", expected, "{condition} with {value}");
+        assert_eq!(rules(&text).judge(&features).lane.unwrap().1 == "x", expected, "{condition} with {value}");
     }
 }
 

@@ -1,0 +1,9 @@
+//! Fits what `flux-auto` knows of kinds of work to examples and outcomes, and measures what that gains.
+//!
+//! Must not know files or clocks: text comes in, weights and tables go out, the same every time.
+
+pub mod examples;
+pub mod measure;
+pub mod outcomes;
+pub mod recogniser;
+pub mod shuffle;
