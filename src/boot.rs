@@ -29,6 +29,7 @@ use crate::base::complaint::Complaint;
 use crate::base::secret::Secret;
 use crate::base::time::{Clock, SystemClock};
 use crate::base::wire_format::WireFormat;
+use crate::classify::{self, Router};
 use crate::config::{self, Config, MockFault};
 use crate::exchange::route::Endpoint;
 use crate::exchange::snapshot::Snapshot;
@@ -65,6 +66,16 @@ pub(crate) fn read_world(config_dir: &Path) -> Result<World, Vec<Complaint>> {
         }
         (loaded, router) => Err([loaded.err(), router.err()].into_iter().flatten().flatten().collect()),
     }
+}
+
+/// What `flux-auto` decides by with this configuration.
+///
+/// # Errors
+/// When the configuration or the rules are refused.
+pub(crate) fn read_router(config_dir: &Path) -> Result<(Router, classify::Terms)> {
+    let World { snapshot, .. } = read_world(config_dir).map_err(|complaints| refused(&complaints))?;
+    let terms = classify::Terms { quality: snapshot.catalog.quality().share(), prices: snapshot.lane_prices };
+    Ok((snapshot.router, terms))
 }
 
 /// What `GET /v1/models` would answer with this configuration.

@@ -1,7 +1,7 @@
 //! How good a way of routing is: quality and cost against a random mix of the lanes that costs the same.
 //!
 //! Must not know how decisions are made. Sources weigh the same, costs are shares of what always-reasoning costs in the
-//! row's source. The definitions are those of the development set's scorer.
+//! row's source; rows that name no source are weighed one by one. The definitions are those of the development set's scorer.
 
 use std::collections::BTreeMap;
 
@@ -128,7 +128,9 @@ fn weigh(rows: &[Decided]) -> Vec<Weighed<'_>> {
     let weigh = |row| {
         let (count, dearest) = sources.get(Decided::source(row)).copied().unwrap_or((1.0, 1.0));
         let mean = if dearest > 0.0 { dearest / count } else { 1.0 };
-        Weighed { row, weight: 1.0 / (count * source_count), cost: row.cost.map(|cost| cost / mean) }
+        // Without sources every request counts the same, or one long conversation would outweigh a thousand questions.
+        let unit = if row.source.is_empty() && row.cost[2] > 0.0 { row.cost[2] } else { mean };
+        Weighed { row, weight: 1.0 / (count * source_count), cost: row.cost.map(|cost| cost / unit) }
     };
     rows.iter().map(weigh).collect()
 }

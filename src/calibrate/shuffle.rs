@@ -21,8 +21,8 @@ impl Shuffle {
         order
     }
 
-    /// A number below `bound`, by `SplitMix64`.
-    fn below(&mut self, bound: usize) -> usize {
+    /// A number below `bound` (0 where that is 0), by `SplitMix64`.
+    pub fn below(&mut self, bound: usize) -> usize {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.state;
         mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -39,18 +39,19 @@ impl Choice {
     }
 }
 
-/// What each lane's answer is expected to be worth.
-pub fn expect(table: &LaneTable, shares: &[f32]) -> [f32; 3] {
-    let mut expected = [0.0; 3];
+/// What each lane's answer is expected to be worth. `gains` is what the words add to those of the kinds: standard over
+/// fast, reasoning over standard.
+pub fn expect(table: &LaneTable, shares: &[f32], gains: [f32; 2]) -> [f32; 3] {
+    let mut expected = [-gains[0], 0.0, gains[1]];
     for (row, share) in table.rows().iter().zip(shares) {
         expected.iter_mut().zip(row.qualities()).for_each(|(sum, quality)| *sum += share * quality);
     }
     expected
 }
 
-/// Chooses a lane. `shares` are those of the kinds, in the table's order.
-pub fn choose(table: &LaneTable, shares: &[f32], wish: &Wish) -> Choice {
-    let expected = expect(table, shares);
+/// Chooses a lane. `shares` are those of the kinds, in the table's order; `gains` as in [`expect`].
+pub fn choose(table: &LaneTable, shares: &[f32], gains: [f32; 2], wish: &Wish) -> Choice {
+    let expected = expect(table, shares, gains);
     let safe: f32 = table.rows().iter().zip(shares).filter(|(row, _)| row.fast_is_safe).map(|(_, share)| share).sum();
     let is_fast_open = safe >= SAFE_SHARE || wish.quality < CHEAPEST_BELOW;
     let at_most = wish.at_most.min(2);

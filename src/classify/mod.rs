@@ -16,8 +16,8 @@ mod walk;
 
 use choose::{Choice, Wish};
 use features::{FeatureInput, Features};
-use kinds::Mix;
 use kinds::weights::Weights;
+use kinds::{Mix, Recognised};
 use rules::{RuleSet, Verdict};
 use table::{LANE_NAMES, LaneTable};
 
@@ -83,10 +83,10 @@ impl Decision<'_> {
 pub fn classify<'r>(router: &'r Router, input: &FeatureInput<'_>, terms: &Terms) -> Decision<'r> {
     let (features, sample) = features::extract(input);
     let KindModel { weights, table } = &router.kinds;
-    let mix = kinds::recognise(weights, &sample.excerpt(), &features);
+    let Recognised { mix, gains } = kinds::recognise(weights, &sample.excerpt(), &features);
     let Verdict { lane: ruled, at_least, at_most } = router.rules.judge(&features);
     let wish = Wish { quality: terms.quality, prices: terms.prices, at_least, at_most };
-    let choice = choose::choose(table, mix.shares(weights.kinds().len()), &wish);
+    let choice = choose::choose(table, mix.shares(weights.kinds().len()), gains, &wish);
     let (lane, reason) = if let Some((lane, rule)) = ruled {
         (lane, Reason::Rule(rule))
     } else {

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod backup;
+mod calibrate;
 mod choices;
 mod import;
 mod keys;
@@ -59,6 +60,8 @@ enum Command {
     Import(import::Command),
     /// Prove that journal, ledger, balances, packs and sums agree; repairs nothing
     Reconcile(reconcile::Arguments),
+    /// Fit the lanes of flux-auto to outcomes of your own, where that gains anything
+    Calibrate(calibrate::Arguments),
     /// Copy the books into one file, also while the server runs
     Backup(backup::Arguments),
 }
@@ -126,6 +129,7 @@ fn execute(command: Command, out: &mut dyn Write, err: &mut dyn Write) -> anyhow
         Command::Accounts(command) => accounts::run(command, out),
         Command::Import(command) => import::run(&command, out),
         Command::Reconcile(arguments) => reconcile::run(&arguments, out),
+        Command::Calibrate(arguments) => calibrate::run(&arguments, out),
         Command::Backup(arguments) => backup::run(&arguments, out),
     }
 }

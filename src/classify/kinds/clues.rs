@@ -75,7 +75,7 @@ const fn classes() -> [Class; 256] {
 
 const SEED_USER: u32 = 0x811c_9dc5;
 const SEED_CONTEXT: u32 = 0x2545_f491;
-/// Of FNV-1a.
+/// An odd number of FNV-1a.
 const PRIME: u32 = 0x0100_0193;
 /// Spreads a hash over its upper bits.
 const SPREAD: u32 = 0x9e37_79b1;
@@ -138,16 +138,16 @@ impl<S: Sink> Reader<'_, S> {
     /// A run of letters of any alphabet that puts blanks between words.
     fn word(&mut self, start: usize) -> usize {
         let bytes = self.text.as_bytes();
-        let mut hash = SEED_USER;
+        let mut hash = u64::from(SEED_USER);
         let mut at = start;
         let mut is_foreign = false;
         while let Some(byte) = bytes.get(at).copied() {
             match class(byte) {
-                Class::Letter => hash = (hash ^ u32::from(byte | 0x20)).wrapping_mul(PRIME),
+                Class::Letter => hash = hash.rotate_left(7) ^ u64::from(byte | 0x20),
                 Class::High => {
                     let Some(letter) = self.letter(at) else { break };
                     is_foreign = true;
-                    hash = (hash ^ u32::from(letter)).wrapping_mul(PRIME);
+                    hash = hash.rotate_left(7) ^ u64::from(u32::from(letter));
                     at += letter.len_utf8() - 1;
                 }
                 Class::Digit | Class::Space | Class::Newline | Class::Mark => break,
@@ -155,7 +155,7 @@ impl<S: Sink> Reader<'_, S> {
             at += 1;
         }
         self.tally.foreign = self.tally.foreign.saturating_add(u32::from(is_foreign));
-        self.token(if at - start > WORD_BYTES_MAX { LONG_WORD } else { hash });
+        self.token(if at - start > WORD_BYTES_MAX { LONG_WORD } else { folded(hash) });
         if at - start == 1 {
             self.option(start);
         }
@@ -237,6 +237,12 @@ fn class(byte: u8) -> Class {
 fn run_end(bytes: &[u8], start: usize, belongs: impl Fn(Class) -> bool) -> usize {
     let run = bytes.get(start..).unwrap_or_default().iter().take_while(|byte| belongs(class(**byte))).count();
     start + run
+}
+
+/// The hash of a word in 32 bits; the multiplication lets every letter count.
+fn folded(hash: u64) -> u32 {
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+    u32::try_from(hash.wrapping_mul(ODD) >> u32::BITS).unwrap_or_default()
 }
 
 fn bucket(hash: u32) -> usize {

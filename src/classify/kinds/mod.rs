@@ -8,16 +8,16 @@ pub mod shape;
 pub mod weights;
 
 use clues::{Part, Sink, Tally};
-use weights::{KINDS_MAX, Row, Weights};
+use weights::{GAINS, Gains, KINDS_MAX, Weights};
 
 use super::features::Features;
 
 /// Bytes of the head of the user's last words that are looked at.
-const HEAD_BYTES: usize = 1_536;
+const HEAD_BYTES: usize = 1_024;
 /// Bytes of their tail.
-const TAIL_BYTES: usize = 1_024;
+const TAIL_BYTES: usize = 512;
 /// Bytes of the system prompt and of the words before.
-const CONTEXT_BYTES: usize = 512;
+const CONTEXT_BYTES: usize = 384;
 
 /// The text that a kind is recognised by.
 #[derive(Clone, Copy, Debug, Default)]
@@ -74,6 +74,11 @@ impl Mix {
         self.shares.get(..count).unwrap_or(&self.shares)
     }
 
+    /// All shares; those beyond the kinds are 0.
+    pub fn all(&self) -> [f32; KINDS_MAX] {
+        self.shares
+    }
+
     /// The likeliest kind and its share.
     pub fn top(&self) -> (usize, f32) {
         let better = |best: (usize, f32), (at, share): (usize, &f32)| if *share > best.1 { (at, *share) } else { best };
@@ -81,49 +86,125 @@ impl Mix {
     }
 }
 
+/// What was recognised.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Recognised {
+    /// How likely each kind is.
+    pub mix: Mix,
+    /// What the words add to the gains that the kind stands for: standard over fast, reasoning over standard. Zeros
+    /// where the weights were not fitted to an operator's outcomes.
+    pub gains: [f32; GAINS],
+}
+
 /// Recognises the kind of work.
-pub fn recognise(weights: &Weights, excerpt: &Excerpt<'_>, features: &Features) -> Mix {
-    let mut sums = Sums { weights, user: [0; KINDS_MAX], context: [0; KINDS_MAX], user_count: 0, context_count: 0 };
-    let mut shape = [0; KINDS_MAX];
-    excerpt.read(features, &mut sums, |row| add(&mut shape, weights.shape(row)));
-    let user = weights.word_scale() / root(sums.user_count);
-    let context = weights.word_scale() / root(sums.context_count);
-    let mut scores = *weights.bias();
-    let parts = sums.user.iter().zip(&sums.context).zip(&shape);
-    for (score, ((user_sum, context_sum), shape_sum)) in scores.iter_mut().zip(parts) {
-        *score += float(*user_sum) * user + float(*context_sum) * context + float(*shape_sum) * weights.shape_scale();
+pub fn recognise(weights: &Weights, excerpt: &Excerpt<'_>, features: &Features) -> Recognised {
+    let mut sums = Sums { weights, user: Sum::default(), context: Sum::default() };
+    let mut shape = Sum::default();
+    excerpt.read(features, &mut sums, |row| shape.add(weights.shape(row)));
+    let scales = Scales { words: weights.word_scale(), shapes: weights.shape_scale() };
+    let scores = joined(*weights.bias(), [&mut sums.user, &mut sums.context], &mut shape, scales);
+    let mix = Mix { shares: softmax(scores, weights.kinds().len()) };
+    let gains = weights.gains().map_or([0.0; GAINS], |gains| added_gains(gains, excerpt, features));
+    Recognised { mix, gains }
+}
+
+fn added_gains(gains: &Gains, excerpt: &Excerpt<'_>, features: &Features) -> [f32; GAINS] {
+    let mut sums = GainSums { gains, user: Sum::default(), context: Sum::default() };
+    let mut shape = Sum::default();
+    excerpt.read(features, &mut sums, |row| shape.add(gains.shape(row)));
+    joined(gains.bias, [&mut sums.user, &mut sums.context], &mut shape, gains.scales)
+}
+
+/// What one step of a weight is worth.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scales {
+    /// Of a word's weight.
+    pub words: f32,
+    /// Of a shape's weight.
+    pub shapes: f32,
+}
+
+/// The bias, the words of each speaker by the root of their number, and the shape.
+fn joined<const N: usize>(bias: [f32; N], words: [&mut Sum<N>; 2], shape: &mut Sum<N>, scales: Scales) -> [f32; N] {
+    let mut scores = bias;
+    for words in words {
+        let scale = scales.words / root(words.count);
+        scores.iter_mut().zip(words.total()).for_each(|(score, sum)| *score += float(sum) * scale);
     }
-    Mix { shares: softmax(scores, weights.kinds().len()) }
+    scores.iter_mut().zip(shape.total()).for_each(|(score, sum)| *score += float(sum) * scales.shapes);
+    scores
 }
 
 /// Sums of the weights of words.
 struct Sums<'w> {
     weights: &'w Weights,
-    user: [i32; KINDS_MAX],
-    context: [i32; KINDS_MAX],
-    user_count: u32,
-    context_count: u32,
+    user: Sum<KINDS_MAX>,
+    context: Sum<KINDS_MAX>,
+}
+
+/// Sums of what words add to gains.
+struct GainSums<'w> {
+    gains: &'w Gains,
+    user: Sum<GAINS>,
+    context: Sum<GAINS>,
+}
+
+impl Sink for GainSums<'_> {
+    fn word(&mut self, part: Part, bucket: usize) {
+        let row = self.gains.word(bucket);
+        match part {
+            Part::User => self.user.add(row),
+            Part::Context => self.context.add(row),
+        }
+    }
 }
 
 impl Sink for Sums<'_> {
     fn word(&mut self, part: Part, bucket: usize) {
         let row = self.weights.word(bucket);
         match part {
-            Part::User => {
-                self.user_count += 1;
-                add(&mut self.user, row);
-            }
-            Part::Context => {
-                self.context_count += 1;
-                add(&mut self.context, row);
-            }
+            Part::User => self.user.add(row),
+            Part::Context => self.context.add(row),
         }
     }
 }
 
-fn add(sums: &mut [i32; KINDS_MAX], row: &Row) {
-    for (sum, weight) in sums.iter_mut().zip(row) {
-        *sum += i32::from(*weight);
+/// A sum of rows. Narrow, since that is what a processor adds many of at once; moved to a wide one before it can overflow.
+struct Sum<const N: usize> {
+    narrow: [i16; N],
+    wide: [i32; N],
+    count: u32,
+}
+
+/// Rows that fit: 256 times 127 is below 2^15.
+const ROWS_NARROW: u32 = 256;
+
+impl<const N: usize> Default for Sum<N> {
+    fn default() -> Self {
+        Self { narrow: [0; N], wide: [0; N], count: 0 }
+    }
+}
+
+impl<const N: usize> Sum<N> {
+    fn add(&mut self, row: &[i8; N]) {
+        for (sum, weight) in self.narrow.iter_mut().zip(row) {
+            *sum = sum.wrapping_add(i16::from(*weight));
+        }
+        self.count += 1;
+        if self.count.is_multiple_of(ROWS_NARROW) {
+            self.widen();
+        }
+    }
+
+    fn widen(&mut self) {
+        for (wide, narrow) in self.wide.iter_mut().zip(std::mem::replace(&mut self.narrow, [0; N])) {
+            *wide += i32::from(narrow);
+        }
+    }
+
+    fn total(&mut self) -> [i32; N] {
+        self.widen();
+        self.wide
     }
 }
 
@@ -163,3 +244,6 @@ fn end(text: &str, bytes_max: usize) -> &str {
     let from = text.ceil_char_boundary(text.len().saturating_sub(bytes_max));
     text.get(from..).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

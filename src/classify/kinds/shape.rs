@@ -23,7 +23,7 @@ enum Scale {
 type Group = (&'static str, Scale, usize);
 
 const GROUPS: [Group; 20] = [
-    ("length of the last words", Scale::Doubling, 15),
+    ("length of the last words", Scale::Fourfold, 9),
     ("length of the system prompt", Scale::Fourfold, 8),
     ("messages", Scale::Doubling, 6),
     ("turns", Scale::Doubling, 5),

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::Scales;
 use super::clues::BUCKETS;
 use super::shape::SHAPES;
 
@@ -19,8 +20,13 @@ pub const VERSION: u32 = 1;
 /// Largest file that is read.
 pub const FILE_BYTES_MAX: u64 = 4 << 20;
 
+/// Gains between neighbouring lanes: standard over fast, reasoning over standard.
+pub const GAINS: usize = 2;
+
 /// The weights of one clue, one for each kind.
 pub type Row = [i8; KINDS_MAX];
+/// What one clue adds to each gain.
+pub type GainRow = [i8; GAINS];
 
 /// Weights in memory. Immutable.
 #[derive(Clone, Debug)]
@@ -31,8 +37,45 @@ pub struct Weights {
     bias: [f32; KINDS_MAX],
     word_scale: f32,
     shape_scale: f32,
+    gains: Option<Gains>,
     hash: String,
     report: serde_json::Value,
+}
+
+/// What words add to the gains of their kind, fitted to an operator's own outcomes.
+#[derive(Clone, Debug)]
+pub struct Gains {
+    words: Box<[GainRow]>,
+    shapes: Box<[GainRow]>,
+    pub(super) bias: [f32; GAINS],
+    pub(super) scales: Scales,
+}
+
+/// Gains as they were fitted, before they become bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FittedGains {
+    /// [`BUCKETS`] rows.
+    pub words: Vec<[f32; GAINS]>,
+    /// [`SHAPES`] rows.
+    pub shapes: Vec<[f32; GAINS]>,
+    /// One for each gain.
+    pub bias: [f32; GAINS],
+}
+
+impl Gains {
+    fn of(fitted: &FittedGains) -> Self {
+        let (words, word_scale) = quantised(&fitted.words);
+        let (shapes, shape_scale) = quantised(&fitted.shapes);
+        Self { words, shapes, bias: fitted.bias, scales: Scales { words: word_scale, shapes: shape_scale } }
+    }
+
+    pub(super) fn word(&self, bucket: usize) -> &GainRow {
+        self.words.get(bucket).unwrap_or(&[0; GAINS])
+    }
+
+    pub(super) fn shape(&self, row: usize) -> &GainRow {
+        self.shapes.get(row).unwrap_or(&[0; GAINS])
+    }
 }
 
 /// Weights as they were fitted, before they become bytes.
@@ -75,6 +118,17 @@ struct File {
     shape_scale: f32,
     shapes: String,
     words: String,
+    gains: Option<GainFile>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GainFile {
+    bias: [f32; GAINS],
+    word_scale: f32,
+    shape_scale: f32,
+    shapes: String,
+    words: String,
 }
 
 impl Weights {
@@ -83,8 +137,25 @@ impl Weights {
         let (words, word_scale) = quantised(&fitted.words);
         let (shapes, shape_scale) = quantised(&fitted.shapes);
         let kinds: Box<[String]> = fitted.kinds.iter().take(KINDS_MAX).cloned().collect();
-        let mut weights =
-            Self { kinds, words, shapes, bias: fitted.bias, word_scale, shape_scale, hash: String::new(), report };
+        let mut weights = Self {
+            kinds,
+            words,
+            shapes,
+            bias: fitted.bias,
+            word_scale,
+            shape_scale,
+            gains: None,
+            hash: String::new(),
+            report,
+        };
+        weights.hash = hash(&weights.file());
+        weights
+    }
+
+    /// The same recogniser with other gains and another report.
+    #[must_use]
+    pub fn with_gains(&self, fitted: Option<&FittedGains>, report: serde_json::Value) -> Self {
+        let mut weights = Self { gains: fitted.map(Gains::of), report, ..self.clone() };
         weights.hash = hash(&weights.file());
         weights
     }
@@ -108,6 +179,15 @@ impl Weights {
         let count = file.kinds.len();
         let words = rows(&file.words, count, BUCKETS).ok_or_else(|| malformed("`words` has another size"))?;
         let shapes = rows(&file.shapes, count, SHAPES).ok_or_else(|| malformed("`shapes` has another size"))?;
+        let gains = file.gains.map(|gains| {
+            let words =
+                rows(&gains.words, GAINS, BUCKETS).ok_or_else(|| malformed("`gains.words` has another size"))?;
+            let shapes =
+                rows(&gains.shapes, GAINS, SHAPES).ok_or_else(|| malformed("`gains.shapes` has another size"))?;
+            let scales = Scales { words: gains.word_scale, shapes: gains.shape_scale };
+            Ok(Gains { words, shapes, bias: gains.bias, scales })
+        });
+        let gains = gains.transpose()?;
         let mut bias = [0.0; KINDS_MAX];
         bias.iter_mut().zip(&file.bias).for_each(|(to, from)| *to = *from);
         Ok(Self {
@@ -117,6 +197,7 @@ impl Weights {
             bias,
             word_scale: file.word_scale,
             shape_scale: file.shape_scale,
+            gains,
             hash: file.hash,
             report: file.report,
         })
@@ -137,6 +218,11 @@ impl Weights {
     /// SHA-256 of what decides, as `sha256:` and 64 hexadecimal digits.
     pub fn hash(&self) -> &str {
         &self.hash
+    }
+
+    /// What words add to gains, where that was fitted.
+    pub fn gains(&self) -> Option<&Gains> {
+        self.gains.as_ref()
     }
 
     /// How it was fitted, and what that gained.
@@ -180,15 +266,21 @@ impl Weights {
             shape_scale: self.shape_scale,
             shapes: encoded(&self.shapes, count),
             words: encoded(&self.words, count),
+            gains: self.gains.as_ref().map(|gains| GainFile {
+                bias: gains.bias,
+                word_scale: gains.scales.words,
+                shape_scale: gains.scales.shapes,
+                shapes: encoded(&gains.shapes, GAINS),
+                words: encoded(&gains.words, GAINS),
+            }),
         }
     }
 }
 
 /// Over everything that a decision depends on.
 fn hash(file: &File) -> String {
-    let decisive =
-        (file.version, &file.kinds, &file.bias, file.word_scale, file.shape_scale, &file.shapes, &file.words);
-    let digest = Sha256::digest(serde_json::to_vec(&decisive).unwrap_or_default());
+    let recogniser = (&file.kinds, &file.bias, file.word_scale, file.shape_scale, &file.shapes, &file.words);
+    let digest = Sha256::digest(serde_json::to_vec(&(file.version, recogniser, &file.gains)).unwrap_or_default());
     let mut hash = "sha256:".to_owned();
     for byte in digest {
         let _ = write!(hash, "{byte:02x}");
@@ -197,7 +289,7 @@ fn hash(file: &File) -> String {
 }
 
 /// Weights as bytes, and what one step is worth.
-fn quantised(rows: &[[f32; KINDS_MAX]]) -> (Box<[Row]>, f32) {
+fn quantised<const N: usize>(rows: &[[f32; N]]) -> (Box<[[i8; N]]>, f32) {
     let largest = rows.iter().flatten().fold(0.0_f32, |largest, weight| largest.max(weight.abs()));
     let scale = if largest > 0.0 { largest / f32::from(i8::MAX) } else { 1.0 };
     #[expect(clippy::cast_possible_truncation, reason = "within ±127 by the choice of the scale")]
@@ -205,16 +297,16 @@ fn quantised(rows: &[[f32; KINDS_MAX]]) -> (Box<[Row]>, f32) {
     (rows.iter().map(|row| row.map(step)).collect(), scale)
 }
 
-fn encoded(rows: &[Row], count: usize) -> String {
+fn encoded<const N: usize>(rows: &[[i8; N]], count: usize) -> String {
     let bytes: Vec<u8> =
         rows.iter().flat_map(|row| row.iter().take(count)).map(|weight| weight.cast_unsigned()).collect();
     STANDARD.encode(bytes)
 }
 
-fn rows(text: &str, count: usize, expected: usize) -> Option<Box<[Row]>> {
+fn rows<const N: usize>(text: &str, count: usize, expected: usize) -> Option<Box<[[i8; N]]>> {
     let bytes = STANDARD.decode(text).ok().filter(|bytes| bytes.len() == count * expected)?;
     let row = |bytes: &[u8]| {
-        let mut row = [0; KINDS_MAX];
+        let mut row = [0; N];
         row.iter_mut().zip(bytes).for_each(|(to, from)| *to = from.cast_signed());
         row
     };
