@@ -141,7 +141,7 @@ fn hosts_settings() -> impl Strategy<Value = Json> {
     ])
 }
 
-fn body(messages: Vec<Json>, settings: Json) -> Json {
+fn body(messages: &[Json], settings: Json) -> Json {
     let mut body = json!({ "model": "m-1", "messages": messages });
     let Json::Object(settings) = settings else { return body };
     body.as_object_mut().unwrap().extend(settings);
@@ -169,7 +169,7 @@ proptest! {
         settings in makers_settings(),
     ) {
         let to = target(Dialect::Openai, |_| {});
-        check(&body(messages, settings), &to, "prompt_cache_breakpoint")?;
+        check(&body(&messages, settings), &to, "prompt_cache_breakpoint")?;
     }
 
     #[test]
@@ -181,7 +181,7 @@ proptest! {
             model.capabilities.reasoning = true;
             model.thinking.control = ThinkingControl::Effort;
         });
-        check(&body(messages, settings), &to, "cache_control")?;
+        check(&body(&messages, settings), &to, "cache_control")?;
     }
 
     #[test]
@@ -189,7 +189,7 @@ proptest! {
         messages in proptest::collection::vec(
             prop_oneof![any_message("prompt_cache_breakpoint"), makers_message(), hosts_message()], 1..8),
     ) {
-        let asked = body(messages, json!({})).to_string();
+        let asked = body(&messages, json!({})).to_string();
         for (_, dialect) in Dialect::NAMES {
             let to = target(dialect, |_| {});
             // What this host cannot be told is refused by name.
