@@ -143,7 +143,9 @@ impl Exchange {
         let client = self.arrival.format;
         let envelope = self.envelope();
         if *format == client {
-            if let Some((body, ignored)) = translate::convert::reshaped(&self.body, client, target)? {
+            if let Some((body, ignored)) =
+                translate::convert::reshaped(&self.body, self.form.as_deref(), client, target)?
+            {
                 return Ok(Told::Edited(body.into(), ignored));
             }
             // What was sealed for a client of one format must not go back to a provider as it is.
@@ -210,6 +212,11 @@ impl Exchange {
         }
     }
 
+    /// Whether what the current target is told is the client's form.
+    pub fn is_form_sent(&self) -> bool {
+        self.form.is_some() && self.attempts.current.as_ref().is_some_and(|current| matches!(current.told, Told::AsIs))
+    }
+
     /// The client's bytes with the model's name of the target.
     fn spliced(&self, body: &Bytes, head: &Head, target: &Target) -> Bytes {
         let ask = if head.stream
@@ -240,6 +247,11 @@ impl Exchange {
             Some(Told::Edited(body, _)) => body,
             Some(Told::AsIs | Told::Translated(_)) | None => &self.body,
         }
+    }
+
+    /// Whether the current target is told something else in the client's format than the client said.
+    pub(super) fn is_edited(&self) -> bool {
+        self.attempts.current.as_ref().is_some_and(|current| matches!(current.told, Told::Edited(..)))
     }
 
     /// The format that the current target answers in; the client's own before there is one.

@@ -181,8 +181,8 @@ impl Exchange {
     pub(super) fn image_name(&self) -> String {
         let said = |name: &str| {
             let value = match &self.form {
-                Some(form) => form.text(name, &self.body),
-                None => leap::string_inside(member(self.told_body(), name.as_bytes())).unwrap_or_default(),
+                Some(form) if !self.is_edited() => form.text(name, &self.body),
+                Some(_) | None => leap::string_inside(member(self.told_body(), name.as_bytes())).unwrap_or_default(),
             };
             String::from_utf8_lossy(value).into_owned()
         };

@@ -288,8 +288,10 @@ impl ProxyHttp for Flux {
         let (Some(target), Some(caller)) = (&ctx.target, ctx.caller) else { return Err(lost_session()) };
         let client = session.req_header();
         let link = ctx.link.as_ref().ok_or_else(lost_session)?;
-        let (format, is_stream, purpose) = link
-            .with_exchange(|exchange| (exchange.upstream_format(), exchange.is_streamed(), exchange.purpose()))
+        let (format, is_form, is_stream, purpose) = link
+            .with_exchange(|exchange| {
+                (exchange.upstream_format(), exchange.is_form_sent(), exchange.is_streamed(), exchange.purpose())
+            })
             .ok_or_else(lost_session)?;
         let endpoint = target.provider.endpoint(format).ok_or_else(lost_session)?;
         let version = upstream_request.version;
@@ -298,6 +300,7 @@ impl ProxyHttp for Flux {
             endpoint,
             format,
             is_native: format == caller.format,
+            is_form,
             client_headers: &client.headers,
             query: std::str::from_utf8(client.raw_path()).ok().and_then(route::forwarded_query),
             is_stream,

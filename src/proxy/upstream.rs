@@ -104,6 +104,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) format: WireFormat,
     /// Whether the client speaks this format too, so that its format's headers mean the same to the provider.
     pub(crate) is_native: bool,
+    /// Whether the body is the client's form.
+    pub(crate) is_form: bool,
     pub(crate) client_headers: &'a HeaderMap,
     /// Query for the provider, from [`crate::exchange::route::forwarded_query`].
     pub(crate) query: Option<&'a str>,
@@ -117,8 +119,18 @@ pub(crate) struct Outgoing<'a> {
 /// # Errors
 /// When a configured path or header cannot be written; `config::check` has refused those.
 pub(crate) fn request_head(outgoing: &Outgoing<'_>) -> Result<RequestHeader> {
-    let Outgoing { target, endpoint, format, is_native, client_headers, query, purpose, is_stream, body_bytes } =
-        outgoing;
+    let Outgoing {
+        target,
+        endpoint,
+        format,
+        is_native,
+        is_form,
+        client_headers,
+        query,
+        purpose,
+        is_stream,
+        body_bytes,
+    } = outgoing;
     let query = query.filter(|_| *is_native);
     let is_usual = query.is_none() && *purpose == Purpose::Answer && !endpoint.has_model_in_path();
     let ready = endpoint.ready.get_or_make(|| ReadyHeads::new(&target.provider, endpoint).ok());
@@ -127,7 +139,7 @@ pub(crate) fn request_head(outgoing: &Outgoing<'_>) -> Result<RequestHeader> {
         _ => constant_head(&target.provider, endpoint, &path(outgoing), *is_stream)?,
     };
     head.insert_header(CONTENT_LENGTH, HeaderValue::from(*body_bytes))?;
-    if let (true, Some(form)) = (format.is_form(), client_headers.get(CONTENT_TYPE)) {
+    if let (true, Some(form)) = (*is_form, client_headers.get(CONTENT_TYPE)) {
         // It names the boundary.
         head.insert_header(CONTENT_TYPE, form)?;
     }

@@ -120,17 +120,29 @@ pub fn unsealed(
 }
 
 /// A client's request for a target of the same format that speaks a dialect of it with other fields, and the names of
-/// what was left out; `None` where the bytes may stay.
+/// what was left out; `None` where the bytes may stay. `body` must be the body of `form`, where it is one.
 ///
 /// # Errors
 /// Names the field that makes no sense, or for which the target has no place.
-pub fn reshaped(body: &[u8], client: WireFormat, target: &Target) -> Result<Option<Reshaped>, Invalid> {
-    if client != WireFormat::OpenaiImages || target.provider.dialect != Dialect::Xai {
+pub fn reshaped(
+    body: &[u8],
+    form: Option<&Form>,
+    client: WireFormat,
+    target: &Target,
+) -> Result<Option<Reshaped>, Invalid> {
+    if target.provider.dialect != Dialect::Xai {
         return Ok(None);
     }
-    // What is no JSON has been refused before; the provider would say so too.
-    let Ok(body) = Document::parse(body) else { return Ok(None) };
-    openai_images::reshape(body.root(), &target.model.provider_model_id).map(Some)
+    let model = &target.model.provider_model_id;
+    match (client, form) {
+        (WireFormat::OpenaiImages, None) => {
+            // What is no JSON has been refused before; the provider would say so too.
+            let Ok(body) = Document::parse(body) else { return Ok(None) };
+            openai_images::reshape(body.root(), model).map(Some)
+        }
+        (WireFormat::OpenaiImageEdits, Some(form)) => openai_images::reshape_form(form, body, model).map(Some),
+        _ => Ok(None),
+    }
 }
 
 /// A body, and the names of what it no longer says.

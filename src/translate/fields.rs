@@ -27,3 +27,27 @@ pub enum Fate {
     /// The request is refused: why.
     Refused(&'static str),
 }
+
+/// A field of a format's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnswerField {
+    /// Its path, `[]` for each element and `[type]` for each of that type; `events[type]` are those of a stream. What
+    /// stands inside of it shares its fate, unless it has one of its own. A path that begins with `*` is the end of
+    /// many.
+    pub path: &'static str,
+    /// What becomes of it.
+    pub fate: AnswerFate,
+}
+
+/// What becomes of a field of an answer. There is no header that could name what is left out: the answer has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnswerFate {
+    /// Every client of another format is told.
+    Mapped,
+    /// Those clients are told whose format has a place for it: who has none.
+    MappedBut(&'static str),
+    /// It is told in another way, or decides how something else is told: how.
+    Emulated(&'static str),
+    /// No client is told: why nobody misses it.
+    Dropped(&'static str),
+}

@@ -158,3 +158,113 @@ fn xai_is_told_a_ratio_and_a_class_for_a_size_and_paid_by_them() {
         assert_eq!(error["param"], field);
     }
 }
+
+/// A form with these files and fields.
+fn edit_of(files: &[&[u8]], fields: &[(&str, &str)]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for content in files {
+        let mut head = String::new();
+        write!(head, "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"image[]\"; filename=\"b\"\r\n\r\n")
+            .expect("room");
+        body.extend_from_slice(head.as_bytes());
+        body.extend_from_slice(content);
+        body.extend_from_slice(b"\r\n");
+    }
+    for (name, value) in fields {
+        let field = format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+        body.extend_from_slice(field.as_bytes());
+    }
+    body.extend_from_slice(format!("--{BOUNDARY}--\r\n").as_bytes());
+    body
+}
+
+#[test]
+fn an_edit_at_xai_is_json_with_the_pictures_in_it() {
+    let xai = Provider::bearer("xai");
+    let flux = Setup::with(&[&xai]).start();
+    let url = |url: &str| json!({"url": url, "type": "image_url"});
+    let png = url(&format!("data:image/png;base64,{PNG}"));
+    let gif = url("data:image/gif;base64,R0lGODlh");
+    let one: &[&[u8]] = &[PNG_HEAD];
+    let two: &[&[u8]] = &[b"GIF89a", PNG_HEAD];
+    let pair = json!({"images": [gif, png]});
+    for (files, said, told, ignored, nano) in [
+        (one, vec![], json!({"image": png}), "", 60_000_000),
+        (one, vec![("size", "1024x1536")], json!({"image": png, "resolution": "1k"}), "size", 60_000_000),
+        (
+            two,
+            vec![("size", "2048x2048"), ("quality", "medium"), ("n", "1"), ("user", "u")],
+            json!({"images": pair["images"], "aspect_ratio": "1:1", "resolution": "2k", "quality": "medium", "n": 1,
+                "user": "u"}),
+            "",
+            80_000_000,
+        ),
+        (
+            two,
+            vec![("size", "900x1950"), ("quality", "low"), ("input_fidelity", "high")],
+            json!({"images": pair["images"], "aspect_ratio": "9:19.5", "resolution": "2k", "quality": "low"}),
+            "input_fidelity",
+            60_000_000,
+        ),
+        (
+            one,
+            vec![
+                ("aspect_ratio", "auto"),
+                ("resolution", "2k"),
+                ("response_format", "b64_json"),
+                ("background", "auto"),
+            ],
+            json!({"image": png, "aspect_ratio": "auto", "resolution": "2k"}),
+            "",
+            80_000_000,
+        ),
+    ] {
+        xai.next(pictures(1, &Value::Null));
+        let fields = [vec![("prompt", "make it \"blue\""), ("model", "flux-image")], said.clone()].concat();
+        let reply = post_form(&flux, "/v1/images/edits", &edit_of(files, &fields)).expect_status(200);
+        let asked = xai.requests().pop().expect("asked");
+        assert_eq!(asked.target, "POST /v1/images/edits");
+        assert_eq!(asked.headers.get("content-type"), Some("application/json"));
+        let mut all = json!({"model": "grok-imagine-image-2.0", "prompt": "make it \"blue\"",
+            "response_format": "b64_json"});
+        all.as_object_mut().expect("fields").extend(told.as_object().expect("fields").clone());
+        assert_eq!(asked.json(), all, "{said:?}");
+        assert_eq!(reply.headers.get("x-flux-ignored").unwrap_or_default(), ignored, "{said:?}");
+        assert_eq!(reply.cost_nano(), nano, "{said:?}");
+        assert_eq!(reply.json()["data"], json!([{"b64_json": PNG}]));
+    }
+}
+
+#[test]
+fn what_xai_cannot_change_is_told_and_goes_to_the_next_provider() {
+    let xai = Provider::bearer("xai");
+    let flux = Setup::with(&[&xai]).start();
+    let four: &[&[u8]] = &[PNG_HEAD; 4];
+    for (files, field, value, param) in [
+        (four, "x", "y", "image"),
+        (&four[..1], "n", "0", "n"),
+        (&four[..1], "image", "no file", "image"),
+        (&four[..1], "size", "huge", "size"),
+        (&four[..1], "background", "transparent", "background"),
+        (&four[..0], "x", "y", "image"),
+    ] {
+        let body = edit_of(files, &[("prompt", "x"), (field, value), ("model", "flux-image")]);
+        let error = assert_chat_error(&post_form(&flux, "/v1/images/edits", &body), 400);
+        assert_eq!(error["param"], param, "{field}={value}");
+    }
+    let masked = form(("mask", PNG_HEAD), &[("prompt", "x"), ("model", "flux-image")]);
+    assert_eq!(assert_chat_error(&post_form(&flux, "/v1/images/edits", &masked), 400)["param"], "mask");
+    let mute = edit_of(&four[..1], &[("prompt", " "), ("model", "flux-image")]);
+    assert_eq!(assert_chat_error(&post_form(&flux, "/v1/images/edits", &mute), 400)["param"], "prompt");
+    assert_eq!(xai.count(), 0);
+
+    // Who takes the form as it is passes xAI by, and whom it fails finds xAI.
+    let openai = Provider::openai();
+    openai.next(Answer::failure(503));
+    xai.next(pictures(1, &Value::Null));
+    let flux = Setup::with(&[&openai, &xai]).start();
+    let body = edit_of(&four[..1], &[("prompt", "x"), ("model", "flux-image")]);
+    let reply = post_form(&flux, "/v1/images/edits", &body).expect_status(200);
+    assert_eq!((reply.header("x-flux-attempts"), reply.header("x-flux-provider")), ("2", "xai"));
+    assert_charged(&flux, &reply, 60_000_000, "openai-image-edits");
+}

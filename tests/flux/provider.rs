@@ -397,7 +397,13 @@ fn faults_of(request: &Recorded, provider: &Shared) -> Vec<String> {
     let base = provider.path.trim_end_matches("/chat/completions");
     let other = path.strip_prefix("POST ").and_then(|path| path.strip_prefix(base));
     let is_other = provider.auth == Auth::Bearer && other.is_some_and(|path| OTHER_ENDPOINTS.contains(&path));
-    let is_form = ["/images/edits", "/audio/transcriptions"].iter().any(|form| path.ends_with(form));
+    // xAI takes the pictures to be changed in JSON.
+    let forms = if provider.name == "xai" {
+        &["/audio/transcriptions"][..]
+    } else {
+        &["/images/edits", "/audio/transcriptions"]
+    };
+    let is_form = forms.iter().any(|form| path.ends_with(form));
     let bearer = format!("Bearer {}", provider.key);
     let (own, expected) = match provider.auth {
         Auth::Bearer => ("authorization", bearer.as_str()),

@@ -122,19 +122,30 @@ pub(crate) fn request(client: WireFormat, body: &[u8]) {
     }
 }
 
-/// Words for a picture, and the form with pictures, that a target takes are written as JSON, always the same.
+/// Words for a picture, and the form with pictures, that a target takes are written as JSON, always the same; xAI is told
+/// both in its own JSON.
 pub(crate) fn picture(body: &[u8]) {
-    let Target { provider, mut model, .. } = target();
+    let Target { mut provider, mut model, .. } = target();
     Arc::make_mut(&mut model).kind = ModelKind::Image;
-    let target = Target::new(provider, model);
+    let target = Target::new(Arc::clone(&provider), Arc::clone(&model));
+    Arc::make_mut(&mut provider).dialect = Dialect::Xai;
+    let xai = Target::new(provider, model);
     let form = Form::scan("multipart/form-data; boundary=b", body);
     let written = || match &form {
         Ok(form) => convert::form(body, form, WireFormat::OpenaiImageEdits, &target, WireFormat::GeminiGenerate),
         Err(_) => convert::request(body, WireFormat::OpenaiImages, &envelope(), &target, WireFormat::GeminiGenerate),
     };
-    let Ok(once) = written() else { return };
-    assert!(Value::parse(&once.body).is_ok());
-    assert_eq!(once.body, written().expect("it was written before").body);
+    if let Ok(once) = written() {
+        assert!(Value::parse(&once.body).is_ok());
+        assert_eq!(once.body, written().expect("it was written before").body);
+    }
+    let (client, form) = match &form {
+        Ok(form) => (WireFormat::OpenaiImageEdits, Some(form)),
+        Err(_) => (WireFormat::OpenaiImages, None),
+    };
+    if let Ok(Some((once, _))) = convert::reshaped(body, form, client, &xai) {
+        assert!(Value::parse(&once).is_ok());
+    }
 }
 
 fn target() -> Target {

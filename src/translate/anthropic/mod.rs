@@ -16,6 +16,7 @@
 //! - `effort` has no `none` and no `minimal`; those are thinking's switch and `low`.
 //! - `max_tokens: 0` warms the cache.
 
+mod answer_fields;
 mod answer_read;
 mod blocks;
 mod blocks_read;
@@ -36,6 +37,7 @@ mod tools_write;
 mod unseal;
 mod whole_write;
 
+pub use answer_fields::ANSWER_FIELDS;
 pub use answer_read::AnswerReader;
 pub use fields::FIELDS;
 pub use request_read::read_request;

@@ -22,10 +22,12 @@ mod thinking;
 mod tools;
 mod usage;
 
-pub mod answer_read;
+pub mod answer_fields;
+mod answer_read;
 pub mod request_fields;
 pub mod request_write;
 
+pub use answer_fields::ANSWER_FIELDS;
 pub use answer_read::AnswerReader;
 pub use request_fields::FIELDS;
 pub use request_write::write_request;

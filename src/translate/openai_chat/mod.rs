@@ -12,6 +12,7 @@
 //! - `prompt_cache_options.ttl` knows 30 minutes only, marks on parts also twelve hours.
 //! - Usage has no split of cache writes by lifetime, and names `image_tokens` in both details.
 
+mod answer_fields;
 mod answer_read;
 mod answer_write;
 mod answer_write_whole;
@@ -35,6 +36,7 @@ mod words;
 
 use crate::catalog::provider::Dialect;
 
+pub use answer_fields::ANSWER_FIELDS;
 pub use answer_read::AnswerReader;
 pub use answer_write::StreamWriter;
 pub use answer_write_whole::WholeWriter;

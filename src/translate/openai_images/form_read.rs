@@ -25,7 +25,7 @@ pub fn read_form<'a>(form: &Form, body: &'a [u8]) -> Result<Request<'a>, Invalid
             pictures.push(picture(part, value)?);
             continue;
         }
-        let word = std::str::from_utf8(value).map_err(|_| Invalid::request(&*part.name, "must be UTF-8"))?;
+        let word = text_of(part, value)?;
         match &*part.name {
             // What is left empty in a form is not said.
             _ if word.is_empty() => {}
@@ -44,7 +44,20 @@ pub fn read_form<'a>(form: &Form, body: &'a [u8]) -> Result<Request<'a>, Invalid
     Ok(request)
 }
 
+/// The words of a part that is no file.
+pub(super) fn text_of<'a>(part: &multipart::Part, value: &'a [u8]) -> Result<&'a str, Invalid> {
+    std::str::from_utf8(value).map_err(|_| Invalid::request(&*part.name, "must be UTF-8"))
+}
+
 fn picture<'a>(part: &multipart::Part, content: &[u8]) -> Result<Part<'a>, Invalid> {
+    let (media_type, base64) = self::content(part, content)?;
+    // No character of the alphabet is spelt otherwise in JSON.
+    let source = Source::Inline { media_type: Text::plain(media_type), base64: Text::spelt_as(base64) };
+    Ok(Part::from(PartKind::Image(Media { source, name: None, detail: None })))
+}
+
+/// Kind and base64 of a file that is a picture to be changed.
+pub(super) fn content(part: &multipart::Part, content: &[u8]) -> Result<(&'static str, String), Invalid> {
     let name = &*part.name;
     match name {
         "image" | "image[]" => {}
@@ -54,7 +67,5 @@ fn picture<'a>(part: &multipart::Part, content: &[u8]) -> Result<Part<'a>, Inval
     let base64 = STANDARD.encode(content);
     let media_type = media::sniff(&base64).filter(|kind| kind.starts_with("image/"));
     let media_type = media_type.ok_or_else(|| Invalid::target(name, "must be a PNG, JPEG, WebP or GIF file"))?;
-    // No character of the alphabet is spelt otherwise in JSON.
-    let source = Source::Inline { media_type: Text::plain(media_type), base64: Text::spelt_as(base64) };
-    Ok(Part::from(PartKind::Image(Media { source, name: None, detail: None })))
+    Ok((media_type, base64))
 }

@@ -16,7 +16,7 @@ pub use answer_write::WholeWriter;
 pub use form_read::read_form;
 pub use request_read::read_request;
 pub use request_write::write_request;
-pub use xai::reshape;
+pub use xai::{reshape, reshape_form};
 
 #[cfg(test)]
 mod tests;

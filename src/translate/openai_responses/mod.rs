@@ -12,6 +12,7 @@
 //! - the answer's `error.code` is a closed list, yet clients (Codex) look for codes outside of it;
 //! - there is no sound among the parts of a message.
 
+mod answer_fields;
 mod answer_read;
 mod answer_write;
 mod compose;
@@ -27,6 +28,7 @@ mod request_write;
 mod tools;
 mod unseal;
 
+pub use answer_fields::ANSWER_FIELDS;
 pub use answer_read::AnswerReader;
 pub use answer_write::{StreamWriter, WholeWriter};
 pub use fields::FIELDS;

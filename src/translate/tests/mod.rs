@@ -4,6 +4,7 @@
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test names what it is about")]
 
+mod answer_fields;
 mod answers;
 mod fields;
 mod invariants;

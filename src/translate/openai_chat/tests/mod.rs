@@ -4,5 +4,6 @@ mod answers;
 mod dialects;
 mod properties;
 mod requests;
+mod round_trip;
 mod support;
 mod thoughts;

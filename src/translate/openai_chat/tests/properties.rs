@@ -1,10 +1,10 @@
-//! No body makes the readers panic, and writing is stable: what was read is written, read and written the same.
+//! No body makes the readers panic, and whatever comes, what is written is JSON.
 
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value as Json, json};
 
-use super::support::{Log, envelope, of, target};
+use super::support::{Log, envelope, of};
 use crate::catalog::provider::Dialect;
 use crate::translate::ir::Value;
 use crate::translate::openai_chat::{AnswerReader, StreamWriter, WholeWriter, read_request, write_request};
@@ -90,38 +90,6 @@ fn any_json() -> impl Strategy<Value = Json> {
     })
 }
 
-fn any_part() -> impl Strategy<Value = Json> {
-    prop_oneof![
-        select(&WORDS[..]).prop_map(|text| json!({ "type": "text", "text": text })),
-        Just(json!({ "type": "image_url", "image_url": { "url": "data:image/png;base64,AA==", "detail": "low" } })),
-        Just(json!({ "type": "image_url", "image_url": { "url": "https://a.example/\u{e4}.png" } })),
-    ]
-}
-
-fn any_message() -> impl Strategy<Value = Json> {
-    let text = select(&WORDS[..]);
-    let call = (select(&["a", "b"][..]), select(&["{}", "{\"x\":\"\\n\"}", "{broken", ""][..])).prop_map(
-        |(id, arguments)| json!({ "id": id, "type": "function", "function": { "name": "f", "arguments": arguments } }),
-    );
-    prop_oneof![
-        (select(&["system", "developer", "user"][..]), text.clone())
-            .prop_map(|(role, text)| json!({ "role": role, "content": text })),
-        proptest::collection::vec(any_part(), 0..4).prop_map(|parts| json!({ "role": "user", "content": parts })),
-        (text.clone(), proptest::collection::vec(call, 0..3), any::<bool>()).prop_map(|(text, calls, thinks)| {
-            let mut message = json!({ "role": "assistant", "content": text });
-            if !calls.is_empty() {
-                message["tool_calls"] = Json::from(calls);
-            }
-            if thinks {
-                message["reasoning_content"] = json!(text);
-            }
-            message
-        }),
-        (select(&["a", "b"][..]), text)
-            .prop_map(|(id, text)| json!({ "role": "tool", "tool_call_id": id, "content": text })),
-    ]
-}
-
 /// Takes everything and writes it both ways.
 #[derive(Debug)]
 struct Both {
@@ -148,22 +116,6 @@ proptest! {
                     prop_assert!(serde_json::from_slice::<Json>(&written.body).is_ok());
                 }
             }
-        }
-    }
-
-    #[test]
-    fn writing_is_stable(messages in proptest::collection::vec(any_message(), 1..8)) {
-        let body = json!({ "model": "m-1", "messages": messages }).to_string();
-        for (_, dialect) in Dialect::NAMES {
-            let to = target(dialect, |_| {});
-            let request = read_request(Value::parse(body.as_bytes()).unwrap(), &envelope()).unwrap();
-            let Ok(once) = write_request(&request, &to) else { continue };
-            if once.body.windows(13).any(|part| part == b"\"messages\":[]") {
-                continue;
-            }
-            let again = read_request(Value::parse(&once.body).unwrap(), &envelope()).unwrap();
-            let twice = write_request(&again, &to).unwrap();
-            prop_assert_eq!(String::from_utf8_lossy(&once.body), String::from_utf8_lossy(&twice.body), "{:?}", dialect);
         }
     }
 
