@@ -77,7 +77,7 @@ fn weights_decide() {
     let top = |text: &str| recognise(&weights, &Excerpt::new(text, "", ""), &features).mix.top();
     assert!(top("rust").0 == 0 && top("rust").1 > 0.9);
     assert!((top("hello").1 - 0.5).abs() < 1e-6);
-    assert_eq!(recognise(&weights, &Excerpt::default(), &features).gains, [0.0; 2]);
+    assert!(recognise(&weights, &Excerpt::default(), &features).gains.iter().all(|gain| gain.to_bits() == 0));
 }
 
 #[test]
