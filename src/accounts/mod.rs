@@ -20,7 +20,7 @@ use moka::sync::Cache;
 
 use crate::base::time::UnixMs;
 
-use self::key::{KeyHash, KeyState};
+use self::key::{Budget, KeyHash, KeyState};
 
 /// The same unknown key is told to the log once in this time.
 const UNKNOWN_NEWS_MS: u64 = 1_000;
@@ -96,6 +96,13 @@ impl KeyDirectory {
         }
         self.keys.put(hash, Arc::new(key));
         Ok(())
+    }
+
+    /// Opens the first budget of a key that is here, before its newer state is put.
+    pub fn open_budget(&self, hash: &KeyHash, budget: Budget, now: UnixMs) {
+        if let Some(key) = self.keys.get(hash) {
+            key.open_budget(budget, now);
+        }
     }
 
     /// Notes that a key was used. Exact to a second; takes a lock once a key between two flushes.

@@ -204,7 +204,7 @@ impl TariffView {
 }
 
 fn key_budget(key: &KeyState, at: UnixMs) -> Option<KeyBudgetView> {
-    let (budget, funds) = (key.settings.budget?, key.budget.as_ref()?);
+    let (budget, funds) = (key.settings.budget?, key.budget()?);
     let Standing { spent, held, available, .. } = funds.standing(at);
     Some(KeyBudgetView {
         key_id: key.id.0,

@@ -15,6 +15,7 @@ use super::sqlite::{Database, DatabaseError};
 use crate::accounts::KeyDirectory;
 use crate::accounts::account::{AccountState, Accounts, Contract, Past};
 use crate::accounts::key::{KeyState, LastUsed};
+use crate::accounts::rate::Gauges;
 use crate::base::period::Period;
 use crate::base::tariff::{Overage, Tariff, Tariffs};
 use crate::base::time::UnixMs;
@@ -122,6 +123,11 @@ impl Watch {
                 Ok::<_, DatabaseError>(())
             })?;
             drop(snapshot);
+            for key in &keys {
+                if let Some(budget) = key.settings.budget {
+                    self.shared.directory.open_budget(&key.hash, budget, now);
+                }
+            }
             if !accounts.is_empty() || keys.iter().any(|key| key.settings.budget.is_some()) {
                 self.wait_until_booked();
             }
@@ -143,7 +149,7 @@ impl Watch {
 
     fn take_in(&self, stored: &StoredAccount, sums: Option<&SpentByDay>, now: UnixMs) -> Result<(), StoreError> {
         let tariff = self.tariff(stored);
-        let contract = Contract { tariff, cap: stored.cap, is_closed: stored.closed_at.is_some() };
+        let contract = Contract { tariff, cap: stored.cap };
         if let Some(account) = self.shared.accounts.get(stored.id) {
             let spent_in = |period| self.database.spent_by_account(stored.id, period).unwrap_or_default();
             account.change(contract, stored.packs_bought, now, spent_in);
@@ -201,8 +207,7 @@ impl Watch {
             let spent = known.map_or_else(|| self.database.spent_by_key(id, period), Ok)?;
             Ok::<_, DatabaseError>(budget.funds(spent, now))
         });
-        let (budget, last_used) = (budget.transpose()?, LastUsed::stored(last_used_at));
-        let gauges = Arc::default();
-        Ok(KeyState { id, account, prefix, kind, settings, budget, gauges, created_at, revoked_at, last_used })
+        let (gauges, last_used) = (Arc::new(Gauges::new(budget.transpose()?)), LastUsed::stored(last_used_at));
+        Ok(KeyState { id, account, prefix, kind, settings, gauges, created_at, revoked_at, last_used })
     }
 }

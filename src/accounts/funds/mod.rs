@@ -161,6 +161,14 @@ impl Funds {
         state.packs = plus(state.packs, amount);
     }
 
+    /// Counts what was spent without being held here, whatever the limit says.
+    pub fn charge(&self, charged: NanoUsd, at: UnixMs) {
+        let mut state = self.state();
+        state.turn_to(at);
+        let opened = state.book(at).opened;
+        state.spend(opened, charged);
+    }
+
     /// Undoes a settlement whose charge could not be kept.
     pub fn undo(&self, draw: &Draw, at: UnixMs) {
         let mut state = self.state();
