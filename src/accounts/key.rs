@@ -172,7 +172,7 @@ pub struct Budget {
 impl Budget {
     /// The budget as funds, with what was spent of it.
     pub fn funds(self, spent: NanoUsd, now: UnixMs) -> Arc<Funds> {
-        let spent = Spent { included: spent, overage: NanoUsd::ZERO };
+        let spent = Spent { included: spent, ..Spent::default() };
         Arc::new(Funds::new(self.terms(), spent, NanoUsd::ZERO, now))
     }
 

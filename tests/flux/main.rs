@@ -29,6 +29,8 @@ mod accounts;
 #[cfg(test)]
 mod api;
 #[cfg(test)]
+mod books;
+#[cfg(test)]
 mod config;
 #[cfg(test)]
 mod connections;
@@ -64,6 +66,8 @@ mod pings;
 mod private;
 #[cfg(test)]
 mod streams;
+#[cfg(test)]
+mod tariffs;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]

@@ -28,8 +28,18 @@ pub struct Terms {
 pub struct Spent {
     /// Of the included usage.
     pub included: NanoUsd,
-    /// Beyond it, packs not counted.
+    /// Of packs, after it.
+    pub packs: NanoUsd,
+    /// Beyond both.
     pub overage: NanoUsd,
+}
+
+impl Spent {
+    /// All of it.
+    pub fn total(self) -> NanoUsd {
+        let Self { included, packs, overage } = self;
+        plus(plus(included, packs), overage)
+    }
 }
 
 /// Figures of one moment.
@@ -176,6 +186,7 @@ impl Funds {
         let Draw { charged, from_packs, overage } = *draw;
         state.packs = plus(state.packs, from_packs);
         let spent = &mut state.book_mut(at).spent;
+        spent.packs = minus(spent.packs, from_packs);
         spent.overage = minus(spent.overage, overage);
         spent.included = minus(spent.included, minus(minus(charged, from_packs), overage));
     }
@@ -260,6 +271,7 @@ impl State {
         self.packs = minus(self.packs, from_packs);
         if let Some(book) = self.book_of(book.opened) {
             book.spent.included = plus(book.spent.included, from_included);
+            book.spent.packs = plus(book.spent.packs, from_packs);
             book.spent.overage = plus(book.spent.overage, overage);
         }
         Draw { charged, from_packs, overage }

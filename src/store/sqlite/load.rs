@@ -29,6 +29,7 @@ impl SpentByDay {
         let sums = self.within(self.accounts.get(&id), period)?;
         Some(sums.fold(Spent::default(), |sum, spent| Spent {
             included: NanoUsd(sum.included.0.saturating_add(spent.included.0)),
+            packs: NanoUsd(sum.packs.0.saturating_add(spent.packs.0)),
             overage: NanoUsd(sum.overage.0.saturating_add(spent.overage.0)),
         }))
     }
@@ -79,12 +80,14 @@ impl Database {
         let since = today - PERIOD_DAYS_MAX;
         let mut spent = SpentByDay { since, accounts: HashMap::new(), keys: HashMap::new() };
         let mut select = self.connection.prepare(
-            "SELECT account_id, day, sum(amount_nano - from_packs_nano - overage_nano), sum(overage_nano)
+            "SELECT account_id, day, sum(amount_nano - from_packs_nano - overage_nano), sum(from_packs_nano),
+                sum(overage_nano)
              FROM usage_daily WHERE day >= ?1 GROUP BY account_id, day",
         )?;
         let mut rows = select.query([since])?;
         while let Some(row) = rows.next()? {
-            let sums = Spent { included: NanoUsd(row.get(2)?), overage: NanoUsd(row.get(3)?) };
+            let (included, packs) = (NanoUsd(row.get(2)?), NanoUsd(row.get(3)?));
+            let sums = Spent { included, packs, overage: NanoUsd(row.get(4)?) };
             spent.accounts.entry(AccountId(row.get(0)?)).or_default().push((row.get(1)?, sums));
         }
         let mut select = self.connection.prepare(
