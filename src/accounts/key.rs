@@ -267,7 +267,7 @@ impl KeyState {
                 running.change_terms(budget.terms(), now, |_| in_ledger);
                 if old.settings.budget.is_none() {
                     // Opened ahead of this, with nothing in it.
-                    running.charge(in_ledger.included, now);
+                    running.count(in_ledger);
                 }
             }
             (_, fresh, _) => self.gauges.budget.store(fresh),

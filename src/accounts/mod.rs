@@ -83,18 +83,25 @@ impl KeyDirectory {
         Found::UnknownNews
     }
 
-    /// Adds a key, or replaces it by its newer state.
+    /// Adds a key, or replaces it by its newer state. Not for two at once with the same hash.
     ///
     /// # Errors
     /// When the directory is full and the key is new.
     pub fn put(&self, hash: KeyHash, mut key: KeyState, now: UnixMs) -> Result<(), DirectoryFull> {
-        let mut changing = self.changing();
         match self.keys.get(&hash) {
             Some(old) => key.take_over(&old, now),
-            None if changing.count >= self.keys_max => return Err(DirectoryFull { keys_max: self.keys_max }),
-            None => changing.count = changing.count.saturating_add(1),
+            None => self.count_one()?,
         }
         self.keys.put(hash, Arc::new(key));
+        Ok(())
+    }
+
+    fn count_one(&self) -> Result<(), DirectoryFull> {
+        let mut changing = self.changing();
+        if changing.count >= self.keys_max {
+            return Err(DirectoryFull { keys_max: self.keys_max });
+        }
+        changing.count = changing.count.saturating_add(1);
         Ok(())
     }
 

@@ -11,6 +11,7 @@ mod folder;
 pub mod health;
 pub mod journal;
 pub mod keys;
+mod load;
 mod progress;
 pub mod reconcile;
 pub mod sqlite;
@@ -301,7 +302,8 @@ impl Store {
             journal: Arc::clone(&journal),
             progress: Arc::clone(&progress),
         };
-        let watch = Watch::start(reading, known, clock.unix_ms())?;
+        let helper = Database::open_read_only(&folder.database(), THREAD_BUSY_TIMEOUT)?;
+        let watch = Watch::start(reading, helper, known, clock.unix_ms())?;
         let usage = UsageReader::new(folder.database(), settings.readers_max);
         let store = Self {
             settings,

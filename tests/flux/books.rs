@@ -35,8 +35,8 @@ fn t23_a_corrected_price_leaves_what_was_settled() {
         let calculation = &row["calculation"];
         let figures = (usd(&row["cost_usd"]), usd(&calculation["price_usd"]), calculation["agrees"].clone());
         let sums = caller.get("/v1/usage?group_by=lane").expect_status(200).json();
-        let used = caller.get("/v1/credits").expect_status(200).json();
-        (figures, usd(&sums["total"]["cost_usd"]), usd(&used["used"]))
+        let credits = caller.get("/v1/credits").expect_status(200).json();
+        (figures, usd(&sums["total"]["cost_usd"]), usd(&credits["used"]))
     };
     assert_eq!(told(), ((cost, cost, json!(true)), cost, cost));
     let price = "price = { input = \"1\", output = \"4\" }";

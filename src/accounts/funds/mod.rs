@@ -40,6 +40,16 @@ impl Spent {
         let Self { included, packs, overage } = self;
         plus(plus(included, packs), overage)
     }
+
+    /// The sum of both.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            included: plus(self.included, other.included),
+            packs: plus(self.packs, other.packs),
+            overage: plus(self.overage, other.overage),
+        }
+    }
 }
 
 /// Figures of one moment.
@@ -169,6 +179,13 @@ impl Funds {
     pub fn add_pack(&self, amount: NanoUsd) {
         let mut state = self.state();
         state.packs = plus(state.packs, amount);
+    }
+
+    /// Counts what the ledger has of the period that runs, beside what is counted here. What it has of packs was taken
+    /// from them before.
+    pub fn count(&self, in_ledger: Spent) {
+        let mut state = self.state();
+        state.current.spent = state.current.spent.plus(in_ledger);
     }
 
     /// Counts what was spent without being held here, whatever the limit says.
