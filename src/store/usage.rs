@@ -100,6 +100,20 @@ pub struct Sums {
     pub amount: NanoUsd,
 }
 
+impl Sums {
+    /// The sums of both.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            requests: self.requests.saturating_add(other.requests),
+            input: self.input.saturating_add(other.input),
+            cached: self.cached.saturating_add(other.cached),
+            output: self.output.saturating_add(other.output),
+            amount: NanoUsd(self.amount.0.saturating_add(other.amount.0)),
+        }
+    }
+}
+
 /// The sums of one group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SumOf {
