@@ -42,7 +42,7 @@ bench-instructions: ## instructions per request; fails on a rise of 5 % (ARGS=--
 	@scripts/bootstrap.sh instructions
 	cargo bench --locked --bench gateway -- instructions $(ARGS)
 
-bench-ledger: ## usage pages and totals among 10 million rows, memory and start-up with 100,000 and 1,000,000 keys
+bench-ledger: ## GET /v1/usage, pages and totals, among 10 million rows; memory and start-up with 100,000 and 1,000,000 keys
 	@scripts/bootstrap.sh build
 	cargo bench --locked --bench ledger -- rows $(ARGS)
 	cargo bench --locked --bench ledger -- keys

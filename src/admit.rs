@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::accounts::funds::{Reservation, Short};
-use crate::accounts::idempotency::Claim;
+use crate::accounts::funds::{Funds, Reservation, Short};
+use crate::accounts::idempotency::{Claim, Clash, Idempotency, Mark};
 use crate::accounts::key::KeyState;
 use crate::accounts::rate::{Exceeded, Left, Slot, TokenGrant};
 use crate::base::money::NanoUsd;
@@ -59,6 +59,8 @@ pub struct Admission {
     tokens: Option<(TokenGrant, Left)>,
     /// The key's first, where it has a budget; the account's last.
     purses: SmallVec<[Reservation; 2]>,
+    /// The key's budget that pays, if one does.
+    budget: Option<Arc<Funds>>,
     /// Of a request that must not be paid twice.
     claim: Option<Claim>,
     // Held, not used.
@@ -94,13 +96,24 @@ pub fn enter(key: Arc<KeyState>, now_ms: u64) -> Result<Admission, Denied> {
         None
     };
     let purses = SmallVec::new();
-    Ok(Admission { key, limits, entered_ms: now_ms, requests, tokens: None, purses, claim: None, _slot: slot })
+    let (tokens, budget, claim) = (None, None, None);
+    Ok(Admission { key, limits, entered_ms: now_ms, requests, tokens, purses, budget, claim, _slot: slot })
 }
 
 impl Admission {
-    /// Notes that the request must not be paid twice.
-    pub fn claim(&mut self, claim: Claim) {
-        self.claim = Some(claim);
+    /// Sees to it that the request is not paid twice.
+    ///
+    /// # Errors
+    /// See [`Clash`]; the request counts for nothing then.
+    pub fn claim(&mut self, all: &Arc<Idempotency>, mark: Mark) -> Result<(), Clash> {
+        match all.begin(mark) {
+            Ok(claim) => self.claim = Some(claim),
+            Err(clash) => {
+                self.withdraw();
+                return Err(clash);
+            }
+        }
+        Ok(())
     }
 
     /// Whether it was paid before, so that it costs nothing.
@@ -110,7 +123,7 @@ impl Admission {
 
     /// Whether nothing bounds what the request may cost.
     pub fn is_unbounded(&self) -> bool {
-        self.key.budget.is_none() && self.key.account.is_unbounded()
+        self.key.gauges.budget.load().is_none() && self.key.account.is_unbounded()
     }
 
     /// Whether the key's tokens are limited.
@@ -120,7 +133,7 @@ impl Admission {
 
     /// What could be held for a request at `at`; `None` is without a limit.
     pub fn available(&self, at: UnixMs) -> Option<NanoUsd> {
-        let budget = self.key.budget.as_ref().and_then(|funds| funds.available(at));
+        let budget = self.key.gauges.budget.load().as_ref().and_then(|funds| funds.available(at));
         let account = self.key.account.funds().available(at);
         [budget, account].into_iter().flatten().min()
     }
@@ -146,7 +159,8 @@ impl Admission {
     /// # Errors
     /// [`Denied::Funds`]; the request counts for nothing then.
     pub fn reserve_funds(&mut self, bound: NanoUsd, least: NanoUsd, at: UnixMs) -> Result<NanoUsd, Denied> {
-        let budget = self.key.budget.clone().map(|funds| (Purse::Key, funds));
+        self.budget = self.key.budget();
+        let budget = self.budget.clone().map(|funds| (Purse::Key, funds));
         let account = (Purse::Account, Arc::clone(self.key.account.funds()));
         let mut amount = bound;
         for (purse, funds) in budget.into_iter().chain([account]) {
@@ -174,8 +188,9 @@ impl Admission {
         if self.is_repeat() { NanoUsd::ZERO } else { self.raise_to(price).min(price) }
     }
 
-    /// Pays `price`, as far as the caps let it, and gives the rest back. `tokens` is what the request used.
-    pub fn settle(&mut self, price: NanoUsd, tokens: u64) -> Settled {
+    /// Pays `price` of a request that came in at `at`, as far as the caps let it, and gives the rest back. `tokens` is
+    /// what it used.
+    pub fn settle(&mut self, price: NanoUsd, tokens: u64, at: UnixMs) -> Settled {
         if let Some((grant, _)) = self.tokens.take() {
             self.key.gauges.tokens.settle(grant, tokens);
         }
@@ -183,11 +198,19 @@ impl Admission {
         let written_off = NanoUsd(price.0.saturating_sub(charged.0));
         // The account's purse is the last.
         let draw = self.purses.drain(..).map(|purse| purse.settle(charged)).fold(None, |_, draw| Some(draw));
+        let draw = draw.unwrap_or_default();
+        if self.budget.is_none() {
+            // One that the key was given while this request was at work held nothing for it.
+            self.budget = self.key.budget();
+            if let Some(budget) = &self.budget {
+                budget.charge(draw.charged, at);
+            }
+        }
         let idempotency = self.claim.as_ref().filter(|_| charged > NanoUsd::ZERO).map(|claim| {
             claim.pay();
             claim.mark().0
         });
-        Settled { draw: draw.unwrap_or_default(), written_off, idempotency }
+        Settled { draw, written_off, idempotency }
     }
 
     /// Takes a payment back whose charge could not be kept.
@@ -196,7 +219,7 @@ impl Admission {
         if let Some(claim) = &self.claim {
             claim.undo();
         }
-        if let Some(budget) = &self.key.budget {
+        if let Some(budget) = &self.budget {
             budget.undo(&Draw { charged: draw.charged, ..Draw::default() }, at);
         }
     }

@@ -197,6 +197,7 @@ fn store_settings(config: &Config) -> store::Settings {
         keys_poll,
         retention_days,
         purge_after_days,
+        readers_max,
     } = config.ledger.clone();
     store::Settings {
         journal_bytes_max,
@@ -210,7 +211,9 @@ fn store_settings(config: &Config) -> store::Settings {
         idempotent_repeats_max: u32::try_from(config.limits.idempotent_repeats_max).unwrap_or(u32::MAX),
         retention_days,
         purge_after_days,
+        readers_max,
         keys_max: config.limits.keys_max,
+        keys_of_account_max: config.limits.keys_of_account_max,
         unknown_keys_max: config.limits.unknown_keys_max,
         ..store::Settings::new(&config.server.data_dir)
     }

@@ -1,7 +1,8 @@
 //! The books at size: what a page of usage and the daily totals cost among 10 million rows, what keys cost in memory, and
 //! how long a start takes with them.
 //!
-//! Must not know how the store works: it fills tables by SQL, opens the folder as a server does, and measures.
+//! Must not know how the store works: it fills tables by SQL, opens the folder as a server does, asks as its API does, and
+//! measures.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program whose product is its output")]
 #![expect(clippy::disallowed_methods, reason = "measuring time is the purpose")]

@@ -5,7 +5,18 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
+use bytes::Bytes;
+use flux::accounts::Found;
+use flux::accounts::key::{KeyHash, KeySettings, Scheme};
+use flux::api::{self, Asked};
+use flux::base::complaint::Complaint;
+use flux::base::time::{Clock, SystemClock};
+use flux::classify::rules;
+use flux::config::{self, load::Loaded};
+use flux::exchange::route::AccountCall;
+use flux::exchange::snapshot::Snapshot;
+use flux::store::keys::NewKey;
 use rusqlite::Connection;
 
 use super::{Options, for_seeding, median, open};
@@ -22,40 +33,17 @@ const ASKED: &str = "account 1";
 const AIM: Duration = Duration::from_millis(100);
 const TIMES: usize = 11;
 
-/// The newest rows of an account or a key, a page far behind, a page of one model, and totals.
+/// The newest rows of an account or a key, a page far behind, a page of one model, and totals: what stands behind the `?`
+/// of `GET /v1/usage`.
 const QUESTIONS: [(&str, &str); 8] = [
-    ("page, newest 50 of the account", "SELECT * FROM ledger WHERE account_id = 1 ORDER BY request_id DESC LIMIT 50"),
-    ("page, newest 50 of a key", "SELECT * FROM ledger WHERE key_id = 1 ORDER BY request_id DESC LIMIT 50"),
-    (
-        "page, 50 from half a year ago on",
-        "SELECT * FROM ledger WHERE account_id = 1
-            AND request_id < unhex(printf('%012x00000000000000000000', 1783000000000))
-         ORDER BY request_id DESC LIMIT 50",
-    ),
-    (
-        "page, newest 50 of one model in a hundred",
-        "SELECT * FROM ledger WHERE account_id = 1 AND model = 'model-99' ORDER BY request_id DESC LIMIT 50",
-    ),
-    (
-        "totals by day, a month of the account",
-        "SELECT day, sum(requests), sum(input), sum(output), sum(amount_nano) FROM usage_daily
-         WHERE account_id = 1 AND day >= 20720 AND day < 20751 GROUP BY day",
-    ),
-    (
-        "totals by day, the year of the account",
-        "SELECT day, sum(requests), sum(input), sum(output), sum(amount_nano) FROM usage_daily
-         WHERE account_id = 1 GROUP BY day",
-    ),
-    (
-        "totals by model, the year of the account",
-        "SELECT model, sum(requests), sum(input), sum(output), sum(amount_nano) FROM usage_daily
-         WHERE account_id = 1 GROUP BY model",
-    ),
-    (
-        "totals by day, the year of a key",
-        "SELECT day, sum(requests), sum(input), sum(output), sum(amount_nano) FROM usage_daily
-         WHERE key_id = 1 GROUP BY day",
-    ),
+    ("page, newest 50 of the account", ""),
+    ("page, newest 50 of a key", "key=1"),
+    ("page, 50 from half a year ago on", "to=2026-07-02"),
+    ("page, newest 50 of one model in a hundred", "model=model-99"),
+    ("totals by day, a month of the account", "group_by=day&from=2026-09-24&to=2026-10-25"),
+    ("totals by day, the year of the account", "group_by=day"),
+    ("totals by model, the year of the account", "group_by=model"),
+    ("totals by day, the year of a key", "group_by=day&key=1"),
 ];
 
 /// Seeds and asks.
@@ -137,21 +125,27 @@ fn seed_rows(first: u64, last: u64, rows: u64) -> String {
     )
 }
 
+/// Asks as a client of the account does, but for the HTTP around it.
 fn ask(dir: &Path) -> Result<()> {
-    let database = Connection::open(dir.join("flux.db"))?;
+    let (store, snapshot) = (open(dir)?, snapshot()?);
+    let settings = KeySettings::default();
+    let new = NewKey { account: ASKED, settings: &settings, is_test: false, scheme: Scheme::Flux };
+    let raw = store.create_key(&new)?.raw;
+    let at = SystemClock.unix_ms();
+    let Found::Key(key) = store.keys().find(&KeyHash::of(raw.expose().as_bytes()), at) else {
+        bail!("the new key is not known");
+    };
     let mut late = 0;
-    for (question, sql) in QUESTIONS {
-        let mut select = database.prepare(sql)?;
-        let mut count = 0;
+    for (question, query) in QUESTIONS {
+        let asked = Asked { key: &key, query, body: b"", accept: "application/json", at };
+        let mut body = Bytes::new();
         let taken = median(TIMES, || {
-            let mut rows = select.query([])?;
-            count = 0;
-            while let Some(row) = rows.next()? {
-                row.get_ref(0)?;
-                count += 1;
-            }
+            let answer = api::answer(&AccountCall::ListUsage, &asked, &store, &snapshot);
+            body = answer.map_err(|refusal| anyhow!("{question}: {}", refusal.message))?.body;
             Ok(())
         })?;
+        let told: serde_json::Value = serde_json::from_slice(&body)?;
+        let count = told["data"].as_array().map_or(0, Vec::len);
         let verdict = if taken < AIM { "" } else { "  ABOVE THE AIM" };
         late += u32::from(taken >= AIM);
         println!("{question:44} {count:5} rows  {:9.3} ms{verdict}", taken.as_secs_f64() * 1e3);
@@ -160,4 +154,14 @@ fn ask(dir: &Path) -> Result<()> {
         bail!("{late} questions take more than {} ms", AIM.as_millis());
     }
     Ok(())
+}
+
+/// The repository's own configuration.
+fn snapshot() -> Result<Snapshot> {
+    let told =
+        |complaints: Vec<Complaint>| anyhow!("{}", complaints.iter().map(ToString::to_string).collect::<String>());
+    let conf = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf");
+    let Loaded { config, catalog, tariffs, fingerprint: _ } = config::load::load(&conf, &[]).map_err(told)?;
+    let rules = include_str!("../../lua-free-rules/flux-auto.toml");
+    Ok(Snapshot { config, catalog, tariffs, rules: rules::parse(rules, "flux-auto.toml").map_err(told)? })
 }

@@ -23,8 +23,6 @@ pub struct Contract {
     pub tariff: Arc<Tariff>,
     /// The most usage of a period, in the place of the tariff's ceiling; `None` leaves the ceiling.
     pub cap: Option<NanoUsd>,
-    /// Whether it was deleted: none of its keys is let in.
-    pub is_closed: bool,
 }
 
 impl Contract {
@@ -135,7 +133,7 @@ impl Accounts {
 impl AccountState {
     /// An account that may do anything, for tests of whatever needs one.
     pub(crate) fn sample() -> Self {
-        let contract = Contract { tariff: Arc::new(Tariff::unbounded()), cap: None, is_closed: false };
+        let contract = Contract { tariff: Arc::new(Tariff::unbounded()), cap: None };
         Self::new(AccountId(1), UnixMs(0), contract, Past::default(), UnixMs(0))
     }
 }

@@ -172,7 +172,7 @@ pub struct Budget {
 impl Budget {
     /// The budget as funds, with what was spent of it.
     pub fn funds(self, spent: NanoUsd, now: UnixMs) -> Arc<Funds> {
-        let spent = Spent { included: spent, overage: NanoUsd::ZERO };
+        let spent = Spent { included: spent, ..Spent::default() };
         Arc::new(Funds::new(self.terms(), spent, NanoUsd::ZERO, now))
     }
 
@@ -193,7 +193,7 @@ pub struct KeySettings {
     pub scope: Scope,
     /// Names of lanes and pins that it may ask for; empty: all.
     pub allowed: Vec<String>,
-    /// Limits in the place of its account's tariff's.
+    /// Limits within its account's tariff's.
     pub limits: RateLimits,
     /// What it may spend; `None`: all that its account may.
     pub budget: Option<Budget>,
@@ -228,8 +228,6 @@ pub struct KeyState {
     pub kind: KeyKind,
     /// What its owner has chosen.
     pub settings: KeySettings,
-    /// What is left of its budget; `None` where it has none.
-    pub budget: Option<Arc<Funds>>,
     /// What is counted of it.
     pub gauges: Arc<Gauges>,
     /// When it was made.
@@ -241,9 +239,10 @@ pub struct KeyState {
 }
 
 impl KeyState {
-    /// The limits that hold for it at this moment.
+    /// The limits that hold for it at this moment: its own, within its account's tariff's, whatever that was when they
+    /// were chosen.
     pub fn rate_limits(&self) -> RateLimits {
-        self.settings.limits.or(self.account.contract().tariff.limits)
+        self.settings.limits.within(self.account.contract().tariff.limits)
     }
 
     /// Whether it may ask for a lane, a pin or the router by this name.
@@ -252,14 +251,35 @@ impl KeyState {
         allowed.is_empty() || allowed.iter().any(|allowed| *allowed == *name)
     }
 
+    /// What is left of its budget; `None` where it has none.
+    pub fn budget(&self) -> Option<Arc<Funds>> {
+        self.gauges.budget.load_full()
+    }
+
     /// Goes on counting where the key's former state stopped.
     pub(super) fn take_over(&mut self, old: &Self, now: UnixMs) {
         self.last_used.keep_newest(&old.last_used);
+        let fresh = self.budget();
         self.gauges = Arc::clone(&old.gauges);
-        if let (Some(budget), Some(fresh), Some(running)) = (self.settings.budget, &self.budget, &old.budget) {
-            let in_ledger = fresh.standing(now).spent;
-            running.change_terms(budget.terms(), now, |_| in_ledger);
-            self.budget = Some(Arc::clone(running));
+        match (self.settings.budget, fresh, self.budget()) {
+            (Some(budget), Some(fresh), Some(running)) => {
+                let in_ledger = fresh.standing(now).spent;
+                running.change_terms(budget.terms(), now, |_| in_ledger);
+                if old.settings.budget.is_none() {
+                    // Opened ahead of this, with nothing in it.
+                    running.count(in_ledger);
+                }
+            }
+            (_, fresh, _) => self.gauges.budget.store(fresh),
+        }
+    }
+
+    /// Opens the key's first budget before the ledger is asked for what was spent of it: what requests at work cost is
+    /// counted from now on. What is settled and booked between the two counts twice until the next start; the other way
+    /// round it would not count at all.
+    pub(super) fn open_budget(&self, budget: Budget, now: UnixMs) {
+        if self.settings.budget.is_none() && self.gauges.budget.load().is_none() {
+            self.gauges.budget.store(Some(budget.funds(NanoUsd::ZERO, now)));
         }
     }
 }
@@ -274,7 +294,6 @@ impl KeyState {
             prefix: Scheme::Flux.beginning(kind).to_owned(),
             kind,
             settings: KeySettings::default(),
-            budget: None,
             gauges: Arc::default(),
             created_at: UnixMs(0),
             revoked_at: None,

@@ -20,7 +20,7 @@ use moka::sync::Cache;
 
 use crate::base::time::UnixMs;
 
-use self::key::{KeyHash, KeyState};
+use self::key::{Budget, KeyHash, KeyState};
 
 /// The same unknown key is told to the log once in this time.
 const UNKNOWN_NEWS_MS: u64 = 1_000;
@@ -83,19 +83,33 @@ impl KeyDirectory {
         Found::UnknownNews
     }
 
-    /// Adds a key, or replaces it by its newer state.
+    /// Adds a key, or replaces it by its newer state. Not for two at once with the same hash.
     ///
     /// # Errors
     /// When the directory is full and the key is new.
     pub fn put(&self, hash: KeyHash, mut key: KeyState, now: UnixMs) -> Result<(), DirectoryFull> {
-        let mut changing = self.changing();
         match self.keys.get(&hash) {
             Some(old) => key.take_over(&old, now),
-            None if changing.count >= self.keys_max => return Err(DirectoryFull { keys_max: self.keys_max }),
-            None => changing.count = changing.count.saturating_add(1),
+            None => self.count_one()?,
         }
         self.keys.put(hash, Arc::new(key));
         Ok(())
+    }
+
+    fn count_one(&self) -> Result<(), DirectoryFull> {
+        let mut changing = self.changing();
+        if changing.count >= self.keys_max {
+            return Err(DirectoryFull { keys_max: self.keys_max });
+        }
+        changing.count = changing.count.saturating_add(1);
+        Ok(())
+    }
+
+    /// Opens the first budget of a key that is here, before its newer state is put.
+    pub fn open_budget(&self, hash: &KeyHash, budget: Budget, now: UnixMs) {
+        if let Some(key) = self.keys.get(hash) {
+            key.open_budget(budget, now);
+        }
     }
 
     /// Notes that a key was used. Exact to a second; takes a lock once a key between two flushes.

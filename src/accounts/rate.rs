@@ -9,6 +9,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
+
+use super::funds::Funds;
+
 /// One minute.
 pub const MINUTE_MS: u64 = 60_000;
 /// One second.
@@ -27,11 +31,39 @@ pub struct Left {
     pub reset: Duration,
 }
 
+/// Within what a limit holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Window {
+    /// Any second.
+    Second,
+    /// Any 60 seconds.
+    Minute,
+}
+
+impl Window {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Second => "second",
+            Self::Minute => "minute",
+        }
+    }
+
+    fn ms(self) -> u64 {
+        match self {
+            Self::Second => SECOND_MS,
+            Self::Minute => MINUTE_MS,
+        }
+    }
+}
+
 /// There is no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exceeded {
     /// The figures.
     pub left: Left,
+    /// Of which window the limit is.
+    pub window: Window,
     /// When there is room; `None`: the request alone is larger than the limit.
     pub retry_after: Option<Duration>,
 }
@@ -61,8 +93,9 @@ impl RequestWindow {
         if per_minute.is_none() && per_second.is_none() {
             return Ok(None);
         }
-        for (limit, window_ms) in [(per_second, SECOND_MS), (per_minute, MINUTE_MS)] {
+        for (limit, window) in [(per_second, Window::Second), (per_minute, Window::Minute)] {
             let Some(limit) = limit else { continue };
+            let window_ms = window.ms();
             let places = usize::try_from(limit).unwrap_or(usize::MAX);
             // The newest `limit` requests: if the oldest of them is still in the window, the window is full.
             let blocking = times.len().checked_sub(places).and_then(|index| times.get(index));
@@ -71,7 +104,7 @@ impl RequestWindow {
                 let reset = times.back().map_or(0, |at| at.saturating_add(window_ms).saturating_sub(now_ms));
                 let left = Left { limit: limit.into(), remaining: 0, reset: Duration::from_millis(reset) };
                 let retry_after = Some(Duration::from_millis(wait_ms.max(1)));
-                return Err(Exceeded { left, retry_after });
+                return Err(Exceeded { left, window, retry_after });
             }
         }
         times.push_back(now_ms);
@@ -131,7 +164,8 @@ impl TokenWindow {
                 });
                 enough.map_or(Duration::from_millis(MINUTE_MS), |(at, _)| until(*at))
             });
-            return Err(Exceeded { left: Left { limit, remaining, reset }, retry_after });
+            let left = Left { limit, remaining, reset };
+            return Err(Exceeded { left, window: Window::Minute, retry_after });
         }
         match seconds.back_mut() {
             Some((at, sum)) if *at >= second => *sum = sum.saturating_add(tokens),
@@ -165,10 +199,18 @@ pub struct Gauges {
     pub requests: RequestWindow,
     /// Its tokens.
     pub tokens: TokenWindow,
+    /// What is left of its budget; empty where it has none. Here, so that requests that came in before it are charged to
+    /// it too.
+    pub budget: ArcSwapOption<Funds>,
     at_work: AtomicU32,
 }
 
 impl Gauges {
+    /// Nothing counted yet, and this budget.
+    pub fn new(budget: Option<Arc<Funds>>) -> Self {
+        Self { budget: ArcSwapOption::new(budget), ..Self::default() }
+    }
+
     /// Takes a place for a request at work, if one of `limit` is free.
     pub fn take_slot(self: &Arc<Self>, limit: u32) -> Option<Slot> {
         let before = self.at_work.fetch_add(1, Ordering::AcqRel);
@@ -225,11 +267,13 @@ mod tests {
         let window = RequestWindow::default();
         assert!(window.enter(0, Some(3), Some(1)).is_ok());
         let refused = window.enter(999, Some(3), Some(1)).unwrap_err();
-        assert_eq!((refused.left.limit, refused.retry_after), (1, Some(Duration::from_millis(1))));
+        assert_eq!((refused.left.limit, refused.window), (1, Window::Second));
+        assert_eq!(refused.retry_after, Some(Duration::from_millis(1)));
         for now in [1_000, 2_000] {
             assert!(window.enter(now, Some(3), Some(1)).is_ok(), "{now}");
         }
-        assert_eq!(window.enter(3_000, Some(3), Some(1)).unwrap_err().left.limit, 3);
+        let refused = window.enter(3_000, Some(3), Some(1)).unwrap_err();
+        assert_eq!((refused.left.limit, refused.window), (3, Window::Minute));
         window.take_back(2_000);
         assert_eq!(window.enter(3_000, Some(3), Some(1)).unwrap().unwrap().remaining, 0);
         assert!(window.enter(9_000, Some(0), None).is_err());

@@ -38,11 +38,13 @@ pub struct CreditsView {
     period: PeriodView,
     /// Usage of a period that the fee pays.
     included: String,
-    /// All usage of the period.
+    /// All usage of the period: included, from packs, and beyond.
     used: String,
     /// What is left of the included usage.
     included_left: String,
-    /// Usage beyond the included, packs not counted.
+    /// Usage of the period that packs paid.
+    packs_used: String,
+    /// Usage beyond the included and the packs.
     overage: String,
     /// What that costs.
     overage_cost_usd: String,
@@ -156,8 +158,9 @@ fn view(
         Unit::Usd => amount.to_string(),
         Unit::Credits => Credits(amount).to_string(),
     };
-    let Standing { period, spent: Spent { included, overage }, packs, held, available } = *standing;
-    let used = plus(included, overage);
+    let Standing { period, spent, packs, held, available } = *standing;
+    let Spent { included, packs: packs_used, overage } = spent;
+    let used = spent.total();
     let there_was = available.map(|available| plus(plus(available, held), used));
     CreditsView {
         object: "credits",
@@ -168,6 +171,7 @@ fn view(
         included: shown(tariff.included),
         used: shown(used),
         included_left: shown(NanoUsd(tariff.included.0.saturating_sub(included.0).max(0))),
+        packs_used: shown(packs_used),
         overage: shown(overage),
         overage_cost_usd: tariff.overage_price(overage).to_string(),
         ceiling: tariff.limit(contract.cap).map(shown),
@@ -204,13 +208,13 @@ impl TariffView {
 }
 
 fn key_budget(key: &KeyState, at: UnixMs) -> Option<KeyBudgetView> {
-    let (budget, funds) = (key.settings.budget?, key.budget.as_ref()?);
+    let (budget, funds) = (key.settings.budget?, key.budget()?);
     let Standing { spent, held, available, .. } = funds.standing(at);
     Some(KeyBudgetView {
         key_id: key.id.0,
         amount_usd: budget.amount.to_string(),
         period: period_name(budget.reset),
-        used_usd: plus(spent.included, spent.overage).to_string(),
+        used_usd: spent.total().to_string(),
         held_usd: held.to_string(),
         available_usd: available.unwrap_or_default().to_string(),
     })

@@ -76,16 +76,21 @@ impl RateLimits {
     /// Most requests a minute that can be counted exactly: each is remembered for a minute.
     pub const REQUESTS_PER_MINUTE_MAX: u32 = 100_000;
 
-    /// These limits, and `other` where they say nothing.
+    /// Of these limits and `other` the lower ones.
     #[must_use]
-    pub fn or(self, other: Self) -> Self {
+    pub fn within(self, other: Self) -> Self {
         Self {
-            requests_per_second: self.requests_per_second.or(other.requests_per_second),
-            requests_per_minute: self.requests_per_minute.or(other.requests_per_minute),
-            tokens_per_minute: self.tokens_per_minute.or(other.tokens_per_minute),
-            concurrent: self.concurrent.or(other.concurrent),
+            requests_per_second: lower(self.requests_per_second, other.requests_per_second),
+            requests_per_minute: lower(self.requests_per_minute, other.requests_per_minute),
+            tokens_per_minute: lower(self.tokens_per_minute, other.tokens_per_minute),
+            concurrent: lower(self.concurrent, other.concurrent),
         }
     }
+}
+
+/// Generic, since tokens may be more than requests can.
+fn lower<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+    one.into_iter().chain(other).min()
 }
 
 /// A tariff.
@@ -107,7 +112,7 @@ pub struct Tariff {
     pub ceiling: Option<NanoUsd>,
     /// When a period begins.
     pub reset: Reset,
-    /// For keys that have no limits of their own.
+    /// Of each key; a key may have lower ones of its own.
     pub limits: RateLimits,
 }
 
@@ -213,6 +218,29 @@ mod tests {
         assert_eq!(power.overage_price(NanoUsd(1)), NanoUsd(1));
         assert_eq!(tariff(Overage::AtRates).overage_price(NanoUsd(7)), NanoUsd(7));
         assert_eq!(tariff(Overage::Refused).overage_price(NanoUsd(7)), NanoUsd(0));
+    }
+
+    #[test]
+    fn the_lower_limit_holds() {
+        let tariff = RateLimits {
+            requests_per_minute: Some(60),
+            tokens_per_minute: Some(5),
+            concurrent: Some(2),
+            ..RateLimits::default()
+        };
+        let key = RateLimits {
+            requests_per_second: Some(1),
+            requests_per_minute: Some(300),
+            tokens_per_minute: Some(4),
+            concurrent: None,
+        };
+        let both = RateLimits {
+            requests_per_second: Some(1),
+            requests_per_minute: Some(60),
+            tokens_per_minute: Some(4),
+            concurrent: Some(2),
+        };
+        assert_eq!((key.within(tariff), tariff.within(key)), (both, both));
     }
 
     #[test]

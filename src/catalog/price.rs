@@ -8,7 +8,7 @@
 
 use crate::base::money::PicoUsd;
 use crate::base::time::UnixMs;
-use crate::base::usage::Usage;
+use crate::base::usage::{CacheWrite, Usage};
 
 /// A factor of one, in thousandths.
 pub const UPLIFT_NONE_MILLI: u32 = 1_000;
@@ -123,11 +123,12 @@ pub struct Rates {
 }
 
 impl Rates {
-    fn cost(&self, usage: &Usage) -> PicoUsd {
+    /// Every kind of token: its name in bills, how many there are, what one costs.
+    pub fn lines(&self, usage: &Usage) -> [(&'static str, u64, PicoUsd); 12] {
         let Usage {
             input,
             cache_read,
-            cache_write,
+            cache_write: CacheWrite { m5, m30, h1, h12 },
             output,
             reasoning: _,
             input_image,
@@ -137,21 +138,23 @@ impl Rates {
             output_audio,
         } = *usage;
         [
-            self.input.times(input),
-            self.cache_read.times(cache_read),
-            self.cache_write_m5.times(cache_write.m5),
-            self.cache_write_m30.times(cache_write.m30),
-            self.cache_write_h1.times(cache_write.h1),
-            self.cache_write_h12.times(cache_write.h12),
-            self.output.times(output),
-            self.input_image.times(input_image),
-            self.cache_read_image.times(cache_read_image),
-            self.output_image.times(output_image),
-            self.input_audio.times(input_audio),
-            self.output_audio.times(output_audio),
+            ("input_tokens", input, self.input),
+            ("cached_tokens", cache_read, self.cache_read),
+            ("cache_write_5m_tokens", m5, self.cache_write_m5),
+            ("cache_write_30m_tokens", m30, self.cache_write_m30),
+            ("cache_write_1h_tokens", h1, self.cache_write_h1),
+            ("cache_write_12h_tokens", h12, self.cache_write_h12),
+            ("output_tokens", output, self.output),
+            ("input_image_tokens", input_image, self.input_image),
+            ("cached_image_tokens", cache_read_image, self.cache_read_image),
+            ("output_image_tokens", output_image, self.output_image),
+            ("input_audio_tokens", input_audio, self.input_audio),
+            ("output_audio_tokens", output_audio, self.output_audio),
         ]
-        .into_iter()
-        .fold(PicoUsd::ZERO, PicoUsd::plus)
+    }
+
+    fn cost(&self, usage: &Usage) -> PicoUsd {
+        self.lines(usage).into_iter().fold(PicoUsd::ZERO, |sum, (_, count, rate)| sum.plus(rate.times(count)))
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the owner of a key may choose, as options of `flux keys create` and `flux keys change`.
 //!
-//! Must not know where keys are stored. Whoever types here owns the machine: nothing bounds the choices but sense.
+//! Must not know where keys are stored. Whoever types here owns the machine: nothing bounds the choices but sense, though
+//! limits hold within the tariff's.
 
 use std::str::FromStr;
 
@@ -31,16 +32,16 @@ pub(super) struct Choices {
     /// When its budget begins anew: day, month or total [default: month]
     #[arg(long, value_name = "PERIOD", value_parser = parse_period)]
     budget_period: Option<Reset>,
-    /// Requests within any second; none: as the tariff says
+    /// Requests within any second, at most as many as the tariff says; none: as many
     #[arg(long, value_name = "N", value_parser = parse_stated::<Limit>)]
     rps: Option<Stated<Limit>>,
-    /// Requests within any minute; none: as the tariff says
+    /// Requests within any minute, at most as many as the tariff says; none: as many
     #[arg(long, value_name = "N", value_parser = parse_stated::<PerMinute>)]
     rpm: Option<Stated<PerMinute>>,
-    /// Tokens within any minute; none: as the tariff says
+    /// Tokens within any minute, at most as many as the tariff says; none: as many
     #[arg(long, value_name = "N", value_parser = parse_stated::<Tokens>)]
     tpm: Option<Stated<Tokens>>,
-    /// Requests at once; none: as the tariff says
+    /// Requests at once, at most as many as the tariff says; none: as many
     #[arg(long, value_name = "N", value_parser = parse_stated::<Limit>)]
     concurrent: Option<Stated<Limit>>,
     /// Lanes and pins that it may ask for, by the names of `flux models`; all: any

@@ -3,7 +3,6 @@
 //! Must not store or log a raw key: `create` and `rotate` print it once.
 
 use std::io::Write;
-use std::path::Path;
 
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
@@ -126,7 +125,7 @@ fn run_create(create: &Create, now: UnixMs, out: &mut dyn Write, err: &mut dyn W
         // A server that keeps its data elsewhere will not know the key.
         writeln!(err, "flux: there was no data folder {}; it is made now", folder.display())?;
     }
-    let created = KeyTable::open(&folder, keys_max(&folder))?.create(&new, now)?;
+    let created = KeyTable::open(&Settings::new(&folder))?.create(&new, now)?;
     print_new(&created, form, now, out)
 }
 
@@ -201,12 +200,7 @@ fn run_revoke(revoke: &Revoke, now: UnixMs, out: &mut dyn Write) -> anyhow::Resu
 }
 
 fn open_existing(data_dir: &DataDir) -> anyhow::Result<KeyTable> {
-    let folder = data_dir.path();
-    Ok(KeyTable::open_existing(&folder, keys_max(&folder))?)
-}
-
-fn keys_max(folder: &Path) -> usize {
-    Settings::new(folder).keys_max
+    Ok(KeyTable::open_existing(&Settings::new(data_dir.path()))?)
 }
 
 fn row(key: &KeyEntry, now: UnixMs) -> [String; 9] {

@@ -78,6 +78,12 @@ pub struct Limits {
     pub attempts_max: usize,
     /// Keys in memory.
     pub keys_max: usize,
+    /// Keys that one account makes for itself.
+    pub keys_of_account_max: usize,
+    /// Questions that an account asks of itself in a second; 429 above.
+    pub account_questions_per_second: u64,
+    /// Such questions of all accounts at once; 503 above.
+    pub account_questions_at_once_max: usize,
     /// Unknown keys that are remembered, so that they cost no look-up.
     pub unknown_keys_max: usize,
     /// Requests at once; 503 above.
@@ -157,6 +163,8 @@ pub struct Ledger {
     pub retention_days: u64,
     /// Days after which a closed account loses what tells of a person.
     pub purge_after_days: u64,
+    /// Connections that read usage at once.
+    pub readers_max: usize,
 }
 
 /// `[log]`

@@ -120,6 +120,9 @@ fn read_limits(fields: &mut Fields<'_, '_>) -> Limits {
         estimate_text_bytes_max: fields.count("estimate_text_bytes_max", 64 * KIB, KIB..=MIB),
         attempts_max: fields.count("attempts_max", 6, 1..=16),
         keys_max: fields.count("keys_max", 100_000, 1..=100_000_000),
+        keys_of_account_max: fields.count("keys_of_account_max", 10_000, 1..=100_000_000),
+        account_questions_per_second: fields.whole("account_questions_per_second", 20, 1..=1_000_000),
+        account_questions_at_once_max: fields.count("account_questions_at_once_max", 32, 1..=512),
         unknown_keys_max: fields.count("unknown_keys_max", 10_000, 1..=10_000_000),
         in_flight_max: fields.count("in_flight_max", 20_000, 1..=1_000_000),
         upstream_pool_size: fields.count("upstream_pool_size", 8_192, 1..=1_000_000),
@@ -177,6 +180,7 @@ fn read_ledger(fields: &mut Fields<'_, '_>) -> Ledger {
         keys_poll: fields.ms("keys_poll_ms", 250, 10..=10_000),
         retention_days: fields.whole("retention_days", 0, 0..=36_500),
         purge_after_days: fields.whole("purge_after_days", 30, 0..=36_500),
+        readers_max: fields.count("readers_max", 4, 1..=64),
     }
 }
 

@@ -150,7 +150,7 @@ impl Exchange {
             return Ok(());
         }
         let tokens = settlement.usage.prompt_total().saturating_add(settlement.usage.completion_total());
-        settlement.paid = self.admission.settle(settlement.amount, tokens);
+        settlement.paid = self.admission.settle(settlement.amount, tokens, self.arrival.at);
         settlement.amount = settlement.paid.draw.charged;
         let is_kept = self.is_test() || keep(&self.charge(&settlement, ending, now));
         if !is_kept {

@@ -27,13 +27,13 @@ pub(super) fn refusal(denied: &Denied, arrival: &Arrival) -> Refusal {
 pub fn denied_to(denied: &Denied, key: &KeyState, at: UnixMs) -> Refusal {
     match denied {
         Denied::Concurrent { limit } => {
-            let message =
-                format!("this key has {limit} requests at work, as many as it may; try again when one is done");
+            let at_work = counted((*limit).into(), "request");
+            let message = format!("this key has {at_work} at work, as many as it may; try again when one is done");
             let figures = Figures { limit: Some(limit.to_string()), remaining: Some(0), ..Figures::default() };
             Refusal::new(RefusalKind::TooManyRequests, message).with_retry_after(PLACE_WAIT).with_figures(figures)
         }
-        Denied::Requests(exceeded) => limited(RefusalKind::TooManyRequests, "requests", exceeded, at),
-        Denied::Tokens(exceeded) => limited(RefusalKind::TooManyTokens, "tokens", exceeded, at),
+        Denied::Requests(exceeded) => limited(RefusalKind::TooManyRequests, "request", exceeded, at),
+        Denied::Tokens(exceeded) => limited(RefusalKind::TooManyTokens, "token", exceeded, at),
         Denied::Funds { purse, short, needed } => short_of_money(*purse, short, *needed, key),
     }
 }
@@ -56,8 +56,15 @@ pub fn clash(clash: Clash) -> Refusal {
     }
 }
 
+/// So many of what a limit is of: `1 request`, `60 requests`.
+fn counted(count: u64, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}
+
 fn limited(kind: RefusalKind, what: &str, exceeded: &Exceeded, at: UnixMs) -> Refusal {
-    let Exceeded { left: Left { limit, remaining, reset }, retry_after } = exceeded;
+    let Exceeded { left: Left { limit, remaining, reset }, window, retry_after } = exceeded;
+    let most = format!("{} a {}", counted(*limit, what), window.name());
     let reset = UnixMs(at.0.saturating_add(u64::try_from(reset.as_millis()).unwrap_or(u64::MAX)));
     let figures = Figures {
         limit: Some(limit.to_string()),
@@ -66,12 +73,11 @@ fn limited(kind: RefusalKind, what: &str, exceeded: &Exceeded, at: UnixMs) -> Re
         ..Figures::default()
     };
     let Some(wait) = retry_after else {
-        let message = format!(
-            "this request alone is larger than the key's limit of {limit} {what} a minute; send less, or lower max_tokens"
-        );
+        let message =
+            format!("this request alone is larger than the key's limit of {most}; send less, or lower max_tokens");
         return Refusal::new(kind, message).with_figures(figures);
     };
-    let message = format!("this key's limit of {limit} {what} is reached; try again in {} ms", wait.as_millis());
+    let message = format!("this key's limit of {most} is reached; try again in {} ms", wait.as_millis());
     Refusal::new(kind, message).with_retry_after(*wait).with_figures(figures)
 }
 
@@ -121,4 +127,34 @@ fn short_of_money(purse: Purse, short: &Short, needed: NanoUsd, key: &KeyState) 
         reset: resets_at,
     };
     Refusal::new(kind, message).with_figures(figures)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accounts::key::KeyKind;
+    use crate::accounts::rate::Window;
+
+    #[test]
+    fn a_limit_is_told_with_its_window_and_in_its_number() {
+        let key = KeyState::sample(KeyKind::Live);
+        let exceeded = |limit, window| {
+            let left = Left { limit, remaining: 0, reset: Duration::ZERO };
+            Exceeded { left, window, retry_after: Some(Duration::from_millis(450)) }
+        };
+        for (denied, begins) in [
+            (Denied::Requests(exceeded(1, Window::Second)), "this key's limit of 1 request a second is reached; "),
+            (Denied::Requests(exceeded(60, Window::Minute)), "this key's limit of 60 requests a minute is reached; "),
+            (Denied::Tokens(exceeded(1, Window::Minute)), "this key's limit of 1 token a minute is reached; "),
+            (Denied::Concurrent { limit: 1 }, "this key has 1 request at work, as many as it may; "),
+            (Denied::Concurrent { limit: 2 }, "this key has 2 requests at work, as many as it may; "),
+            (
+                Denied::Tokens(Exceeded { retry_after: None, ..exceeded(9, Window::Minute) }),
+                "this request alone is larger than the key's limit of 9 tokens a minute; ",
+            ),
+        ] {
+            let told = denied_to(&denied, &key, UnixMs(0)).message;
+            assert!(told.starts_with(begins), "{told}");
+        }
+    }
 }

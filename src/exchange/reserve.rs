@@ -27,6 +27,12 @@ const BYTES_PER_TOKEN: u64 = 3;
 const BYTES_PER_TOKEN_USUAL: u64 = 4;
 const MILLI: u64 = 1_000;
 
+/// What of a request decides how much it may cost; looked for once, since it takes a walk over the body.
+struct Asked {
+    prompt_tokens: u64,
+    service_tier: Option<Box<str>>,
+}
+
 impl Exchange {
     /// Holds what the request may cost.
     ///
@@ -53,69 +59,71 @@ impl Exchange {
             let held = self.admission.reserve_funds(NanoUsd::ZERO, NanoUsd::ZERO, self.arrival.at);
             return held.map(|_| ()).map_err(|denied| deny::refusal(&denied, &self.arrival));
         };
-        let whole = self.bound(prompt_tokens, None);
-        let (wanted, least) = self.wanted_and_least(prompt_tokens, whole, available);
+        let service_tier = tier_name(member(&self.body, b"service_tier"));
+        let asked = Asked { prompt_tokens, service_tier };
+        let whole = self.bound(&asked, None);
+        let (wanted, least) = self.wanted_and_least(&asked, whole, available);
         let held = self.admission.reserve_funds(wanted, least, self.arrival.at);
         let held = held.map_err(|denied| deny::refusal(&denied, &self.arrival))?;
         if held < whole {
-            self.output_limit = Some(self.output_tokens_for(prompt_tokens, held));
+            self.output_limit = Some(self.output_tokens_for(&asked, held));
         }
         Ok(())
     }
 
     /// How much should be held, and how much must be.
-    fn wanted_and_least(&mut self, prompt_tokens: u64, whole: NanoUsd, available: NanoUsd) -> (NanoUsd, NanoUsd) {
+    fn wanted_and_least(&mut self, asked: &Asked, whole: NanoUsd, available: NanoUsd) -> (NanoUsd, NanoUsd) {
         if !self.arrival.format.is_conversation() {
             return (whole, whole);
         }
         let money = self.snapshot.config.money;
         let least_tokens = money.output_tokens_min.saturating_add(self.thinking_budget());
-        let least = self.bound(prompt_tokens, Some(least_tokens));
+        let least = self.bound(asked, Some(least_tokens));
         if self.head.max_tokens.is_some() {
             return (whole, least);
         }
-        let usual = self.bound(prompt_tokens, Some(money.output_tokens_unstated.max(least_tokens)));
+        let usual = self.bound(asked, Some(money.output_tokens_unstated.max(least_tokens)));
         let share = NanoUsd(available.0 / i64::try_from(money.reservation_share).unwrap_or(1).max(1));
         (whole.min(usual.max(share)), least)
     }
 
     /// The most that any attempt of the plan can cost, with at most `limit` tokens an answer.
-    fn bound(&mut self, prompt_tokens: u64, limit: Option<u64>) -> NanoUsd {
+    fn bound(&mut self, asked: &Asked, limit: Option<u64>) -> NanoUsd {
         let mut dearest = NanoUsd::ZERO;
         for attempt in self.plan.attempts.clone() {
             let Attempt { target, format } = attempt;
             let output = self.output_tokens_at_most(&target.model).min(limit.unwrap_or(u64::MAX));
             self.attempts.current = Some(Current { target, format, told: Told::AsIs });
-            dearest = dearest.max(self.bound_of_current(prompt_tokens, output));
+            dearest = dearest.max(self.bound_of_current(asked, output));
         }
         self.attempts.current = None;
         dearest
     }
 
-    fn bound_of_current(&self, prompt_tokens: u64, output_tokens: u64) -> NanoUsd {
+    fn bound_of_current(&self, asked: &Asked, output_tokens: u64) -> NanoUsd {
         if !self.arrival.format.is_conversation() {
             return self.price_guessed().amount;
         }
         let answers = self.head.n.unwrap_or(1).max(1);
         let output = output_tokens.saturating_mul(answers);
-        let tier = tier_name(member(&self.body, b"service_tier"));
+        let Asked { prompt_tokens, ref service_tier } = *asked;
         // Writing the prompt into a cache may cost more than reading it, and either may be asked for.
         let written = CacheWrite { h1: prompt_tokens, ..CacheWrite::default() };
         let usages = [
             Usage { input: prompt_tokens, output, ..Usage::default() },
             Usage { cache_write: written, output, ..Usage::default() },
         ];
-        let price = |usage| self.price_all(usage, Pieces::default(), tier.as_deref()).amount;
+        let price = |usage| self.price_all(usage, Pieces::default(), service_tier.as_deref()).amount;
         usages.into_iter().map(price).max().unwrap_or_default()
     }
 
     /// How many tokens an answer may have for `held`.
-    fn output_tokens_for(&mut self, prompt_tokens: u64, held: NanoUsd) -> u64 {
+    fn output_tokens_for(&mut self, asked: &Asked, held: NanoUsd) -> u64 {
         // The price grows with the tokens: halve the range until one is left.
         let (mut fits, mut too_many) = (0, self.output_tokens_most());
         while fits + 1 < too_many {
             let middle = fits + (too_many - fits) / 2;
-            if self.bound(prompt_tokens, Some(middle)) <= held {
+            if self.bound(asked, Some(middle)) <= held {
                 fits = middle;
             } else {
                 too_many = middle;

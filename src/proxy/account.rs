@@ -9,7 +9,6 @@ use std::time::Duration;
 use http::header::ACCEPT;
 use pingora::protocols::http::ServerSession;
 use pingora_limits::rate::Rate;
-use tokio::sync::Semaphore;
 
 use super::reply::{self, Caller};
 use super::{Flux, accept};
@@ -17,13 +16,10 @@ use crate::accounts::key::KeyState;
 use crate::api::{self, Asked};
 use crate::base::ids::AccountId;
 use crate::base::refusal::{Refusal, RefusalKind};
+use crate::config::Limits;
 use crate::exchange::route::AccountCall;
 use crate::exchange::snapshot::Snapshot;
 
-/// Questions of one account in a second, about.
-const ASKS_PER_SECOND_MAX: isize = 20;
-/// Questions of all accounts at once: each has a thread that waits for the database.
-const ASKS_AT_ONCE_MAX: usize = 32;
 /// The body of a question.
 const BODY_BYTES_MAX: usize = 64 << 10;
 /// When to come back.
@@ -33,21 +29,32 @@ const WAIT: Duration = Duration::from_secs(1);
 pub(super) struct Asks {
     /// An estimate that may count some account's questions for another's, and needs no memory that grows with accounts.
     by_account: Rate,
-    places: Arc<Semaphore>,
+    /// As many holders, less this one, as there are questions at work.
+    at_work: Arc<()>,
 }
 
 impl Asks {
     pub(super) fn new() -> Self {
-        Self { by_account: Rate::new(Duration::from_secs(1)), places: Arc::new(Semaphore::new(ASKS_AT_ONCE_MAX)) }
+        Self { by_account: Rate::new(Duration::from_secs(1)), at_work: Arc::new(()) }
     }
 
-    fn check_rate(&self, account: AccountId) -> Result<(), Refusal> {
-        if self.by_account.observe(&account.0, 1) <= ASKS_PER_SECOND_MAX {
-            return Ok(());
+    /// Lets a question in: it is at work until what is returned goes. The bounds are those of the moment.
+    ///
+    /// # Errors
+    /// When too many are at work, or the account asks too often.
+    fn enter(&self, account: AccountId, limits: &Limits) -> Result<Arc<()>, Refusal> {
+        let refuse = |kind, message: String| Err(Refusal::new(kind, message).with_retry_after(WAIT));
+        let place = Arc::clone(&self.at_work);
+        // Counted with itself and the holder that stays.
+        if Arc::strong_count(&place) > limits.account_questions_at_once_max.saturating_add(1) {
+            return refuse(RefusalKind::Overloaded, "too many questions at once; try again shortly".to_owned());
         }
-        let message =
-            format!("an account may ask about itself {ASKS_PER_SECOND_MAX} times a second; try again shortly");
-        Err(Refusal::new(RefusalKind::TooManyRequests, message).with_retry_after(WAIT))
+        let most = limits.account_questions_per_second;
+        if self.by_account.observe(&account.0, 1) > isize::try_from(most).unwrap_or(isize::MAX) {
+            let message = format!("an account may ask about itself {most} times a second; try again shortly");
+            return refuse(RefusalKind::TooManyRequests, message);
+        }
+        Ok(place)
     }
 }
 
@@ -61,12 +68,7 @@ impl Flux {
         snapshot: Arc<Snapshot>,
         caller: Caller,
     ) -> Result<(), Refusal> {
-        self.asks.check_rate(key.account.id)?;
-        let overloaded = || {
-            Refusal::new(RefusalKind::Overloaded, "too many questions at once; try again shortly")
-                .with_retry_after(WAIT)
-        };
-        let place = Arc::clone(&self.asks.places).try_acquire_owned().map_err(|_| overloaded())?;
+        let place = self.asks.enter(key.account.id, &snapshot.config.limits)?;
         let has_body = matches!(
             call,
             AccountCall::CreateKey
@@ -85,9 +87,10 @@ impl Flux {
         let accept = head.headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
         let store = Arc::clone(&self.store);
         let answered = tokio::task::spawn_blocking(move || {
-            let _place = place;
             let asked = Asked { key: &key, query: &query, body: &body, accept: &accept, at: caller.at };
-            api::answer(&call, &asked, &store, &snapshot)
+            let answer = api::answer(&call, &asked, &store, &snapshot);
+            drop(place);
+            answer
         });
         let answer = answered.await.map_err(|error| {
             Refusal::new(RefusalKind::Internal, "an error of our own; quote the request id to support")

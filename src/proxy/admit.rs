@@ -99,7 +99,7 @@ impl Flux {
         let body = accept::read_body(downstream, snapshot.config.limits.body_bytes_max, within).await?;
         if let Some(name) = downstream.req_header().headers.get(IDEMPOTENCY_KEY) {
             let mark = Mark::new(key.id, name.as_bytes(), ctx.route, &body);
-            admission.claim(self.idempotency.begin(mark).map_err(deny::clash)?);
+            admission.claim(&self.idempotency, mark).map_err(deny::clash)?;
         }
         let read = self.clock.now();
         let media_type = if format.is_form() { content_type(downstream.req_header()) } else { Box::default() };

@@ -3,7 +3,7 @@
 //! Must not price anything in another way than its parent: the lines sum up to what the account pays.
 
 use crate::base::money::PicoUsd;
-use crate::base::usage::{CacheWrite, Usage};
+use crate::base::usage::Usage;
 use crate::catalog::LaneRates;
 use crate::catalog::price::{Circumstances, PriceCard};
 
@@ -75,32 +75,7 @@ fn add_lane(bill: &mut Bill, rates: &LaneRates, usage: &Usage) {
 
 fn add_model(bill: &mut Bill, card: &PriceCard, usage: &Usage, circumstances: &Circumstances<'_>) {
     let rates = card.rates(usage.prompt_total(), circumstances.at, circumstances.service_tier);
-    let Usage {
-        input,
-        cache_read,
-        cache_write: CacheWrite { m5, m30, h1, h12 },
-        output,
-        reasoning: _,
-        input_image,
-        cache_read_image,
-        output_image,
-        input_audio,
-        output_audio,
-    } = *usage;
-    for (kind, quantity, rate) in [
-        ("input_tokens", input, rates.input),
-        ("cached_tokens", cache_read, rates.cache_read),
-        ("cache_write_5m_tokens", m5, rates.cache_write_m5),
-        ("cache_write_30m_tokens", m30, rates.cache_write_m30),
-        ("cache_write_1h_tokens", h1, rates.cache_write_h1),
-        ("cache_write_12h_tokens", h12, rates.cache_write_h12),
-        ("output_tokens", output, rates.output),
-        ("input_image_tokens", input_image, rates.input_image),
-        ("cached_image_tokens", cache_read_image, rates.cache_read_image),
-        ("output_image_tokens", output_image, rates.output_image),
-        ("input_audio_tokens", input_audio, rates.input_audio),
-        ("output_audio_tokens", output_audio, rates.output_audio),
-    ] {
+    for (kind, quantity, rate) in rates.lines(usage) {
         bill.add(kind, quantity, rate);
     }
     let pieces = card.pieces(circumstances);

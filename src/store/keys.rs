@@ -2,12 +2,10 @@
 //!
 //! Must not keep a raw key: it is handed to its owner once and forgotten.
 
-use std::path::Path;
-
 use super::folder::Folder;
 use super::sqlite::Database;
 use super::sqlite::keys::{KeyToAdd, Owner, Rotation, StoredKey};
-use super::{BUSY_TIMEOUT, Store, StoreError};
+use super::{BUSY_TIMEOUT, Settings, Store, StoreError};
 use crate::accounts::key::{KeyHash, KeyKind, KeySettings, RANDOM_BYTES, Scheme, Scope, shown_prefix};
 use crate::base::ids::{AccountId, KeyId};
 use crate::base::secret::Secret;
@@ -17,8 +15,6 @@ use crate::base::time::UnixMs;
 const NAME_BYTES_MAX: usize = 128;
 /// The account that the first start makes, and that a key belongs to unless told otherwise.
 pub const DEFAULT_ACCOUNT: &str = "default";
-/// Keys that one account makes for itself, revoked ones counted: the table is shared, and nobody may fill it alone.
-pub const KEYS_OF_ACCOUNT_MAX: usize = 10_000;
 
 /// A key to be made.
 #[derive(Clone, Debug)]
@@ -122,6 +118,7 @@ impl KeyEntry {
 pub struct KeyTable {
     database: Database,
     keys_max: usize,
+    of_account_max: usize,
 }
 
 impl KeyTable {
@@ -129,19 +126,21 @@ impl KeyTable {
     ///
     /// # Errors
     /// When the folder or the database cannot be opened.
-    pub fn open(data_dir: &Path, keys_max: usize) -> Result<Self, StoreError> {
+    pub fn open(settings: &Settings) -> Result<Self, StoreError> {
+        let Settings { data_dir, keys_max, keys_of_account_max: of_account_max, .. } = settings;
         let folder = Folder::new(data_dir);
         folder.create()?;
-        Ok(Self { database: Database::open(&folder.database(), BUSY_TIMEOUT)?, keys_max })
+        let database = Database::open(&folder.database(), BUSY_TIMEOUT)?;
+        Ok(Self { database, keys_max: *keys_max, of_account_max: *of_account_max })
     }
 
     /// Opens the keys of a data folder that must be there.
     ///
     /// # Errors
     /// When there is no database, or it cannot be opened.
-    pub fn open_existing(data_dir: &Path, keys_max: usize) -> Result<Self, StoreError> {
-        Folder::new(data_dir).expect_database()?;
-        Self::open(data_dir, keys_max)
+    pub fn open_existing(settings: &Settings) -> Result<Self, StoreError> {
+        Folder::new(&settings.data_dir).expect_database()?;
+        Self::open(settings)
     }
 
     /// Makes a key.
@@ -154,6 +153,10 @@ impl KeyTable {
             return Err(StoreError::BadName { what: "account" });
         }
         self.add(Owner::Named(new.account), new, now)
+    }
+
+    fn create_of(&mut self, account: AccountId, new: &NewKey<'_>, now: UnixMs) -> Result<CreatedKey, StoreError> {
+        self.add(Owner::Of(account, self.of_account_max), new, now)
     }
 
     fn add(&mut self, owner: Owner<'_>, new: &NewKey<'_>, now: UnixMs) -> Result<CreatedKey, StoreError> {
@@ -205,7 +208,7 @@ impl KeyTable {
             now,
             ends_at: UnixMs(now.0.saturating_add(grace_ms)),
             keys_max: self.keys_max,
-            of_account_max: key.of.map_or(usize::MAX, |_| KEYS_OF_ACCOUNT_MAX),
+            of_account_max: key.of.map_or(usize::MAX, |_| self.of_account_max),
         };
         let id = self.database.rotate_key(id, &rotation, |stored| check_not_ended(stored, now))?;
         Ok(CreatedKey { entry: self.entry(id)?, raw: Secret::new(raw) })
@@ -344,8 +347,7 @@ impl Store {
     /// # Errors
     /// When a name is not usable, there are too many keys, or the database cannot be written.
     pub fn create_key_of(&self, account: AccountId, new: &NewKey<'_>) -> Result<CreatedKey, StoreError> {
-        let owner = Owner::Of(account, KEYS_OF_ACCOUNT_MAX);
-        self.with_keys(|table, now| table.add(owner, new, now))
+        self.with_keys(|table, now| table.create_of(account, new, now))
     }
 
     /// Changes what the owner of a key chooses.

@@ -11,6 +11,7 @@ mod folder;
 pub mod health;
 pub mod journal;
 pub mod keys;
+mod load;
 mod progress;
 pub mod reconcile;
 pub mod sqlite;
@@ -78,6 +79,8 @@ pub struct Settings {
     pub flush_wait_max: Duration,
     /// Keys that may exist.
     pub keys_max: usize,
+    /// Keys that one account makes for itself, revoked ones counted: the table is shared, and nobody may fill it alone.
+    pub keys_of_account_max: usize,
     /// Unknown keys that are remembered.
     pub unknown_keys_max: usize,
     /// Requests with an idempotency key that are remembered.
@@ -91,6 +94,8 @@ pub struct Settings {
     pub keys_stale_after: Duration,
     /// How often uses of keys are written down.
     pub uses_every: Duration,
+    /// Connections that read usage at once. Each has its own cache of pages.
+    pub readers_max: usize,
     /// Days for which the ledger keeps its rows; 0: for ever.
     pub retention_days: u64,
     /// Days after which a closed account loses what tells of a person.
@@ -112,12 +117,14 @@ impl Settings {
             batch_rows_max: 1_024,
             flush_wait_max: Duration::from_secs(5),
             keys_max: 1_000_000,
+            keys_of_account_max: 10_000,
             unknown_keys_max: 65_536,
             idempotency_keys_max: 100_000,
             idempotent_repeats_max: 3,
             keys_poll: Duration::from_millis(250),
             keys_stale_after: Duration::from_secs(1),
             uses_every: Duration::from_secs(5),
+            readers_max: 4,
             retention_days: 0,
             purge_after_days: 30,
             chores_every: Duration::from_mins(1),
@@ -256,7 +263,7 @@ impl Store {
         let folder = Folder::new(&settings.data_dir);
         folder.create()?;
         let lock = folder.lock()?;
-        let table = KeyTable::open(&settings.data_dir, settings.keys_max)?;
+        let table = KeyTable::open(&settings)?;
         let database = Database::open(&folder.database(), THREAD_BUSY_TIMEOUT)?;
         let Settings { journal_bytes_max, segment_bytes, .. } = settings;
         let bounds = JournalBounds { journal_bytes_max, segment_bytes };
@@ -295,7 +302,9 @@ impl Store {
             journal: Arc::clone(&journal),
             progress: Arc::clone(&progress),
         };
-        let watch = Watch::start(reading, known, clock.unix_ms())?;
+        let helper = Database::open_read_only(&folder.database(), THREAD_BUSY_TIMEOUT)?;
+        let watch = Watch::start(reading, helper, known, clock.unix_ms())?;
+        let usage = UsageReader::new(folder.database(), settings.readers_max);
         let store = Self {
             settings,
             clock,
@@ -305,7 +314,7 @@ impl Store {
             idempotency,
             tariffs,
             progress,
-            usage: UsageReader::new(folder.database()),
+            usage,
             table: Mutex::new(table),
             watch: Arc::new(Mutex::new(watch)),
             threads: Mutex::default(),

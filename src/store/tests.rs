@@ -354,7 +354,7 @@ fn within_a_second(mut is_so: impl FnMut() -> bool) {
 #[test]
 fn keys_of_another_process_act_within_a_second() {
     let (dir, store) = started();
-    let mut table = KeyTable::open_existing(dir.path(), 10).unwrap();
+    let mut table = KeyTable::open_existing(&settings(dir.path())).unwrap();
     let now = SystemClock.unix_ms();
     let made = table.create(&new_key(&named("ci")), now).unwrap();
     let raw = made.raw.expose();
@@ -403,7 +403,7 @@ fn uses_of_keys_are_written_down() {
     let made = store.create_key(&new_key(&named("used"))).unwrap();
     assert_eq!(standing(&store, made.raw.expose()), "live");
     store.stop();
-    let listed = KeyTable::open_existing(dir.path(), 10).unwrap().list().unwrap();
+    let listed = KeyTable::open_existing(&settings(dir.path())).unwrap().list().unwrap();
     let used: Vec<_> = listed.iter().filter(|key| key.last_used_at.is_some()).map(|key| key.id).collect();
     assert_eq!(used, [made.entry.id]);
 }

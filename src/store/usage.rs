@@ -15,8 +15,6 @@ use crate::base::money::NanoUsd;
 use crate::base::outcome::{Charge, Ending};
 use crate::base::time::UnixMs;
 
-/// Connections at once. Each has its own cache of pages, and two cores answer no faster with more.
-const CONNECTIONS_MAX: usize = 4;
 /// How long a question waits for one of them.
 const CONNECTION_WAIT_MAX: Duration = Duration::from_secs(2);
 /// How long a connection waits for a lock; readers of a database in WAL mode hardly ever do.
@@ -102,6 +100,20 @@ pub struct Sums {
     pub amount: NanoUsd,
 }
 
+impl Sums {
+    /// The sums of both.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            requests: self.requests.saturating_add(other.requests),
+            input: self.input.saturating_add(other.input),
+            cached: self.cached.saturating_add(other.cached),
+            output: self.output.saturating_add(other.output),
+            amount: NanoUsd(self.amount.0.saturating_add(other.amount.0)),
+        }
+    }
+}
+
 /// The sums of one group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SumOf {
@@ -117,6 +129,7 @@ pub struct SumOf {
 #[derive(Debug)]
 pub struct UsageReader {
     path: PathBuf,
+    connections_max: usize,
     // Guards the connections that nobody uses, and the count of those that are open.
     pool: Mutex<Pool>,
     given_back: Condvar,
@@ -147,19 +160,19 @@ impl Drop for Lease<'_> {
 }
 
 impl UsageReader {
-    /// Reads a database; opens it when it is first asked.
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, pool: Mutex::default(), given_back: Condvar::new() }
+    /// Reads a database on up to so many connections; opens it when it is first asked.
+    pub(super) fn new(path: PathBuf, connections_max: usize) -> Self {
+        Self { path, connections_max, pool: Mutex::default(), given_back: Condvar::new() }
     }
 
-    /// Reads a data folder that must be there; a server may be at work in it.
+    /// Reads a data folder that must be there, on one connection; a server may be at work in it.
     ///
     /// # Errors
     /// When there is no database.
     pub fn open_existing(data_dir: &Path) -> Result<Self, StoreError> {
         let folder = Folder::new(data_dir);
         folder.expect_database()?;
-        Ok(Self::new(folder.database()))
+        Ok(Self::new(folder.database(), 1))
     }
 
     /// The newest rows of an account that are meant, from below `before` on, at most `limit`.
@@ -223,7 +236,7 @@ impl UsageReader {
     }
 
     fn lease(&self) -> Result<Lease<'_>, StoreError> {
-        let is_short = |pool: &mut Pool| pool.idle.is_empty() && pool.open >= CONNECTIONS_MAX;
+        let is_short = |pool: &mut Pool| pool.idle.is_empty() && pool.open >= self.connections_max;
         let waited = self.given_back.wait_timeout_while(self.pool(), CONNECTION_WAIT_MAX, is_short);
         let (mut pool, waited) = waited.unwrap_or_else(PoisonError::into_inner);
         if waited.timed_out() {

@@ -11,18 +11,18 @@ use super::http::{Reply, contains, nano, request};
 use super::provider::Provider;
 
 /// One who asks with a key of theirs.
-struct Caller<'a> {
+pub(crate) struct Caller<'a> {
     flux: &'a Flux,
     bearer: String,
 }
 
 impl<'a> Caller<'a> {
-    fn new(flux: &'a Flux, key: &str) -> Self {
+    pub(crate) fn new(flux: &'a Flux, key: &str) -> Self {
         Self { flux, bearer: format!("Bearer {key}") }
     }
 
     /// With a new key of an account.
-    fn of_account(flux: &'a Flux, account: &str, options: &[&str]) -> Self {
+    pub(crate) fn of_account(flux: &'a Flux, account: &str, options: &[&str]) -> Self {
         let arguments = [&["keys", "create", "--json", "--account", account], options].concat();
         let made = flux.run_json(&arguments);
         let caller = Self::new(flux, made["key"].as_str().expect("a key"));
@@ -30,7 +30,12 @@ impl<'a> Caller<'a> {
         caller
     }
 
-    fn ask(&self, method: &str, target: &str, body: &Value) -> Reply {
+    /// The key alone: it works beyond the server that it was made on.
+    pub(crate) fn into_key(self) -> String {
+        self.bearer.trim_start_matches("Bearer ").to_owned()
+    }
+
+    pub(crate) fn ask(&self, method: &str, target: &str, body: &Value) -> Reply {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let headers = [("authorization", self.bearer.as_str()), ("content-type", "application/json")];
         let bytes = request(method, target, &headers, body.as_bytes());
@@ -46,7 +51,7 @@ impl<'a> Caller<'a> {
         reply
     }
 
-    fn get(&self, target: &str) -> Reply {
+    pub(crate) fn get(&self, target: &str) -> Reply {
         self.ask("GET", target, &Value::Null)
     }
 
@@ -55,17 +60,17 @@ impl<'a> Caller<'a> {
         self.flux.ask(&request("GET", target, &headers, b""))
     }
 
-    fn post(&self, target: &str, body: &Value) -> Reply {
+    pub(crate) fn post(&self, target: &str, body: &Value) -> Reply {
         self.ask("POST", target, body)
     }
 
     /// A chat completion with this key.
-    fn chat(&self, model: &str) -> Reply {
+    pub(crate) fn chat(&self, model: &str) -> Reply {
         self.ask("POST", "/v1/chat/completions", &ask_chat(model))
     }
 }
 
-fn raw(made: &Reply) -> String {
+pub(crate) fn raw(made: &Reply) -> String {
     made.json()["key"].as_str().expect("a key").to_owned()
 }
 
@@ -352,6 +357,27 @@ fn an_account_is_held_to_so_many_questions_and_models_are_not() {
     assert_eq!(refused.expect("a refusal").header("retry-after"), "1");
     caller.chat("flux-fast").expect_status(200);
     wait_for("the next second", || conn.ask(&ask).status == 200);
+}
+
+#[test]
+fn the_bounds_of_questions_and_keys_are_settings() {
+    let flux = Setup::with(&[])
+        .env("FLUX_LIMITS__ACCOUNT_QUESTIONS_PER_SECOND", "3")
+        .env("FLUX_LIMITS__KEYS_OF_ACCOUNT_MAX", "4")
+        .env("FLUX_LEDGER__READERS_MAX", "1")
+        .start();
+    let caller = Caller::new(&flux, &flux.key);
+    // The first start made two.
+    for status in [201, 201, 400] {
+        caller.post("/v1/keys", &json!({})).expect_status(status);
+    }
+    let mut conn = flux.connect();
+    let ask = request("GET", "/v1/usage", &[("authorization", &caller.bearer)], b"");
+    wait_for("too many questions", || {
+        let reply = conn.ask(&ask);
+        assert!(reply.status == 200 || reply.text().contains("3 times a second"), "{}", reply.text());
+        reply.status == 429
+    });
 }
 
 #[test]

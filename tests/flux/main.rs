@@ -29,6 +29,8 @@ mod accounts;
 #[cfg(test)]
 mod api;
 #[cfg(test)]
+mod books;
+#[cfg(test)]
 mod config;
 #[cfg(test)]
 mod connections;
@@ -66,6 +68,8 @@ mod private;
 mod refusals;
 #[cfg(test)]
 mod streams;
+#[cfg(test)]
+mod tariffs;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]

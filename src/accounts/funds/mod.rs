@@ -28,8 +28,28 @@ pub struct Terms {
 pub struct Spent {
     /// Of the included usage.
     pub included: NanoUsd,
-    /// Beyond it, packs not counted.
+    /// Of packs, after it.
+    pub packs: NanoUsd,
+    /// Beyond both.
     pub overage: NanoUsd,
+}
+
+impl Spent {
+    /// All of it.
+    pub fn total(self) -> NanoUsd {
+        let Self { included, packs, overage } = self;
+        plus(plus(included, packs), overage)
+    }
+
+    /// The sum of both.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            included: plus(self.included, other.included),
+            packs: plus(self.packs, other.packs),
+            overage: plus(self.overage, other.overage),
+        }
+    }
 }
 
 /// Figures of one moment.
@@ -161,6 +181,21 @@ impl Funds {
         state.packs = plus(state.packs, amount);
     }
 
+    /// Counts what the ledger has of the period that runs, beside what is counted here. What it has of packs was taken
+    /// from them before.
+    pub fn count(&self, in_ledger: Spent) {
+        let mut state = self.state();
+        state.current.spent = state.current.spent.plus(in_ledger);
+    }
+
+    /// Counts what was spent without being held here, whatever the limit says.
+    pub fn charge(&self, charged: NanoUsd, at: UnixMs) {
+        let mut state = self.state();
+        state.turn_to(at);
+        let opened = state.book(at).opened;
+        state.spend(opened, charged);
+    }
+
     /// Undoes a settlement whose charge could not be kept.
     pub fn undo(&self, draw: &Draw, at: UnixMs) {
         let mut state = self.state();
@@ -168,6 +203,7 @@ impl Funds {
         let Draw { charged, from_packs, overage } = *draw;
         state.packs = plus(state.packs, from_packs);
         let spent = &mut state.book_mut(at).spent;
+        spent.packs = minus(spent.packs, from_packs);
         spent.overage = minus(spent.overage, overage);
         spent.included = minus(spent.included, minus(minus(charged, from_packs), overage));
     }
@@ -252,6 +288,7 @@ impl State {
         self.packs = minus(self.packs, from_packs);
         if let Some(book) = self.book_of(book.opened) {
             book.spent.included = plus(book.spent.included, from_included);
+            book.spent.packs = plus(book.spent.packs, from_packs);
             book.spent.overage = plus(book.spent.overage, overage);
         }
         Draw { charged, from_packs, overage }

@@ -43,7 +43,7 @@ pub struct KeyView {
     is_active: bool,
     /// Names that it may ask for; empty: all.
     allowed_models: Vec<String>,
-    /// Limits of its own; what is null is the tariff's.
+    /// Limits of its own, which hold within the tariff's; what is null is the tariff's alone.
     limits: LimitsView,
     /// What it may spend; null: all that its account may.
     budget: Option<BudgetView>,

@@ -262,8 +262,13 @@ impl SumsView {
         (name, group): (&'static str, Group),
     ) -> Result<Self, StoreError> {
         let mut found = reader.sums(account, filter, group, GROUPS_MAX.saturating_add(1))?;
-        let all = reader.sums(account, filter, Group::All, 1)?;
         let has_more = found.len() > GROUPS_MAX;
+        // A second walk over the days is only for groups that found no place.
+        let total = if has_more {
+            reader.sums(account, filter, Group::All, 1)?.first().map(|sum| sum.sums).unwrap_or_default()
+        } else {
+            found.iter().fold(Sums::default(), |total, sum| total.plus(sum.sums))
+        };
         found.truncate(GROUPS_MAX);
         let (first, end) = filter.days();
         Ok(Self {
@@ -272,7 +277,7 @@ impl SumsView {
             from: filter.from.map(|_| midnight(first).rfc3339()),
             to: filter.to.map(|_| midnight(end).rfc3339()),
             data: found.iter().map(|sum| SumView::of(sum, group)).collect(),
-            total: TotalView::of(all.first().map(|sum| sum.sums).unwrap_or_default()),
+            total: TotalView::of(total),
             has_more,
             up_to_date: true,
         })

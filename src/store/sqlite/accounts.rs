@@ -214,11 +214,12 @@ impl Database {
     pub(in crate::store) fn spent_by_account(&self, id: AccountId, period: Period) -> Result<Spent, DatabaseError> {
         let (first, end) = days(period);
         let mut select = self.connection.prepare_cached(
-            "SELECT ifnull(sum(amount_nano - from_packs_nano - overage_nano), 0), ifnull(sum(overage_nano), 0)
+            "SELECT ifnull(sum(amount_nano - from_packs_nano - overage_nano), 0), ifnull(sum(from_packs_nano), 0),
+                ifnull(sum(overage_nano), 0)
              FROM usage_daily WHERE account_id = ?1 AND day >= ?2 AND day < ?3",
         )?;
         Ok(select.query_row(params![id.0, first, end], |row| {
-            Ok(Spent { included: NanoUsd(row.get(0)?), overage: NanoUsd(row.get(1)?) })
+            Ok(Spent { included: NanoUsd(row.get(0)?), packs: NanoUsd(row.get(1)?), overage: NanoUsd(row.get(2)?) })
         })?)
     }
 

@@ -38,12 +38,7 @@ impl Database {
         before: RequestId,
         limit: usize,
     ) -> Result<Page, DatabaseError> {
-        let index = if filter.key.is_some() { "ledger_by_key" } else { "ledger_by_account" };
-        let of_key = if filter.key.is_some() { "AND key_id = ?4" } else { "AND ?4 IS NULL" };
-        let mut select = self.connection.prepare_cached(&format!(
-            "{SELECT_CHARGE} INDEXED BY {index}
-             WHERE account_id = ?1 AND request_id >= ?2 AND request_id < ?3 {of_key} ORDER BY request_id DESC"
-        ))?;
+        let mut select = self.connection.prepare_cached(&page_sql(filter.key.is_some()))?;
         let from = filter.from.map_or(RequestId(0), |from| RequestId::new(from, 0));
         let until = filter.to.map_or(before, |to| RequestId::new(to, 0).min(before));
         let key = filter.key.map(|key| key.0);
@@ -98,23 +93,7 @@ impl Database {
         group: Group,
         limit: usize,
     ) -> Result<Vec<SumOf>, DatabaseError> {
-        let (number, text, order) = match group {
-            Group::All => ("0", "''", "1"),
-            Group::Day => ("day", "''", "1 DESC"),
-            Group::Key => ("key_id", "ifnull((SELECT prefix FROM keys WHERE keys.id = key_id), '')", "7 DESC, 1"),
-            Group::Model => ("0", "model", "7 DESC, 2"),
-            Group::Lane => ("0", "lane", "7 DESC, 2"),
-        };
-        let of_account = if account.is_some() { "account_id = ?1" } else { "?1 IS NULL" };
-        let mut select = self.connection.prepare_cached(&format!(
-            "SELECT {number}, {text}, ifnull(sum(requests), 0), ifnull(sum(input), 0), ifnull(sum(cached), 0),
-                ifnull(sum(output), 0), ifnull(sum(amount_nano), 0)
-             FROM usage_daily
-             WHERE {of_account} AND day >= ?2 AND day < ?3 AND (?4 IS NULL OR key_id = ?4)
-                AND (?5 IS NULL OR model = ?5) AND (?6 IS NULL OR lane = ?6) AND (?7 IS NULL OR provider = ?7)
-                AND (?8 IS NULL OR ending = ?8)
-             GROUP BY 1, 2 HAVING sum(requests) > 0 ORDER BY {order} LIMIT ?9"
-        ))?;
+        let mut select = self.connection.prepare_cached(&sums_sql(group, account.is_some()))?;
         let UsageFilter { key, model, lane, provider, ending, from: _, to: _ } = filter;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let sums = select.query_map(
@@ -133,6 +112,37 @@ impl Database {
         )?;
         Ok(sums.collect::<Result<_, _>>()?)
     }
+}
+
+/// Asks for rows of an account (1) from (2) until (3), of one key (4) or of all.
+pub(in crate::store) fn page_sql(is_of_key: bool) -> String {
+    let index = if is_of_key { "ledger_by_key" } else { "ledger_by_account" };
+    let of_key = if is_of_key { "AND key_id = ?4" } else { "AND ?4 IS NULL" };
+    format!(
+        "{SELECT_CHARGE} INDEXED BY {index}
+         WHERE account_id = ?1 AND request_id >= ?2 AND request_id < ?3 {of_key} ORDER BY request_id DESC"
+    )
+}
+
+/// Asks for sums of an account (1), or of all, over days (2, 3).
+pub(in crate::store) fn sums_sql(group: Group, is_of_account: bool) -> String {
+    let (number, text, order) = match group {
+        Group::All => ("0", "''", "1"),
+        Group::Day => ("day", "''", "1 DESC"),
+        Group::Key => ("key_id", "ifnull((SELECT prefix FROM keys WHERE keys.id = key_id), '')", "7 DESC, 1"),
+        Group::Model => ("0", "model", "7 DESC, 2"),
+        Group::Lane => ("0", "lane", "7 DESC, 2"),
+    };
+    let of_account = if is_of_account { "account_id = ?1" } else { "?1 IS NULL" };
+    format!(
+        "SELECT {number}, {text}, ifnull(sum(requests), 0), ifnull(sum(input), 0), ifnull(sum(cached), 0),
+            ifnull(sum(output), 0), ifnull(sum(amount_nano), 0)
+         FROM usage_daily
+         WHERE {of_account} AND day >= ?2 AND day < ?3 AND (?4 IS NULL OR key_id = ?4)
+            AND (?5 IS NULL OR model = ?5) AND (?6 IS NULL OR lane = ?6) AND (?7 IS NULL OR provider = ?7)
+            AND (?8 IS NULL OR ending = ?8)
+         GROUP BY 1, 2 HAVING sum(requests) > 0 ORDER BY {order} LIMIT ?9"
+    )
 }
 
 fn sum(row: &Row<'_>) -> rusqlite::Result<SumOf> {

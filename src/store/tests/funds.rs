@@ -89,7 +89,7 @@ impl World {
         let (key, now) = (self.key(index), self.now());
         let mut amount = NanoUsd(amount);
         let mut held = Vec::new();
-        for funds in key.budget.iter().chain([key.account.funds()]) {
+        for funds in key.budget().iter().chain([key.account.funds()]) {
             let Ok(reservation) = funds.reserve(amount, NanoUsd(1), now) else { return };
             amount = reservation.amount();
             held.push(reservation);
@@ -112,7 +112,7 @@ impl World {
         let now = self.now();
         let account = self.key(0).account.funds().standing(now);
         let of_keys = (1..BUDGETS.len()).map(|index| {
-            let standing = self.key(index).budget.as_ref().unwrap().standing(now);
+            let standing = self.key(index).budget().unwrap().standing(now);
             // How the sum is split says nothing of a budget.
             let spent = NanoUsd(standing.spent.included.0 + standing.spent.overage.0);
             (Standing { spent: crate::accounts::funds::Spent::default(), ..standing }, spent)
@@ -229,7 +229,7 @@ fn a_budget_that_is_changed_counts_what_was_spent() {
             .change_key(id, |_| Ok(settings))
             .unwrap();
         world.store().take_in_keys();
-        assert_eq!(world.key(2).budget.as_ref().unwrap().standing(world.now()).available, Some(NanoUsd(left)));
+        assert_eq!(world.key(2).budget().unwrap().standing(world.now()).available, Some(NanoUsd(left)));
         let before = world.standings();
         world.restart();
         assert_eq!(world.standings(), before, "{budget:?}");

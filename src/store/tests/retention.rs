@@ -1,5 +1,7 @@
-//! Old rows go, sums stay.
+//! T-34: old rows go, sums stay, and what is asked does not grow with what is kept.
 
+use super::super::sqlite::usage::{page_sql, sums_sql};
+use super::super::usage::Group;
 use super::*;
 
 const DAY_MS: u64 = 86_400_000;
@@ -16,7 +18,7 @@ fn count(dir: &Path, sql: &str) -> i64 {
 }
 
 #[test]
-fn old_rows_go_in_small_batches_and_all_sums_stay() {
+fn t34_old_rows_go_in_small_batches_and_all_sums_stay() {
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(TestClock::new(NOW));
     let start = |retention_days| {
@@ -69,4 +71,32 @@ fn old_rows_go_in_small_batches_and_all_sums_stay() {
     let report = reconcile(dir.path()).unwrap();
     assert!(report.adds_up(), "{report:#?}");
     assert_eq!(report.accounts[0].balance, NanoUsd(sum + 5_000));
+}
+
+/// What SQLite says of how it looks for the answer.
+fn plan(database: &rusqlite::Connection, sql: &str) -> String {
+    let mut select = database.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+    let parameters = vec![rusqlite::types::Value::Integer(1); select.parameter_count()];
+    let lines = select.query_map(rusqlite::params_from_iter(parameters), |row| row.get::<_, String>(3)).unwrap();
+    lines.collect::<Result<Vec<_>, _>>().unwrap().join("\n")
+}
+
+/// Rows are read from an index at the place that is asked for, and stop there; sums read the roll-up's days alone. That
+/// makes ten million rows as quick as ten thousand: `make bench-ledger` measures it.
+#[test]
+fn t34_no_question_reads_the_whole_ledger() {
+    let (dir, _store) = started();
+    let database = rusqlite::Connection::open(dir.path().join("flux.db")).unwrap();
+    for (is_of_key, index) in [(false, "ledger_by_account (account_id=?"), (true, "ledger_by_key (key_id=?")] {
+        let plan = plan(&database, &page_sql(is_of_key));
+        let expected = format!("SEARCH ledger USING INDEX {index} AND request_id>? AND request_id<?)");
+        assert_eq!(plan, expected, "neither a scan nor a sort");
+    }
+    for group in [Group::All, Group::Day, Group::Key, Group::Model, Group::Lane] {
+        let plan = plan(&database, &sums_sql(group, true));
+        let by = "SEARCH usage_daily USING PRIMARY KEY (account_id=? AND day>? AND day<?)";
+        assert!(plan.contains(by) && !plan.contains("SCAN"), "{group:?}: {plan}");
+    }
+    let plan = plan(&database, &sums_sql(Group::Day, false));
+    assert!(!plan.contains("ledger"), "the operator's sums of all accounts are the roll-up's too: {plan}");
 }
