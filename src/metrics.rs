@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use prometheus::core::Collector;
@@ -24,6 +25,8 @@ const SERIES_MAX: usize = 10_000;
 
 /// Own work takes microseconds; coarser buckets would show nothing.
 const OVERHEAD_BUCKETS: [f64; 10] = [10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3];
+/// A decision takes 10 to 40 µs.
+const DECISION_BUCKETS: [f64; 10] = [2e-6, 5e-6, 10e-6, 15e-6, 20e-6, 30e-6, 40e-6, 60e-6, 100e-6, 1e-3];
 const LATENCY_BUCKETS: [f64; 13] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0];
 
 /// Counted in nano-USD, shown in USD: only the text that is scraped has a fraction.
@@ -39,6 +42,7 @@ pub struct Metrics {
     in_flight: Arc<AtomicUsize>,
     is_draining: AtomicBool,
     overhead: Histogram,
+    decision: Histogram,
     gauges: Gauges,
     counters: Counters,
 }
@@ -55,6 +59,7 @@ struct Families {
     tokens: IntCounterVec,
     estimated: IntCounterVec,
     cost: IntCounterVec,
+    decisions: IntCounterVec,
 }
 
 /// What distinguishes a series.
@@ -197,6 +202,11 @@ impl Metrics {
             "Own work between the last byte of a request and its first attempt; work on the answer is not in it",
         );
         let overhead = register.keep(Histogram::with_opts(overhead.buckets(OVERHEAD_BUCKETS.to_vec()))?)?;
+        let decision = HistogramOpts::new(
+            "flux_auto_decision_seconds",
+            "From a request that leaves the choice to flux-auto to its lane",
+        );
+        let decision = register.keep(Histogram::with_opts(decision.buckets(DECISION_BUCKETS.to_vec()))?)?;
         let info =
             register.keep(prometheus::IntGaugeVec::new(Opts::new("flux_build_info", "Always 1"), &["version"])?)?;
         info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
@@ -207,6 +217,7 @@ impl Metrics {
             in_flight: Arc::default(),
             is_draining: AtomicBool::new(false),
             overhead,
+            decision,
             gauges,
             counters,
             registry,
@@ -271,11 +282,20 @@ impl Metrics {
         self.counters.reloads.with_label_values(&["refused"]).inc();
     }
 
+    /// The choice of a lane took so long.
+    pub fn decided(&self, took: Duration) {
+        self.decision.observe(took.as_secs_f64());
+    }
+
     /// Takes the facts of a finished request.
     pub fn record(&self, outcome: &Outcome) {
         let series = self.series_of(outcome);
         series.requests.inc();
         series.duration.observe(outcome.latency.as_secs_f64());
+        if let Some(auto) = &outcome.auto {
+            // Rules and kinds are the operator's, and files bound how many there are.
+            self.families.decisions.with_label_values(&[&*outcome.lane, &*auto.reason]).inc();
+        }
         if outcome.attempts == 0 {
             return;
         }
@@ -444,6 +464,11 @@ fn families(register: &Register<'_>) -> prometheus::Result<Families> {
         )?,
         estimated: register.counters("flux_usage_estimated_total", "Requests whose usage was estimated", &served)?,
         cost: register.counters(COST, "What accounts were charged, in USD", &served)?,
+        decisions: register.counters(
+            "flux_auto_decisions_total",
+            "Requests of flux-auto, by the lane that served and what chose it",
+            &["lane", "reason"],
+        )?,
     })
 }
 
@@ -497,12 +522,10 @@ fn counters(register: &Register<'_>) -> prometheus::Result<Counters> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::base::ids::RequestId;
     use crate::base::money::NanoUsd;
-    use crate::base::outcome::Ending;
+    use crate::base::outcome::{AutoChoice, Ending};
     use crate::base::usage::Usage;
 
     fn outcome(model: &str) -> Outcome {
@@ -519,6 +542,7 @@ mod tests {
             provider: Arc::from("openai"),
             streamed: false,
             attempts: 2,
+            auto: Some(AutoChoice { gain_milli: 83, reason: Arc::from("rule:tools") }),
             usage: Usage { input: 5, output: 7, ..Usage::default() },
             estimated: false,
             amount: NanoUsd(33),
@@ -538,6 +562,7 @@ mod tests {
         let guard = metrics.enter();
         metrics.failed_over("flux-fast", "flux-fast", "groq", "openai");
         metrics.record(&outcome("flux-fast"));
+        metrics.decided(Duration::from_micros(11));
         let text = String::from_utf8(metrics.render()).unwrap();
         for line in [
             r#"flux_requests_total{lane="flux-fast",model="flux-fast",provider="openai",route="chat_completions",status="2xx"} 1"#,
@@ -548,6 +573,8 @@ mod tests {
             r#"flux_attempts_total{kind="made",lane="flux-fast",model="flux-fast",provider="openai"} 1"#,
             r#"flux_config_reloads_total{result="refused"} 0"#,
             r#"flux_overhead_seconds_bucket{le="0.00005"} 1"#,
+            r#"flux_auto_decisions_total{lane="flux-fast",reason="rule:tools"} 1"#,
+            r#"flux_auto_decision_seconds_bucket{le="0.000015"} 1"#,
             "flux_requests_in_flight 1",
         ] {
             assert!(text.contains(line), "{line}\n{text}");

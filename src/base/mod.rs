@@ -15,3 +15,4 @@ pub mod tariff;
 pub mod time;
 pub mod usage;
 pub mod wire_format;
+pub mod wish;

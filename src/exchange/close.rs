@@ -245,6 +245,7 @@ impl Exchange {
             provider: routing.provider,
             streamed: self.head.stream,
             attempts: routing.attempts,
+            auto: routing.auto,
             usage: settled.map(|s| s.usage).unwrap_or_default(),
             estimated: settled.is_some_and(|s| s.estimated),
             amount: settled.map_or(NanoUsd::ZERO, |s| s.amount),

@@ -143,7 +143,7 @@ impl Watch {
 
     fn take_in(&self, stored: &StoredAccount, sums: Option<&SpentByDay>, now: UnixMs) -> Result<(), StoreError> {
         let tariff = self.tariff(stored);
-        let contract = Contract { tariff, cap: stored.cap, is_closed: stored.closed_at.is_some() };
+        let contract = Contract { tariff, cap: stored.cap, auto: stored.auto, is_closed: stored.closed_at.is_some() };
         if let Some(account) = self.shared.accounts.get(stored.id) {
             let spent_in = |period| self.database.spent_by_account(stored.id, period).unwrap_or_default();
             account.change(contract, stored.packs_bought, now, spent_in);

@@ -29,6 +29,8 @@ mod accounts;
 #[cfg(test)]
 mod api;
 #[cfg(test)]
+mod auto;
+#[cfg(test)]
 mod config;
 #[cfg(test)]
 mod connections;
