@@ -4,6 +4,8 @@
 //! number of series has a bound whatever is sent. Names and units follow the Prometheus conventions:
 //! base units, `_total` on counters, `_seconds` on times.
 
+mod register;
+
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
@@ -11,7 +13,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
@@ -20,6 +21,8 @@ use prometheus::{
 use crate::base::outcome::Outcome;
 use crate::store::health::Health;
 
+use register::{Register, counters, families, gauges};
+
 /// Label sets that are kept apart, at most; further ones are counted together, all their labels `other`.
 const SERIES_MAX: usize = 10_000;
 
@@ -27,7 +30,6 @@ const SERIES_MAX: usize = 10_000;
 const OVERHEAD_BUCKETS: [f64; 10] = [10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3];
 /// A decision takes 10 to 40 µs.
 const DECISION_BUCKETS: [f64; 10] = [2e-6, 5e-6, 10e-6, 15e-6, 20e-6, 30e-6, 40e-6, 60e-6, 100e-6, 1e-3];
-const LATENCY_BUCKETS: [f64; 13] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0];
 
 /// Counted in nano-USD, shown in USD: only the text that is scraped has a fraction.
 const COST: &str = "flux_cost_usd_total";
@@ -60,6 +62,7 @@ struct Families {
     estimated: IntCounterVec,
     cost: IntCounterVec,
     decisions: IntCounterVec,
+    disagreements: IntCounterVec,
 }
 
 /// What distinguishes a series.
@@ -159,33 +162,6 @@ pub struct InFlight(Arc<AtomicUsize>);
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-/// Registers families as they are made.
-struct Register<'a>(&'a Registry);
-
-impl Register<'_> {
-    fn keep<C: Collector + Clone + 'static>(&self, family: C) -> prometheus::Result<C> {
-        self.0.register(Box::new(family.clone()))?;
-        Ok(family)
-    }
-
-    fn counter(&self, name: &str, help: &str) -> prometheus::Result<IntCounter> {
-        self.keep(IntCounter::new(name, help)?)
-    }
-
-    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
-        self.keep(IntCounterVec::new(Opts::new(name, help), labels)?)
-    }
-
-    fn gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
-        self.keep(IntGauge::new(name, help)?)
-    }
-
-    fn histograms(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<HistogramVec> {
-        let options = HistogramOpts::new(name, help).buckets(LATENCY_BUCKETS.to_vec());
-        self.keep(HistogramVec::new(options, labels)?)
     }
 }
 
@@ -295,6 +271,9 @@ impl Metrics {
         if let Some(auto) = &outcome.auto {
             // Rules and kinds are the operator's, and files bound how many there are.
             self.families.decisions.with_label_values(&[&*outcome.lane, &*auto.reason]).inc();
+            if let Some(lanes) = &auto.disagreement {
+                self.families.disagreements.with_label_values(lanes).inc();
+            }
         }
         if outcome.attempts == 0 {
             return;
@@ -428,98 +407,6 @@ impl Families {
     }
 }
 
-fn families(register: &Register<'_>) -> prometheus::Result<Families> {
-    let served = ["lane", "model", "provider"];
-    Ok(Families {
-        requests: register.counters(
-            "flux_requests_total",
-            "Requests that ended, by the name asked for and the provider that answered",
-            &["route", "lane", "model", "provider", "status"],
-        )?,
-        duration: register.histograms(
-            "flux_request_duration_seconds",
-            "From arrival to the last byte",
-            &["route", "lane"],
-        )?,
-        upstream: register.histograms("flux_upstream_duration_seconds", "Time spent on providers", &["provider"])?,
-        first_token: register.histograms(
-            "flux_time_to_first_token_seconds",
-            "From arrival to the first content sent to the client",
-            &["lane", "provider"],
-        )?,
-        attempts: register.counters(
-            "flux_attempts_total",
-            "Attempts at providers; kind failover counts those after the first",
-            &["lane", "model", "provider", "kind"],
-        )?,
-        failures: register.counters(
-            "flux_attempt_failures_total",
-            "Attempts that failed, by reason",
-            &["provider", "reason"],
-        )?,
-        tokens: register.counters(
-            "flux_tokens_total",
-            "Tokens by kind; reasoning is a part of output",
-            &["lane", "model", "provider", "kind"],
-        )?,
-        estimated: register.counters("flux_usage_estimated_total", "Requests whose usage was estimated", &served)?,
-        cost: register.counters(COST, "What accounts were charged, in USD", &served)?,
-        decisions: register.counters(
-            "flux_auto_decisions_total",
-            "Requests of flux-auto, by the lane that served and what chose it",
-            &["lane", "reason"],
-        )?,
-    })
-}
-
-fn gauges(register: &Register<'_>) -> prometheus::Result<Gauges> {
-    Ok(Gauges {
-        in_flight: register.gauge("flux_requests_in_flight", "Inference requests that are open")?,
-        log_queued: register.gauge("flux_request_log_queue_lines", "Lines that wait to be written")?,
-        journal_bytes: register.gauge("flux_journal_bytes", "Size of the journal on disk")?,
-        journal_bytes_max: register
-            .gauge("flux_journal_bytes_max", "Bound of the journal: at it charges are refused")?,
-        backlog_rows: register.gauge("flux_ledger_backlog_rows", "Charges in the journal that are not booked yet")?,
-        backlog_bytes: register.gauge("flux_ledger_backlog_bytes", "The same in bytes")?,
-        has_room: register.gauge(
-            "flux_journal_has_room",
-            "1 while new requests are let in, 0 while the journal could not keep their charges",
-        )?,
-        keys: register.gauge("flux_keys", "Keys in memory")?,
-        config_loaded: register
-            .gauge("flux_config_loaded_timestamp_seconds", "When the live configuration was loaded")?,
-        resident_bytes: register.gauge("process_resident_memory_bytes", "Resident memory")?,
-        open_fds: register.gauge("process_open_fds", "Open file descriptors")?,
-        threads: register.gauge("process_threads", "Threads")?,
-    })
-}
-
-fn counters(register: &Register<'_>) -> prometheus::Result<Counters> {
-    let key_lookups =
-        register.counters("flux_key_lookups_total", "Keys looked up in memory, by result", &["result"])?;
-    let reloads = register.counters("flux_config_reloads_total", "New configurations, by result", &["result"])?;
-    // Shown before anything has happened, so that an alert on its rise has something to start from.
-    for result in ["accepted", "refused"] {
-        reloads.with_label_values(&[result]).inc_by(0);
-    }
-    Ok(Counters {
-        log_dropped: register
-            .counter("flux_request_log_dropped_total", "Lines that did not fit into the log's queue")?,
-        charges_not_kept: register
-            .counter("flux_charges_not_kept_total", "Answers not completed for want of a journal")?,
-        ledger_rows: register.counter("flux_ledger_rows_total", "Rows added to the ledger")?,
-        ledger_archived: register
-            .counter("flux_ledger_rows_archived_total", "Rows that retention has taken out, their sums kept")?,
-        ledger_failures: register
-            .counter("flux_store_failures_total", "Failed writes and reads of journal, ledger and keys")?,
-        damaged_records: register
-            .counter("flux_journal_damaged_records_total", "Journal records that could not be read")?,
-        key_hits: key_lookups.with_label_values(&["hit"]),
-        key_misses: key_lookups.with_label_values(&["miss"]),
-        reloads,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -542,7 +429,11 @@ mod tests {
             provider: Arc::from("openai"),
             streamed: false,
             attempts: 2,
-            auto: Some(AutoChoice { gain_milli: 83, reason: Arc::from("rule:tools") }),
+            auto: Some(AutoChoice {
+                gain_milli: 83,
+                reason: Arc::from("rule:tools"),
+                disagreement: Some(["flux-standard", "flux-reasoning"]),
+            }),
             usage: Usage { input: 5, output: 7, ..Usage::default() },
             estimated: false,
             amount: NanoUsd(33),
@@ -574,6 +465,7 @@ mod tests {
             r#"flux_config_reloads_total{result="refused"} 0"#,
             r#"flux_overhead_seconds_bucket{le="0.00005"} 1"#,
             r#"flux_auto_decisions_total{lane="flux-fast",reason="rule:tools"} 1"#,
+            r#"flux_auto_shadow_disagreements_total{lane="flux-standard",shadow_lane="flux-reasoning"} 1"#,
             r#"flux_auto_decision_seconds_bucket{le="0.000015"} 1"#,
             "flux_requests_in_flight 1",
         ] {

@@ -195,6 +195,9 @@ impl<'a> Line<'a> {
         if let Some(auto) = auto {
             line.text(br#","route_reason":"#, &auto.reason);
             line.raw_number(br#","score":"#, &auto.score());
+            if let Some([_, shadow]) = auto.disagreement {
+                line.text(br#","shadow_lane":"#, shadow);
+            }
         }
         line.number(br#","input_tokens":"#, usage.input);
         line.number(br#","cache_read_tokens":"#, usage.cache_read);
@@ -298,7 +301,11 @@ mod tests {
             provider: nothing,
             streamed: true,
             attempts: 10,
-            auto: Some(AutoChoice { gain_milli: -83, reason: Arc::from("kind:code") }),
+            auto: Some(AutoChoice {
+                gain_milli: -83,
+                reason: Arc::from("kind:code"),
+                disagreement: Some(["flux-fast", "flux-standard"]),
+            }),
             usage: Usage { input: u64::MAX, output: 7, ..Usage::default() },
             estimated: false,
             amount: NanoUsd(33),
@@ -318,7 +325,8 @@ mod tests {
             "time": "2026-11-22T00:00:00.042Z", "level": "info",
             "msg": "request", "request_id": outcome.request_id.to_string(), "route": "chat_completions", "status": 200,
             "ending": Ending::Done.name(), "account": 1, "key": 20, "requested": "", "lane": "la\"ne\\", "model": "m",
-            "provider": "", "streamed": true, "attempts": 10, "route_reason": "kind:code", "score": -0.083, "input_tokens": u64::MAX, "cache_read_tokens": 0,
+            "provider": "", "streamed": true, "attempts": 10, "route_reason": "kind:code", "score": -0.083, "shadow_lane": "flux-standard",
+            "input_tokens": u64::MAX, "cache_read_tokens": 0,
             "cache_write_tokens": 0, "output_tokens": 7, "reasoning_tokens": 0, "estimated": false,
             "cost_usd": "0.000000033", "latency_us": 3_040, "first_byte_us": null, "overhead_us": 0, "request_bytes": 0,
             "detail": "two\nlines",

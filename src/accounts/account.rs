@@ -138,7 +138,8 @@ impl Accounts {
 impl AccountState {
     /// An account that may do anything, for tests of whatever needs one.
     pub(crate) fn sample() -> Self {
-        let contract = Contract { tariff: Arc::new(Tariff::unbounded()), cap: None, auto: AutoWish::default(), is_closed: false };
+        let contract =
+            Contract { tariff: Arc::new(Tariff::unbounded()), cap: None, auto: AutoWish::default(), is_closed: false };
         Self::new(AccountId(1), UnixMs(0), contract, Past::default(), UnixMs(0))
     }
 }

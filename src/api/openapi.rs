@@ -14,6 +14,8 @@ use super::keys::{KeyList, RevokedKey};
 use super::usage::GROUPS;
 use super::usage::view::{SumsView, UsageList, UsageRow};
 use crate::base::outcome::Ending;
+use crate::base::task::TaskType;
+use crate::exchange::conversations::SESSION_BYTES_MAX;
 use crate::exchange::route::SERVED;
 
 const KEYS: &str = "Keys";
@@ -201,7 +203,12 @@ fn inference(path: &str) -> Option<Described> {
         "/v1/audio/speech" => ("Read a text aloud", JSON, &["audio/mpeg", "audio/wav", "application/octet-stream"]),
         _ => return None,
     };
-    let object = json!({ "type": "object", "properties": { "model": { "type": "string" } } });
+    let mut fields = json!({ "model": { "type": "string" } });
+    if let (true, Some(fields)) = (gives == EVENTS, fields.as_object_mut()) {
+        let tasks: Vec<Value> = TaskType::NAMES.iter().map(|(name, _)| json!(name)).chain([Value::Null]).collect();
+        fields.insert("task_type".to_owned(), json!({ "type": ["string", "null"], "enum": tasks }));
+    }
+    let object = json!({ "type": "object", "properties": fields });
     let body = json!({ "required": true, "content": { takes: { "schema": object } } });
     let content: Map<String, Value> = gives.iter().map(|kind| ((*kind).to_owned(), json!({}))).collect();
     let mut responses = responses("200", &Value::Object(content));
@@ -214,11 +221,20 @@ fn inference(path: &str) -> Option<Described> {
         by_status.insert("default".to_owned(), refusal("An error, in the shape of the API that the path belongs to"));
     }
     let described = Described { body: Some(body), ..Described::new(INFERENCE, summary, responses) };
-    Some(described.with_parameters(vec![in_header(
-        "x-flux-quality",
-        "How much quality flux-auto is to seek: 0 the cheapest, 1 the best; else the key's wish, the account's, the operator's",
-        &json!({ "type": "number", "minimum": 0, "maximum": 1 }),
-    )]))
+    let quality = json!({ "type": "number", "minimum": 0, "maximum": 1 });
+    let session = json!({ "type": "string", "minLength": 1, "maxLength": SESSION_BYTES_MAX });
+    Some(described.with_parameters(vec![
+        in_header(
+            "x-flux-quality",
+            "How much quality flux-auto is to seek: 0 the cheapest, 1 the best; else the key's wish, the account's, the operator's",
+            &quality,
+        ),
+        in_header(
+            "x-flux-session",
+            "By what flux-auto knows the conversation again; else by its system prompt and first words",
+            &session,
+        ),
+    ]))
 }
 
 /// What an answer says of itself beside its body.

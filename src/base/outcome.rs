@@ -130,6 +130,8 @@ pub struct AutoChoice {
     pub gain_milli: i16,
     /// `rule:…`, `kind:…`, `key`, … from names that the operator chose.
     pub reason: Arc<str>,
+    /// The lane that the rules chose, and another that the rules beside them would have chosen.
+    pub disagreement: Option<[&'static str; 2]>,
 }
 
 impl AutoChoice {
@@ -197,7 +199,7 @@ mod tests {
     #[test]
     fn a_score_is_a_plain_number() {
         for (gain_milli, score) in [(0, "0.000"), (83, "0.083"), (-7, "-0.007"), (1_000, "1.000"), (-250, "-0.250")] {
-            assert_eq!(AutoChoice { gain_milli, reason: Arc::from("key") }.score(), score);
+            assert_eq!(AutoChoice { gain_milli, reason: Arc::from("key"), disagreement: None }.score(), score);
         }
     }
 }

@@ -9,8 +9,7 @@ use super::quality::Quality;
 /// Lanes that answer in words, from the cheapest.
 pub const WORD_LANES: [&str; 3] = ["flux-fast", "flux-standard", "flux-reasoning"];
 /// How a lane may be wished for, in words for people.
-pub const LANE_WISH_HINT: &str =
-    "flux-fast, flux-standard or flux-reasoning for always that lane; at_least:flux-standard, at_most:flux-standard, … for a bound";
+pub const LANE_WISH_HINT: &str = "flux-fast, flux-standard or flux-reasoning for always that lane; at_least:flux-standard, at_most:flux-standard, … for a bound";
 
 /// The wishes of a request, a key or an account. What is `None` is left to whoever is asked next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -157,6 +157,9 @@ impl Exchange {
             self.admission.undo(&settlement.paid.draw, self.arrival.at);
         }
         settlement.ending = is_kept.then_some(ending);
+        if is_kept {
+            self.remember(&settlement, ending, now);
+        }
         self.settlement = Some(settlement);
         if is_kept { Ok(()) } else { Err(Stop::Unsettled) }
     }

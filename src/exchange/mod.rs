@@ -9,9 +9,11 @@ pub mod attempts;
 pub mod auto;
 mod capped;
 mod close;
+pub mod conversations;
 pub mod count;
 mod counted;
 pub mod deny;
+mod follow;
 mod outgoing;
 pub mod request;
 mod reserve;
@@ -45,6 +47,7 @@ use answer::Answer;
 use attempts::{Attempts, Current};
 use auto::Chosen;
 use count::Purpose;
+use follow::Turn;
 use request::{Request, unknown_model};
 use retry::Failure;
 use snapshot::Snapshot;
@@ -81,6 +84,8 @@ pub struct Arrival {
 pub struct Asked {
     /// `x-flux-quality`.
     pub quality: Option<Quality>,
+    /// `x-flux-session`.
+    pub session: Option<Box<[u8]>>,
 }
 
 /// What routing decided, for the `x-flux-*` headers.
@@ -137,6 +142,8 @@ pub struct Exchange {
     requested: Arc<str>,
     /// What the router chose by, where the choice was left to it.
     auto: Option<AutoChoice>,
+    /// The turn of a conversation that it is.
+    turn: Option<Box<Turn>>,
     plan: Plan,
     attempts: Attempts,
     answer: Answer,
@@ -156,30 +163,40 @@ impl Exchange {
     /// # Errors
     /// The refusal for a key that may not ask for this, a plan without a target, or a purse that is empty.
     pub fn open(request: Request, chosen: Option<Chosen>, admission: Admission) -> Result<Self, Box<Refused>> {
-        let Request { snapshot, arrival, body, head, form, route, requested, original } = request;
+        let Request { snapshot, arrival, body, head, form, task: _, route, requested, original } = request;
         let catalog = &snapshot.catalog;
-        let served = match (route, &chosen) {
-            (Route::Auto, Some(chosen)) => Route::Lane(chosen.lane),
-            (Route::Auto, None) => Route::Lane(catalog.default_lane()),
-            (Route::Lane(_) | Route::Pin(_), _) => route,
-        };
-        let chain = catalog.chain(served).ok_or_else(|| unknown_model(&original))?;
-        check_allowed(&arrival.key, catalog, route, chain)?;
-        if arrival.format == WireFormat::AnthropicMessages && makes_only_images(chain) {
-            return Err(no_images().into());
-        }
-        let auto = chosen.map(|chosen| chosen.told);
-        let needs = if arrival.format.is_conversation() { needs(&head, &body, chain) } else { Needs::default() };
         let terms = Terms {
             client_format: arrival.format,
             via: if arrival.key.kind == KeyKind::Test { Via::Mock } else { Via::Providers },
             at: arrival.at,
             attempts_max: snapshot.config.limits.attempts_max,
         };
-        let plan = plan::plan(chain, &needs, &terms).map_err(|error| {
+        let plan_of = |chain: &Arc<Chain>, must_promise_schema: bool| {
+            let is_talk = arrival.format.is_conversation();
+            let needs = if is_talk { needs(&head, &body, chain) } else { Needs::default() };
+            plan::plan(chain, &Needs { json_schema: must_promise_schema, ..needs }, &terms)
+        };
+        let mut chosen = chosen.filter(|_| route == Route::Auto);
+        let planned = if let Some(chosen) = &mut chosen {
+            chosen.plan(catalog, plan_of)
+        } else {
+            let served = if route == Route::Auto { Route::Lane(catalog.default_lane()) } else { route };
+            catalog.chain(served).map(|chain| (chain, plan_of(chain, false)))
+        };
+        let (chain, plan) = planned.ok_or_else(|| unknown_model(&original))?;
+        check_allowed(&arrival.key, catalog, route, chain)?;
+        if arrival.format == WireFormat::AnthropicMessages && makes_only_images(chain) {
+            return Err(no_images().into());
+        }
+        let (auto, turn) = chosen.map(|chosen| (chosen.told, chosen.turn)).unzip();
+        let turn = turn.flatten();
+        let mut plan = plan.map_err(|error| {
             let routing = Routing::before_attempts(original.clone(), requested.clone(), chain, auto.clone());
             Box::new(Refused { refusal: unplannable(&error, &routing, arrival.format), routing: Some(routing) })
         })?;
+        if let Some(turn) = &turn {
+            turn.keep_model(&mut plan);
+        }
         let asked_for_usage =
             head.stream_options.as_ref().and_then(|o| o.include_usage.as_ref()).is_some_and(|(asked, _)| *asked);
         let mut exchange = Self {
@@ -192,6 +209,7 @@ impl Exchange {
             original,
             requested,
             auto,
+            turn,
             plan,
             attempts: Attempts::default(),
             answer: Answer::Awaiting,
@@ -314,12 +332,7 @@ impl Exchange {
 }
 
 impl Routing {
-    fn before_attempts(
-        original: Arc<str>,
-        requested: Arc<str>,
-        chain: &Chain,
-        auto: Option<AutoChoice>,
-    ) -> Self {
+    fn before_attempts(original: Arc<str>, requested: Arc<str>, chain: &Chain, auto: Option<AutoChoice>) -> Self {
         let was_routed = chain.kind == ChainKind::Lane;
         let lane = if was_routed { Arc::clone(&chain.name) } else { nothing() };
         Self { original, requested, lane, model: nothing(), provider: nothing(), was_routed, attempts: 0, auto }

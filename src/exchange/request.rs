@@ -9,9 +9,11 @@ use bytes::Bytes;
 use super::snapshot::Snapshot;
 use super::{Arrival, Refused, counted};
 use crate::base::refusal::{Refusal, RefusalKind};
+use crate::base::task::TaskType;
 use crate::catalog::Route;
 use crate::wire::head::{self, Head, HeadError};
 use crate::wire::multipart::{Form, FormError};
+use crate::wire::{leap, splice};
 
 /// A request that makes sense so far.
 #[derive(Debug)]
@@ -22,6 +24,8 @@ pub struct Request {
     /// Empty where the body is a form.
     pub(super) head: Head,
     pub(super) form: Option<Box<Form>>,
+    /// What the client says that it is for.
+    pub(super) task: Option<TaskType>,
     /// Where the name leads.
     pub(super) route: Route,
     /// What the name stands for.
@@ -37,12 +41,22 @@ impl Request {
     /// The refusal for a body that makes no sense, or a model that is not known.
     pub fn read(snapshot: Arc<Snapshot>, arrival: Arrival, body: Bytes) -> Result<Self, Box<Refused>> {
         let (head, form) = read(&arrival, &body)?;
+        let (task, head, body) = match &head.task_type {
+            Some(member) if arrival.format.is_conversation() => {
+                let task = task(body.get(member.value.clone()).unwrap_or_default())?;
+                without_task(task, &head, &body, snapshot.catalog.auto_name())?
+            }
+            Some(_) | None => (None, head, body),
+        };
+        if form.is_none() && head.model.is_empty() {
+            return Err(unreadable(&HeadError::Missing("model")).into());
+        }
         let model = form.as_ref().map_or_else(|| head.model(&body), |form| form.model(&body));
         let catalog = &snapshot.catalog;
         let route = catalog.resolve(&model).ok_or_else(|| unknown_model(&model))?;
         let requested = Arc::clone(catalog.chain(route).map_or(catalog.auto_name(), |chain| &chain.name));
         let original: Arc<str> = if *requested == *model { Arc::clone(&requested) } else { Arc::from(&*model) };
-        Ok(Self { snapshot, arrival, body, head, form, route, requested, original })
+        Ok(Self { snapshot, arrival, body, head, form, task, route, requested, original })
     }
 
     /// Whether the choice of a lane is left to the router.
@@ -61,6 +75,33 @@ fn read(arrival: &Arrival, body: &Bytes) -> Result<(Head, Option<Box<Form>>), Re
     };
     counted::check_whole(arrival.format, &head, form.as_deref(), body)?;
     Ok((head, form))
+}
+
+/// What a client says that its request is for.
+fn task(value: &[u8]) -> Result<Option<TaskType>, Refusal> {
+    if value == b"null" {
+        return Ok(None);
+    }
+    let name = leap::string_inside(value).and_then(leap::unescape);
+    let task = name.and_then(|name| TaskType::by_name(&name));
+    let names = || TaskType::NAMES.map(|(name, _)| name).join(", ");
+    let refuse = || Refusal::new(RefusalKind::InvalidRequest, format!("task_type must be one of {}", names()));
+    task.map(Some).ok_or_else(|| refuse().with_param("task_type"))
+}
+
+/// The request without the field, which no provider knows. A task and no model leaves the choice to the router.
+fn without_task(
+    task: Option<TaskType>,
+    head: &Head,
+    body: &Bytes,
+    auto_name: &str,
+) -> Result<(Option<TaskType>, Head, Bytes), Refusal> {
+    if task.is_none() && head.model.is_empty() {
+        return Err(unreadable(&HeadError::Missing("model")));
+    }
+    let body = splice::without_task(body, head, auto_name);
+    let head = head::scan(&body).map_err(|error| unreadable(&error))?;
+    Ok((task, head, body))
 }
 
 fn unreadable(error: &HeadError) -> Refusal {

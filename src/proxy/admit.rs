@@ -2,11 +2,12 @@
 //!
 //! Must not forward anything. Each step is another module's; here is their order.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::Session;
@@ -23,17 +24,19 @@ use crate::base::ids::RequestId;
 use crate::base::quality::Quality;
 use crate::base::refusal::{Refusal, RefusalKind};
 use crate::base::time::UnixMs;
+use crate::exchange::auto::Chosen;
+use crate::exchange::conversations::SESSION_BYTES_MAX;
 use crate::exchange::count::Purpose;
 use crate::exchange::deny;
+use crate::exchange::request::Request;
 use crate::exchange::route::{self, Endpoint};
 use crate::exchange::snapshot::Snapshot;
-use crate::exchange::auto::Chosen;
-use crate::exchange::request::Request;
 use crate::exchange::{Arrival, Asked, Exchange, Refused};
 use crate::metrics::InFlight;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const X_FLUX_QUALITY: HeaderName = HeaderName::from_static("x-flux-quality");
+const X_FLUX_SESSION: HeaderName = HeaderName::from_static("x-flux-session");
 const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 
 /// Makes request ids from one random seed a process and a counter: no system call a request.
@@ -138,8 +141,9 @@ impl Flux {
 
     fn choose(&self, request: &Request) -> Chosen {
         let begun = self.clock.now();
-        let chosen = request.choose();
+        let mut chosen = request.choose(&self.conversations);
         self.metrics.decided(self.clock.now().saturating_duration_since(begun));
+        request.compare(&mut chosen);
         chosen
     }
 
@@ -209,11 +213,24 @@ fn audience(key: &KeyState) -> Audience {
 
 /// What the headers say to the router.
 fn asked(headers: &HeaderMap) -> Result<Asked, Refusal> {
-    let Some(quality) = headers.get(X_FLUX_QUALITY) else { return Ok(Asked::default()) };
-    let quality = quality.to_str().ok().and_then(Quality::parse);
-    let message = "x-flux-quality must be a number from 0, the cheapest, to 1, the best, such as 0.75";
-    let refuse = || Refusal::new(RefusalKind::InvalidRequest, message).with_param("x-flux-quality");
-    quality.map(|quality| Asked { quality: Some(quality) }).ok_or_else(refuse)
+    let mut asked = Asked::default();
+    if let Some(quality) = headers.get(X_FLUX_QUALITY) {
+        let message = "x-flux-quality must be a number from 0, the cheapest, to 1, the best, such as 0.75";
+        let quality = quality.to_str().ok().and_then(Quality::parse);
+        asked.quality = Some(quality.ok_or_else(|| bad_header("x-flux-quality", message))?);
+    }
+    if let Some(session) = headers.get(X_FLUX_SESSION).map(HeaderValue::as_bytes) {
+        if session.is_empty() || session.len() > SESSION_BYTES_MAX {
+            let message = format!("x-flux-session must be a name of 1 to {SESSION_BYTES_MAX} bytes");
+            return Err(bad_header("x-flux-session", message));
+        }
+        asked.session = Some(session.into());
+    }
+    Ok(asked)
+}
+
+fn bad_header(name: &'static str, message: impl Into<Cow<'static, str>>) -> Refusal {
+    Refusal::new(RefusalKind::InvalidRequest, message).with_param(name)
 }
 
 /// The content type of a request; empty where there is none that can be read.

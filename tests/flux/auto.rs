@@ -5,7 +5,8 @@
 use serde_json::{Value, json};
 
 use super::answers::Answer;
-use super::harness::{Flux, Setup, ask_chat, ask_chat_stream, ask_messages, wait_for};
+use super::config::edit;
+use super::harness::{Flux, Setup, ask_chat, ask_chat_stream, ask_messages, conf_dir, wait_for};
 use super::http::{Reply, request};
 use super::passthrough::{assert_chat_error, assert_messages_error};
 use super::provider::Provider;
@@ -59,8 +60,8 @@ fn a_choice_is_explained_on_whole_answers_streams_and_errors() {
     let ruled = flux.chat(&hard).expect_status(200);
     assert_told(&ruled);
     assert_eq!(ruled.header("x-flux-route-reason"), "rule:asked-to-think");
-    let message = flux.messages(&ask_messages("flux-auto")).expect_status(200);
-    assert_told(&message);
+    let of_anthropic = Setup::with(&[&anthropic]).start();
+    assert_told(&of_anthropic.messages(&ask_messages("flux-auto")).expect_status(200));
     for provider in [&openai, &anthropic] {
         provider.always(|_| Answer::failure(500));
     }
@@ -70,15 +71,15 @@ fn a_choice_is_explained_on_whole_answers_streams_and_errors() {
     for header in ["x-flux-score", "x-flux-route-reason"] {
         assert_eq!(named.headers.get(header), None, "{header} of a lane that was named");
     }
-    wait_for("the log's lines", || flux.request_lines().len() == 6);
+    wait_for("the log's lines", || flux.request_lines().len() == 5);
     let lines: Vec<Value> = flux.request_lines().iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines[2]["route_reason"], "rule:asked-to-think");
     assert!(lines[2]["score"].is_f64(), "{}", lines[2]);
-    assert_eq!(lines[5].get("route_reason"), None);
+    assert_eq!(lines[4].get("route_reason"), None);
     let of_rule = ["lane=\"flux-reasoning\"", "rule:asked-to-think"];
     assert_eq!(count(&flux, "flux_auto_decisions_total", &of_rule), "1");
-    assert_eq!(count(&flux, "flux_auto_decisions_total", &[]), "5");
-    assert_eq!(count(&flux, "flux_auto_decision_seconds_count", &[]), "5");
+    assert_eq!(count(&flux, "flux_auto_decisions_total", &[]), "4");
+    assert_eq!(count(&flux, "flux_auto_decision_seconds_count", &[]), "4");
 }
 
 #[test]
@@ -96,8 +97,7 @@ fn the_nearest_wish_for_quality_holds() {
         assert_eq!(error["param"], "x-flux-quality", "{bad}");
         assert!(error["message"].as_str().unwrap().contains("from 0, the cheapest, to 1, the best"), "{error}");
     }
-    let headers =
-        [("x-api-key", flux.key.as_str()), ("anthropic-version", "2023-06-01"), ("x-flux-quality", "much")];
+    let headers = [("x-api-key", flux.key.as_str()), ("anthropic-version", "2023-06-01"), ("x-flux-quality", "much")];
     let body = ask_messages("flux-auto").to_string();
     let reply = flux.ask(&request("POST", "/anthropic/v1/messages", &headers, body.as_bytes()));
     assert_messages_error(&reply, 400, "invalid_request_error");
@@ -107,7 +107,8 @@ fn the_nearest_wish_for_quality_holds() {
     let made = flux.run_json(&["keys", "create", "--quality", "1", "--json"]);
     assert_eq!(made["quality"], "1.000");
     let bearer = format!("Bearer {}", made["key"].as_str().unwrap());
-    let by_key = |headers: &[(&str, &str)]| chat_with(&flux, &[&[("authorization", &*bearer)], headers].concat(), &saying(OPEN));
+    let by_key =
+        |headers: &[(&str, &str)]| chat_with(&flux, &[&[("authorization", &*bearer)], headers].concat(), &saying(OPEN));
     wait_for("the new key", || by_key(&[]).status == 200);
     assert_eq!(lane(&by_key(&[])), "flux-reasoning", "the key's before the account's");
     assert_eq!(lane(&by_key(&[("x-flux-quality", "0.0")])), "flux-fast", "the request's before the key's");
@@ -145,11 +146,102 @@ fn a_key_or_an_account_may_bind_flux_auto_to_lanes() {
     let view = change(json!({"auto_lane": null})).expect_status(200).json();
     assert_eq!((&view["auto_lane"], &view["quality"]), (&Value::Null, &json!("0.900")));
     assert_eq!(with(&bearer, &hard), told("flux-reasoning", "rule:asked-to-think"));
-    for (field, value) in [("auto_lane", json!("fast")), ("auto_lane", json!("at_least:flux-image")), ("quality", json!(1.5))] {
+    for (field, value) in
+        [("auto_lane", json!("fast")), ("auto_lane", json!("at_least:flux-image")), ("quality", json!(1.5))]
+    {
         let error = assert_chat_error(&change(json!({field: value})), 400);
         assert_eq!(error["param"], field, "{error}");
     }
     flux.run_json(&["accounts", "set", "default", "--auto-lane", "at_least:flux-reasoning", "--json"]);
     wait_for("the account's bound", || with(&bearer, &saying("Thanks!")) == told("flux-reasoning", "account"));
-    assert_eq!(lane(&flux.chat(&ask_chat("flux-fast")).expect_status(200)), "flux-fast", "a lane that is named is that");
+    assert_eq!(
+        lane(&flux.chat(&ask_chat("flux-fast")).expect_status(200)),
+        "flux-fast",
+        "a lane that is named is that"
+    );
+}
+
+/// What the one request that a provider saw said, byte for byte but for the model's name.
+#[track_caller]
+fn assert_sent(provider: &Provider, expected: &str) {
+    let sent = provider.only().text();
+    let model = provider.only().json()["model"].as_str().unwrap().to_owned();
+    assert_eq!(sent, expected.replace("MODEL", &model));
+    provider.forget();
+}
+
+#[test]
+fn a_task_type_chooses_the_lane_and_reaches_no_provider() {
+    let (openai, anthropic) = (Provider::openai(), Provider::anthropic());
+    let flux = Setup::with(&[&openai, &anthropic]).start();
+    let send = |body: &str| flux.ask(&flux.chat_request(body.as_bytes()));
+    let messages = r#""messages":[{"role":"user","content":"a, b"}]"#;
+    let reply = send(&format!(r#"{{"task_type":"deep_reasoning",{messages}, "max_tokens" : 9}}"#)).expect_status(200);
+    assert_eq!((lane(&reply), reply.header("x-flux-route-reason")), ("flux-reasoning", "rule:task-hard"));
+    assert_eq!(reply.header("x-flux-original-model"), "flux-auto");
+    assert_sent(&openai, &format!(r#"{{"model":"MODEL",{messages}, "max_tokens" : 9}}"#));
+    let reply = send(&format!(r#"{{"model":"flux-auto",{messages} , "task_type" : "summarize" }}"#)).expect_status(200);
+    assert_eq!((lane(&reply), reply.header("x-flux-route-reason")), ("flux-fast", "rule:task-light"));
+    assert_sent(&openai, &format!(r#"{{"model":"MODEL",{messages}  }}"#));
+    let reply = send(&format!(r#"{{"task_type":"creative","model":"flux-fast",{messages}}}"#)).expect_status(200);
+    assert_eq!((lane(&reply), reply.headers.get("x-flux-route-reason")), ("flux-fast", None), "the model wins");
+    assert_sent(&openai, &format!(r#"{{"model":"MODEL",{messages}}}"#));
+    let reply = send(&format!(r#"{{"task_type":null,"model":"flux-fast",{messages}}}"#)).expect_status(200);
+    assert_eq!(lane(&reply), "flux-fast");
+    assert_sent(&openai, &format!(r#"{{"model":"MODEL",{messages}}}"#));
+    let of_anthropic = Setup::with(&[&anthropic]).start();
+    let reply = of_anthropic
+        .messages(&json!({"task_type": "code_gen", "max_tokens": 9, "messages": [{"role": "user", "content": "x"}]}));
+    assert_eq!(lane(&reply.expect_status(200)), "flux-standard");
+
+    for (body, names) in [
+        (format!(r#"{{"task_type":"sumarize",{messages}}}"#), "simple_chat, summarize, extract"),
+        (format!(r#"{{"task_type":7,"model":"flux-fast",{messages}}}"#), "deep_reasoning, agentic_complex"),
+    ] {
+        let error = assert_chat_error(&send(&body), 400);
+        assert_eq!(error["param"], "task_type", "{error}");
+        assert!(error["message"].as_str().unwrap().contains(names), "{error}");
+    }
+    let error = assert_chat_error(&send(&format!(r#"{{"task_type":null,{messages}}}"#)), 400);
+    assert_eq!(error["param"], "model");
+    assert_chat_error(&send(&format!(r#"{{"task_type":"extract","task_type":"extract",{messages}}}"#)), 400);
+}
+
+#[test]
+fn rules_beside_the_first_are_only_counted() {
+    let openai = Provider::openai();
+    let root = tempfile::tempdir().expect("a folder");
+    let (conf, shadow) = (root.path().join("conf"), root.path().join("other"));
+    for folder in [&conf, &shadow] {
+        std::fs::create_dir(folder).expect("a folder");
+    }
+    for entry in std::fs::read_dir(conf_dir()).expect("conf") {
+        let entry = entry.expect("a file");
+        std::fs::copy(entry.path(), conf.join(entry.file_name())).expect("copied");
+    }
+    let rules = |lane: &str| std::fs::write(shadow.join("flux-auto.toml"), format!("default = \"{lane}\"\n")).unwrap();
+    rules("flux-reasoning");
+    edit(&conf, "lanes.toml", "shadow = \"\"", "shadow = \"../other\"");
+    let flux = Setup::with(&[&openai]).config(&conf).start();
+    let mut hard = ask_chat("flux-auto");
+    hard["reasoning_effort"] = "high".into();
+    flux.chat(&hard).expect_status(200);
+    let reply = chat_with(&flux, &[("x-flux-quality", "0")], &saying(OPEN)).expect_status(200);
+    assert_eq!(lane(&reply), "flux-fast", "what the shadow says changes nothing");
+    let metric = "flux_auto_shadow_disagreements_total";
+    wait_for("the disagreement", || count(&flux, metric, &[]) == "1");
+    assert_eq!(count(&flux, metric, &["lane=\"flux-fast\"", "shadow_lane=\"flux-reasoning\""]), "1");
+    wait_for("the log", || flux.log().contains("\"shadow_lane\":\"flux-reasoning\""));
+    rules("flux-fast");
+    wait_for("the changed rules", || {
+        flux.chat(&hard).expect_status(200);
+        count(&flux, metric, &["lane=\"flux-reasoning\"", "shadow_lane=\"flux-fast\""]) != "0"
+    });
+    edit(&conf, "lanes.toml", "../other", "../nowhere");
+    let said = Setup::with(&[&openai]).config(&conf).run(&["check"]);
+    assert!(!said.status.success());
+    assert!(
+        String::from_utf8_lossy(&said.stdout).contains("nowhere")
+            || String::from_utf8_lossy(&said.stderr).contains("nowhere")
+    );
 }

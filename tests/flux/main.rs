@@ -37,6 +37,8 @@ mod connections;
 #[cfg(test)]
 mod contents;
 #[cfg(test)]
+mod conversations;
+#[cfg(test)]
 mod counting;
 #[cfg(test)]
 mod crossing;

@@ -53,8 +53,12 @@ fn accounts_are_opened_found_and_listed() {
     let dir = tempfile::tempdir().unwrap();
     let mut table = AccountTable::open(dir.path()).unwrap();
     let first = open(&mut table, "ada", "");
-    let second =
-        table.create(&NewAccount { name: "7", tariff: "small", cap: Some(NanoUsd(5)), auto: AutoWish::default() }, SystemClock.unix_ms()).unwrap();
+    let second = table
+        .create(
+            &NewAccount { name: "7", tariff: "small", cap: Some(NanoUsd(5)), auto: AutoWish::default() },
+            SystemClock.unix_ms(),
+        )
+        .unwrap();
     assert_eq!(table.list().unwrap(), [first.clone(), second.clone()]);
     assert_eq!((&*second.tariff, second.cap, second.standing()), ("small", Some(NanoUsd(5)), "open"));
     for (which, found) in [("ada", &first), ("1", &first), ("7", &second), ("2", &second)] {

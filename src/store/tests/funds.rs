@@ -59,7 +59,10 @@ impl World {
     fn new(tariff: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(TestClock::new(BEGAN));
-        AccountTable::open(dir.path()).unwrap().create(&NewAccount { name: "ada", tariff, cap: None, auto: AutoWish::default() }, BEGAN).unwrap();
+        AccountTable::open(dir.path())
+            .unwrap()
+            .create(&NewAccount { name: "ada", tariff, cap: None, auto: AutoWish::default() }, BEGAN)
+            .unwrap();
         let store = Store::start(settings(dir.path()), tariffs(), Arc::<TestClock>::clone(&clock)).unwrap();
         let keys = BUDGETS.map(|budget| {
             let budget = budget.map(|(amount, reset)| Budget { amount: NanoUsd(amount), reset });
