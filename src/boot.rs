@@ -8,7 +8,7 @@ mod signals;
 mod welcome;
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +31,7 @@ use crate::base::time::{Clock, SystemClock};
 use crate::base::wire_format::WireFormat;
 use crate::classify::{self, Router};
 use crate::config::{self, Config, MockFault};
+use crate::exchange::conversations::Conversations;
 use crate::exchange::route::Endpoint;
 use crate::exchange::snapshot::Snapshot;
 use crate::metrics::Metrics;
@@ -48,6 +49,8 @@ const WRITE_BUFFER_BYTES: usize = 4096;
 pub(crate) struct World {
     pub(crate) snapshot: Snapshot,
     pub(crate) fingerprint: config::load::Fingerprint,
+    /// The folder of the rules that decide beside the first.
+    pub(crate) shadow: Option<PathBuf>,
 }
 
 /// Reads config, catalogue and rules.
@@ -60,9 +63,10 @@ pub(crate) fn read_world(config_dir: &Path) -> Result<World, Vec<Complaint>> {
     let router = rules::read(&rules::folder(config_dir));
     match (loaded, router) {
         (Ok(loaded), Ok(router)) => {
-            let config::load::Loaded { config, catalog, tariffs, fingerprint } = loaded;
-            let snapshot = Snapshot::new(config, catalog, tariffs, router, SystemClock.unix_ms());
-            Ok(World { snapshot, fingerprint })
+            let config::load::Loaded { config, catalog, tariffs, shadow, fingerprint } = loaded;
+            let beside = shadow.as_deref().map(rules::read_shadow).transpose()?;
+            let snapshot = Snapshot::new(config, catalog, tariffs, router, SystemClock.unix_ms()).with_shadow(beside);
+            Ok(World { snapshot, fingerprint, shadow })
         }
         (loaded, router) => Err([loaded.err(), router.err()].into_iter().flatten().flatten().collect()),
     }
@@ -104,7 +108,7 @@ pub(crate) fn list_models(config_dir: &Path) -> Result<serde_json::Value> {
 /// When the configuration is refused, the data folder cannot be used, or an address is taken.
 pub fn serve(config_dir: &Path) -> Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let World { snapshot, fingerprint } = read_world(config_dir).map_err(|complaints| refused(&complaints))?;
+    let World { snapshot, fingerprint, shadow } = read_world(config_dir).map_err(|complaints| refused(&complaints))?;
     let config = snapshot.config.clone();
     start_log(config.log.level);
     log::info!("rules: {}", rules::in_use(config_dir));
@@ -132,6 +136,7 @@ pub fn serve(config_dir: &Path) -> Result<()> {
         log: log.clone(),
         clock: Arc::clone(&clock),
         seed: random_seed()?,
+        conversations: Conversations::new(config.conversations.remembered_max, config.conversations.idle),
         sealing_key: SealingKey(store.sealing_key().context("the sealing key cannot be read")?),
     });
     let proxy = pingora::proxy::http_proxy(&server.configuration, flux);
@@ -147,7 +152,7 @@ pub fn serve(config_dir: &Path) -> Result<()> {
     add_background(&mut server, "mock provider", MockTask::new(options, mock.secret.clone(), stand_in));
     add_background(&mut server, "mock for test keys", MockTask::new(faultless, mock.secret.clone(), for_tests));
     let reloader = reload::Reloader::new(
-        config_dir,
+        (config_dir, shadow),
         fingerprint,
         Arc::clone(&snapshot),
         mock,

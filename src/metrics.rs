@@ -4,13 +4,15 @@
 //! number of series has a bound whatever is sent. Names and units follow the Prometheus conventions:
 //! base units, `_total` on counters, `_seconds` on times.
 
+mod register;
+
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
@@ -19,12 +21,15 @@ use prometheus::{
 use crate::base::outcome::Outcome;
 use crate::store::health::Health;
 
+use register::{Register, counters, families, gauges};
+
 /// Label sets that are kept apart, at most; further ones are counted together, all their labels `other`.
 const SERIES_MAX: usize = 10_000;
 
 /// Own work takes microseconds; coarser buckets would show nothing.
 const OVERHEAD_BUCKETS: [f64; 10] = [10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3];
-const LATENCY_BUCKETS: [f64; 13] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0];
+/// A decision takes 10 to 40 µs.
+const DECISION_BUCKETS: [f64; 10] = [2e-6, 5e-6, 10e-6, 15e-6, 20e-6, 30e-6, 40e-6, 60e-6, 100e-6, 1e-3];
 
 /// Counted in nano-USD, shown in USD: only the text that is scraped has a fraction.
 const COST: &str = "flux_cost_usd_total";
@@ -39,6 +44,7 @@ pub struct Metrics {
     in_flight: Arc<AtomicUsize>,
     is_draining: AtomicBool,
     overhead: Histogram,
+    decision: Histogram,
     gauges: Gauges,
     counters: Counters,
 }
@@ -55,6 +61,8 @@ struct Families {
     tokens: IntCounterVec,
     estimated: IntCounterVec,
     cost: IntCounterVec,
+    decisions: IntCounterVec,
+    disagreements: IntCounterVec,
 }
 
 /// What distinguishes a series.
@@ -157,33 +165,6 @@ impl Drop for InFlight {
     }
 }
 
-/// Registers families as they are made.
-struct Register<'a>(&'a Registry);
-
-impl Register<'_> {
-    fn keep<C: Collector + Clone + 'static>(&self, family: C) -> prometheus::Result<C> {
-        self.0.register(Box::new(family.clone()))?;
-        Ok(family)
-    }
-
-    fn counter(&self, name: &str, help: &str) -> prometheus::Result<IntCounter> {
-        self.keep(IntCounter::new(name, help)?)
-    }
-
-    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
-        self.keep(IntCounterVec::new(Opts::new(name, help), labels)?)
-    }
-
-    fn gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
-        self.keep(IntGauge::new(name, help)?)
-    }
-
-    fn histograms(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<HistogramVec> {
-        let options = HistogramOpts::new(name, help).buckets(LATENCY_BUCKETS.to_vec());
-        self.keep(HistogramVec::new(options, labels)?)
-    }
-}
-
 impl Metrics {
     /// Makes and registers everything.
     ///
@@ -197,6 +178,11 @@ impl Metrics {
             "Own work between the last byte of a request and its first attempt; work on the answer is not in it",
         );
         let overhead = register.keep(Histogram::with_opts(overhead.buckets(OVERHEAD_BUCKETS.to_vec()))?)?;
+        let decision = HistogramOpts::new(
+            "flux_auto_decision_seconds",
+            "From a request that leaves the choice to flux-auto to its lane",
+        );
+        let decision = register.keep(Histogram::with_opts(decision.buckets(DECISION_BUCKETS.to_vec()))?)?;
         let info =
             register.keep(prometheus::IntGaugeVec::new(Opts::new("flux_build_info", "Always 1"), &["version"])?)?;
         info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
@@ -207,6 +193,7 @@ impl Metrics {
             in_flight: Arc::default(),
             is_draining: AtomicBool::new(false),
             overhead,
+            decision,
             gauges,
             counters,
             registry,
@@ -271,11 +258,23 @@ impl Metrics {
         self.counters.reloads.with_label_values(&["refused"]).inc();
     }
 
+    /// The choice of a lane took so long.
+    pub fn decided(&self, took: Duration) {
+        self.decision.observe(took.as_secs_f64());
+    }
+
     /// Takes the facts of a finished request.
     pub fn record(&self, outcome: &Outcome) {
         let series = self.series_of(outcome);
         series.requests.inc();
         series.duration.observe(outcome.latency.as_secs_f64());
+        if let Some(auto) = &outcome.auto {
+            // Rules and kinds are the operator's, and files bound how many there are.
+            self.families.decisions.with_label_values(&[&*outcome.lane, &*auto.reason]).inc();
+            if let Some(lanes) = &auto.disagreement {
+                self.families.disagreements.with_label_values(lanes).inc();
+            }
+        }
         if outcome.attempts == 0 {
             return;
         }
@@ -408,101 +407,12 @@ impl Families {
     }
 }
 
-fn families(register: &Register<'_>) -> prometheus::Result<Families> {
-    let served = ["lane", "model", "provider"];
-    Ok(Families {
-        requests: register.counters(
-            "flux_requests_total",
-            "Requests that ended, by the name asked for and the provider that answered",
-            &["route", "lane", "model", "provider", "status"],
-        )?,
-        duration: register.histograms(
-            "flux_request_duration_seconds",
-            "From arrival to the last byte",
-            &["route", "lane"],
-        )?,
-        upstream: register.histograms("flux_upstream_duration_seconds", "Time spent on providers", &["provider"])?,
-        first_token: register.histograms(
-            "flux_time_to_first_token_seconds",
-            "From arrival to the first content sent to the client",
-            &["lane", "provider"],
-        )?,
-        attempts: register.counters(
-            "flux_attempts_total",
-            "Attempts at providers; kind failover counts those after the first",
-            &["lane", "model", "provider", "kind"],
-        )?,
-        failures: register.counters(
-            "flux_attempt_failures_total",
-            "Attempts that failed, by reason",
-            &["provider", "reason"],
-        )?,
-        tokens: register.counters(
-            "flux_tokens_total",
-            "Tokens by kind; reasoning is a part of output",
-            &["lane", "model", "provider", "kind"],
-        )?,
-        estimated: register.counters("flux_usage_estimated_total", "Requests whose usage was estimated", &served)?,
-        cost: register.counters(COST, "What accounts were charged, in USD", &served)?,
-    })
-}
-
-fn gauges(register: &Register<'_>) -> prometheus::Result<Gauges> {
-    Ok(Gauges {
-        in_flight: register.gauge("flux_requests_in_flight", "Inference requests that are open")?,
-        log_queued: register.gauge("flux_request_log_queue_lines", "Lines that wait to be written")?,
-        journal_bytes: register.gauge("flux_journal_bytes", "Size of the journal on disk")?,
-        journal_bytes_max: register
-            .gauge("flux_journal_bytes_max", "Bound of the journal: at it charges are refused")?,
-        backlog_rows: register.gauge("flux_ledger_backlog_rows", "Charges in the journal that are not booked yet")?,
-        backlog_bytes: register.gauge("flux_ledger_backlog_bytes", "The same in bytes")?,
-        has_room: register.gauge(
-            "flux_journal_has_room",
-            "1 while new requests are let in, 0 while the journal could not keep their charges",
-        )?,
-        keys: register.gauge("flux_keys", "Keys in memory")?,
-        config_loaded: register
-            .gauge("flux_config_loaded_timestamp_seconds", "When the live configuration was loaded")?,
-        resident_bytes: register.gauge("process_resident_memory_bytes", "Resident memory")?,
-        open_fds: register.gauge("process_open_fds", "Open file descriptors")?,
-        threads: register.gauge("process_threads", "Threads")?,
-    })
-}
-
-fn counters(register: &Register<'_>) -> prometheus::Result<Counters> {
-    let key_lookups =
-        register.counters("flux_key_lookups_total", "Keys looked up in memory, by result", &["result"])?;
-    let reloads = register.counters("flux_config_reloads_total", "New configurations, by result", &["result"])?;
-    // Shown before anything has happened, so that an alert on its rise has something to start from.
-    for result in ["accepted", "refused"] {
-        reloads.with_label_values(&[result]).inc_by(0);
-    }
-    Ok(Counters {
-        log_dropped: register
-            .counter("flux_request_log_dropped_total", "Lines that did not fit into the log's queue")?,
-        charges_not_kept: register
-            .counter("flux_charges_not_kept_total", "Answers not completed for want of a journal")?,
-        ledger_rows: register.counter("flux_ledger_rows_total", "Rows added to the ledger")?,
-        ledger_archived: register
-            .counter("flux_ledger_rows_archived_total", "Rows that retention has taken out, their sums kept")?,
-        ledger_failures: register
-            .counter("flux_store_failures_total", "Failed writes and reads of journal, ledger and keys")?,
-        damaged_records: register
-            .counter("flux_journal_damaged_records_total", "Journal records that could not be read")?,
-        key_hits: key_lookups.with_label_values(&["hit"]),
-        key_misses: key_lookups.with_label_values(&["miss"]),
-        reloads,
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::base::ids::RequestId;
     use crate::base::money::NanoUsd;
-    use crate::base::outcome::Ending;
+    use crate::base::outcome::{AutoChoice, Ending};
     use crate::base::usage::Usage;
 
     fn outcome(model: &str) -> Outcome {
@@ -519,6 +429,11 @@ mod tests {
             provider: Arc::from("openai"),
             streamed: false,
             attempts: 2,
+            auto: Some(AutoChoice {
+                gain_milli: 83,
+                reason: Arc::from("rule:tools"),
+                disagreement: Some(["flux-standard", "flux-reasoning"]),
+            }),
             usage: Usage { input: 5, output: 7, ..Usage::default() },
             estimated: false,
             amount: NanoUsd(33),
@@ -538,6 +453,7 @@ mod tests {
         let guard = metrics.enter();
         metrics.failed_over("flux-fast", "flux-fast", "groq", "openai");
         metrics.record(&outcome("flux-fast"));
+        metrics.decided(Duration::from_micros(11));
         let text = String::from_utf8(metrics.render()).unwrap();
         for line in [
             r#"flux_requests_total{lane="flux-fast",model="flux-fast",provider="openai",route="chat_completions",status="2xx"} 1"#,
@@ -548,6 +464,9 @@ mod tests {
             r#"flux_attempts_total{kind="made",lane="flux-fast",model="flux-fast",provider="openai"} 1"#,
             r#"flux_config_reloads_total{result="refused"} 0"#,
             r#"flux_overhead_seconds_bucket{le="0.00005"} 1"#,
+            r#"flux_auto_decisions_total{lane="flux-fast",reason="rule:tools"} 1"#,
+            r#"flux_auto_shadow_disagreements_total{lane="flux-standard",shadow_lane="flux-reasoning"} 1"#,
+            r#"flux_auto_decision_seconds_bucket{le="0.000015"} 1"#,
             "flux_requests_in_flight 1",
         ] {
             assert!(text.contains(line), "{line}\n{text}");

@@ -160,6 +160,7 @@ impl<'a> Line<'a> {
             provider,
             streamed,
             attempts,
+            auto,
             usage,
             estimated,
             amount,
@@ -191,6 +192,13 @@ impl<'a> Line<'a> {
         line.text(br#","provider":"#, provider);
         line.switch(br#","streamed":"#, *streamed);
         line.number(br#","attempts":"#, u64::from(*attempts));
+        if let Some(auto) = auto {
+            line.text(br#","route_reason":"#, &auto.reason);
+            line.raw_number(br#","score":"#, &auto.score());
+            if let Some([_, shadow]) = auto.disagreement {
+                line.text(br#","shadow_lane":"#, shadow);
+            }
+        }
         line.number(br#","input_tokens":"#, usage.input);
         line.number(br#","cache_read_tokens":"#, usage.cache_read);
         line.number(br#","cache_write_tokens":"#, usage.cache_write.total());
@@ -228,6 +236,12 @@ impl<'a> Line<'a> {
         self.0.push(b'"');
         self.0.extend_from_slice(text);
         self.0.push(b'"');
+    }
+
+    /// A number that is written already.
+    fn raw_number(&mut self, name: &[u8], number: &str) {
+        self.0.extend_from_slice(name);
+        self.0.extend_from_slice(number.as_bytes());
     }
 
     fn switch(&mut self, name: &[u8], is_on: bool) {
@@ -269,7 +283,7 @@ mod tests {
     use super::*;
     use crate::base::ids::{AccountId, KeyId, RequestId};
     use crate::base::money::NanoUsd;
-    use crate::base::outcome::Ending;
+    use crate::base::outcome::{AutoChoice, Ending};
     use crate::base::usage::Usage;
 
     #[test]
@@ -287,6 +301,11 @@ mod tests {
             provider: nothing,
             streamed: true,
             attempts: 10,
+            auto: Some(AutoChoice {
+                gain_milli: -83,
+                reason: Arc::from("kind:code"),
+                disagreement: Some(["flux-fast", "flux-standard"]),
+            }),
             usage: Usage { input: u64::MAX, output: 7, ..Usage::default() },
             estimated: false,
             amount: NanoUsd(33),
@@ -306,7 +325,8 @@ mod tests {
             "time": "2026-11-22T00:00:00.042Z", "level": "info",
             "msg": "request", "request_id": outcome.request_id.to_string(), "route": "chat_completions", "status": 200,
             "ending": Ending::Done.name(), "account": 1, "key": 20, "requested": "", "lane": "la\"ne\\", "model": "m",
-            "provider": "", "streamed": true, "attempts": 10, "input_tokens": u64::MAX, "cache_read_tokens": 0,
+            "provider": "", "streamed": true, "attempts": 10, "route_reason": "kind:code", "score": -0.083, "shadow_lane": "flux-standard",
+            "input_tokens": u64::MAX, "cache_read_tokens": 0,
             "cache_write_tokens": 0, "output_tokens": 7, "reasoning_tokens": 0, "estimated": false,
             "cost_usd": "0.000000033", "latency_us": 3_040, "first_byte_us": null, "overhead_us": 0, "request_bytes": 0,
             "detail": "two\nlines",

@@ -15,6 +15,7 @@ use crate::base::money::NanoUsd;
 use crate::base::period::Period;
 use crate::base::tariff::Tariff;
 use crate::base::time::UnixMs;
+use crate::base::wish::AutoWish;
 
 /// What an account has agreed to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub struct Contract {
     pub tariff: Arc<Tariff>,
     /// The most usage of a period, in the place of the tariff's ceiling; `None` leaves the ceiling.
     pub cap: Option<NanoUsd>,
+    /// What it wishes of `flux-auto`, where a key says nothing.
+    pub auto: AutoWish,
 }
 
 impl Contract {
@@ -133,7 +136,7 @@ impl Accounts {
 impl AccountState {
     /// An account that may do anything, for tests of whatever needs one.
     pub(crate) fn sample() -> Self {
-        let contract = Contract { tariff: Arc::new(Tariff::unbounded()), cap: None };
+        let contract = Contract { tariff: Arc::new(Tariff::unbounded()), cap: None, auto: AutoWish::default() };
         Self::new(AccountId(1), UnixMs(0), contract, Past::default(), UnixMs(0))
     }
 }

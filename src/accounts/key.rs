@@ -17,6 +17,7 @@ use crate::base::money::NanoUsd;
 use crate::base::period::Reset;
 use crate::base::tariff::RateLimits;
 use crate::base::time::UnixMs;
+use crate::base::wish::AutoWish;
 
 /// Characters of a raw key that may be shown again: enough to tell keys apart.
 const SHOWN_CHARS: usize = 16;
@@ -199,6 +200,8 @@ pub struct KeySettings {
     pub budget: Option<Budget>,
     /// Whether answers tell what its account has left and holds.
     pub shows_balance: bool,
+    /// What it wishes of `flux-auto`, before its account.
+    pub auto: AutoWish,
 }
 
 impl Default for KeySettings {
@@ -211,6 +214,7 @@ impl Default for KeySettings {
             limits: RateLimits::default(),
             budget: None,
             shows_balance: false,
+            auto: AutoWish::default(),
         }
     }
 }

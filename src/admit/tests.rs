@@ -9,11 +9,13 @@ use crate::accounts::rate::Gauges;
 use crate::base::ids::AccountId;
 use crate::base::period::Reset;
 use crate::base::tariff::Tariff;
+use crate::base::wish::AutoWish;
 
 const AT: UnixMs = UnixMs(1_790_000_000_000);
 
 fn key(cap: i64, budget: Option<i64>, limits: RateLimits) -> Arc<KeyState> {
-    let contract = Contract { tariff: Arc::new(Tariff::unbounded()), cap: Some(NanoUsd(cap)) };
+    let contract =
+        Contract { tariff: Arc::new(Tariff::unbounded()), cap: Some(NanoUsd(cap)), auto: AutoWish::default() };
     let account = Arc::new(AccountState::new(AccountId(1), UnixMs(0), contract, Past::default(), AT));
     let budget = budget.map(|amount| Budget { amount: NanoUsd(amount), reset: Reset::Daily });
     let funds = budget.map(|budget| budget.funds(NanoUsd::ZERO, AT));

@@ -14,6 +14,8 @@ use super::keys::{KeyList, RevokedKey};
 use super::usage::GROUPS;
 use super::usage::view::{SumsView, UsageList, UsageRow};
 use crate::base::outcome::Ending;
+use crate::base::task::TaskType;
+use crate::exchange::conversations::SESSION_BYTES_MAX;
 use crate::exchange::route::SERVED;
 
 const KEYS: &str = "Keys";
@@ -201,16 +203,55 @@ fn inference(path: &str) -> Option<Described> {
         "/v1/audio/speech" => ("Read a text aloud", JSON, &["audio/mpeg", "audio/wav", "application/octet-stream"]),
         _ => return None,
     };
-    let object = json!({ "type": "object", "properties": { "model": { "type": "string" } } });
+    let mut fields = json!({ "model": { "type": "string" } });
+    if let (true, Some(fields)) = (gives == EVENTS, fields.as_object_mut()) {
+        let tasks: Vec<Value> = TaskType::NAMES.iter().map(|(name, _)| json!(name)).chain([Value::Null]).collect();
+        fields.insert("task_type".to_owned(), json!({ "type": ["string", "null"], "enum": tasks }));
+    }
+    let object = json!({ "type": "object", "properties": fields });
     let body = json!({ "required": true, "content": { takes: { "schema": object } } });
     let content: Map<String, Value> = gives.iter().map(|kind| ((*kind).to_owned(), json!({}))).collect();
     let mut responses = responses("200", &Value::Object(content));
+    if let Some(answer) = responses.get_mut("200").and_then(Value::as_object_mut) {
+        answer.insert("headers".to_owned(), answer_headers());
+    }
     if let Value::Object(by_status) = &mut responses {
         let refusal = |told: &str| json!({ "description": told, "content": in_json("Error") });
         by_status.insert("402".to_owned(), refusal("The account or the key has spent what it may"));
         by_status.insert("default".to_owned(), refusal("An error, in the shape of the API that the path belongs to"));
     }
-    Some(Described { body: Some(body), ..Described::new(INFERENCE, summary, responses) })
+    let described = Described { body: Some(body), ..Described::new(INFERENCE, summary, responses) };
+    let quality = json!({ "type": "number", "minimum": 0, "maximum": 1 });
+    let session = json!({ "type": "string", "minLength": 1, "maxLength": SESSION_BYTES_MAX });
+    Some(described.with_parameters(vec![
+        in_header(
+            "x-flux-quality",
+            "How much quality flux-auto is to seek: 0 the cheapest, 1 the best; else the key's wish, the account's, the operator's",
+            &quality,
+        ),
+        in_header(
+            "x-flux-session",
+            "By what flux-auto knows the conversation again; else by its system prompt and first words",
+            &session,
+        ),
+    ]))
+}
+
+/// What an answer says of itself beside its body.
+fn answer_headers() -> Value {
+    let told = |description: &str, kind: &str| json!({ "description": description, "schema": { "type": kind } });
+    json!({
+        "x-flux-model": told("The model that answered", "string"),
+        "x-flux-provider": told("Its provider", "string"),
+        "x-flux-original-model": told("The name that was asked for", "string"),
+        "x-flux-routed": told("Whether Flux chose the model", "boolean"),
+        "x-flux-lane": told("The lane; `pinned` for a model that was asked for itself", "string"),
+        "x-flux-attempts": told("Attempts that were made", "integer"),
+        "x-flux-request-id": told("The id to quote", "string"),
+        "x-flux-cost-usd": told("What it cost, an exact decimal; not on streams", "string"),
+        "x-flux-score": told("Of flux-auto: what the reasoning lane is expected to gain over standard, -1 to 1", "number"),
+        "x-flux-route-reason": told("Of flux-auto: what chose the lane, such as `rule:tools` or `kind:code`", "string"),
+    })
 }
 
 /// `get_v1_keys_id`.
@@ -241,6 +282,10 @@ fn id_parameter(description: &str, schema: &Value) -> Value {
 
 fn in_query(name: &str, description: &str, schema: &Value) -> Value {
     json!({ "name": name, "in": "query", "description": description, "schema": schema })
+}
+
+fn in_header(name: &str, description: &str, schema: &Value) -> Value {
+    json!({ "name": name, "in": "header", "description": description, "schema": schema })
 }
 
 fn page_parameters(most: u32, usual: u32) -> Vec<Value> {

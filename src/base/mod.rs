@@ -12,6 +12,8 @@ pub mod quality;
 pub mod refusal;
 pub mod secret;
 pub mod tariff;
+pub mod task;
 pub mod time;
 pub mod usage;
 pub mod wire_format;
+pub mod wish;

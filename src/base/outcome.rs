@@ -123,6 +123,26 @@ pub struct Charge {
     pub latency: Duration,
 }
 
+/// What `flux-auto` chose a lane by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AutoChoice {
+    /// What the dearer lane is expected to gain, in thousandths of quality.
+    pub gain_milli: i16,
+    /// `rule:…`, `kind:…`, `key`, … from names that the operator chose.
+    pub reason: Arc<str>,
+    /// The lane that the rules chose, and another that the rules beside them would have chosen.
+    pub disagreement: Option<[&'static str; 2]>,
+}
+
+impl AutoChoice {
+    /// The gain as a decimal of three places.
+    pub fn score(&self) -> String {
+        let milli = self.gain_milli.unsigned_abs();
+        let sign = if self.gain_milli < 0 { "-" } else { "" };
+        format!("{sign}{}.{:03}", milli / 1_000, milli % 1_000)
+    }
+}
+
 /// A finished request.
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -148,6 +168,8 @@ pub struct Outcome {
     pub streamed: bool,
     /// Attempts that were made.
     pub attempts: u8,
+    /// What the router chose by, where the choice was left to it.
+    pub auto: Option<AutoChoice>,
     /// What was used.
     pub usage: Usage,
     /// Whether `usage` was estimated.
@@ -168,4 +190,16 @@ pub struct Outcome {
     pub request_bytes: u64,
     /// Why it was refused or cut, for the log.
     pub detail: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_score_is_a_plain_number() {
+        for (gain_milli, score) in [(0, "0.000"), (83, "0.083"), (-7, "-0.007"), (1_000, "1.000"), (-250, "-0.250")] {
+            assert_eq!(AutoChoice { gain_milli, reason: Arc::from("key"), disagreement: None }.score(), score);
+        }
+    }
 }

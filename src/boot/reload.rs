@@ -4,7 +4,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -46,12 +46,26 @@ impl MockAddress {
 struct Seen {
     config: Fingerprint,
     rules: [Option<SystemTime>; 3],
+    shadow: [Option<SystemTime>; 3],
+}
+
+impl Seen {
+    fn now(config_dir: &Path, shadow: Option<&Path>) -> Self {
+        Self {
+            config: crate::config::load::fingerprint(config_dir),
+            rules: rules::stamps(&rules::folder(config_dir)),
+            shadow: shadow.map_or([None; 3], rules::stamps),
+        }
+    }
 }
 
 /// The task that watches the files.
 pub(super) struct Reloader {
     config_dir: PathBuf,
+    // Guards values that one task compares and replaces; there is no atomic of their size.
     seen: Mutex<Seen>,
+    /// The folder of the rules that decide beside the first.
+    shadow: Mutex<Option<PathBuf>>,
     snapshot: Arc<ArcSwap<Snapshot>>,
     mock: MockAddress,
     store: Arc<Store>,
@@ -61,31 +75,34 @@ pub(super) struct Reloader {
 
 impl Reloader {
     pub(super) fn new(
-        config_dir: &Path,
+        (config_dir, shadow): (&Path, Option<PathBuf>),
         config: Fingerprint,
         snapshot: Arc<ArcSwap<Snapshot>>,
         mock: MockAddress,
         (store, metrics, clock): (Arc<Store>, Arc<Metrics>, Arc<dyn Clock>),
     ) -> Self {
         metrics.config_reloaded(clock.unix_ms().0 / 1000);
-        let seen = Seen { config, rules: rules::stamps(config_dir) };
-        Self { config_dir: config_dir.to_owned(), seen: Mutex::new(seen), snapshot, mock, store, metrics, clock }
+        let seen = Mutex::new(Seen { config, ..Seen::now(config_dir, shadow.as_deref()) });
+        let (config_dir, shadow) = (config_dir.to_owned(), Mutex::new(shadow));
+        Self { config_dir, seen, shadow, snapshot, mock, store, metrics, clock }
     }
 
     /// Notes what the files look like now; `true` when that is new.
     fn has_changed(&self) -> bool {
-        let now =
-            Seen { config: crate::config::load::fingerprint(&self.config_dir), rules: rules::stamps(&self.config_dir) };
-        // Guards a value that one task compares and replaces; there is no atomic of its size.
+        let now = Seen::now(&self.config_dir, self.shadow().as_deref());
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let is_new = *seen != now;
         *seen = now;
         is_new
     }
 
+    fn shadow(&self) -> MutexGuard<'_, Option<PathBuf>> {
+        self.shadow.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn reload(&self) {
         match super::read_world(&self.config_dir) {
-            Ok(World { snapshot, .. }) => {
+            Ok(World { snapshot, shadow, .. }) => {
                 if snapshot.config.server != self.snapshot.load().config.server {
                     log::warn!("[server] has changed, which takes effect at the next start");
                 }
@@ -93,6 +110,7 @@ impl Reloader {
                     log::warn!("accounts keep their tariffs: {error}");
                 }
                 self.snapshot.store(Arc::new(self.mock.put_into(snapshot)));
+                *self.shadow() = shadow;
                 self.metrics.config_reloaded(self.clock.unix_ms().0 / 1000);
                 log::info!("configuration reloaded");
             }

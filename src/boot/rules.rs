@@ -52,9 +52,8 @@ pub(super) fn in_use(config_dir: &Path) -> String {
     }
 }
 
-/// When each file was last changed.
-pub(super) fn stamps(config_dir: &Path) -> [Option<SystemTime>; 3] {
-    let folder = folder(config_dir);
+/// When each file of a folder was last changed.
+pub(super) fn stamps(folder: &Path) -> [Option<SystemTime>; 3] {
     [RULES, TABLE, WEIGHTS]
         .map(|part| std::fs::metadata(folder.join(part.name)).and_then(|metadata| metadata.modified()).ok())
 }
@@ -77,6 +76,20 @@ pub(crate) fn read(folder: &Path) -> Result<Router, Vec<Complaint>> {
         (Ok(rules), Ok(kinds)) => Ok(Router { rules, kinds }),
         (rules, kinds) => Err(sum(rules, kinds)),
     }
+}
+
+/// Reads the folder of rules that decide beside the first. It must be there: the built-in rules would agree with
+/// themselves.
+///
+/// # Errors
+/// Where it is not there, and everything that is wrong with its files.
+pub(crate) fn read_shadow(folder: &Path) -> Result<Router, Vec<Complaint>> {
+    if folder.is_dir() {
+        return read(folder);
+    }
+    let hint = "make it, with a flux-auto.toml of its own, or take [auto] shadow out of lanes.toml".to_owned();
+    let message = "there is no such folder of rules".to_owned();
+    Err(vec![Complaint { file: folder.display().to_string(), line: 0, message, hint }])
 }
 
 fn sum(rules: Result<RuleSet, Vec<Complaint>>, kinds: Result<KindModel, Vec<Complaint>>) -> Vec<Complaint> {

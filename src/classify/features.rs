@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 use super::kinds::Excerpt;
 use super::{image_intent, signs, walk};
 use crate::base::effort::Effort;
+use crate::base::task::TaskType;
 use crate::base::wire_format::WireFormat;
 use crate::wire::head::Head;
 
@@ -51,6 +52,8 @@ pub struct FeatureInput<'a> {
     pub max_tokens: Option<u64>,
     /// Length of the whole body.
     pub body_bytes: usize,
+    /// `task_type`, which stands in no provider's format and is taken out before.
+    pub task_type: Option<TaskType>,
 }
 
 impl<'a> FeatureInput<'a> {
@@ -68,6 +71,7 @@ impl<'a> FeatureInput<'a> {
             modalities: part(&head.modalities),
             max_tokens: head.max_tokens,
             body_bytes: body.len(),
+            task_type: None,
         }
     }
 }
@@ -120,6 +124,8 @@ pub struct Features {
     pub thinking_enabled: bool,
     /// The client's limit on output, 0 where there is none.
     pub max_tokens: u64,
+    /// What the client says the request is for.
+    pub task_type: Option<TaskType>,
 }
 
 /// Reads the features of a request, and the text by which its kind is recognised.
@@ -164,6 +170,7 @@ pub fn extract(input: &FeatureInput<'_>) -> (Features, Sample) {
         reasoning_effort: input.reasoning_effort.and_then(effort),
         thinking_enabled: input.thinking.is_some_and(is_thinking),
         max_tokens: input.max_tokens.unwrap_or(0),
+        task_type: input.task_type,
     };
     (features, sample)
 }
@@ -207,7 +214,7 @@ impl Sample {
 
 /// Who speaks, as far as it matters here.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Speaker {
+pub(super) enum Speaker {
     User,
     System,
     Tool,
@@ -335,7 +342,8 @@ fn take_start(pieces: &[&[u8]], bytes_max: usize, text: &mut String) {
     }
 }
 
-fn speaker_of(role: &[u8]) -> Speaker {
+/// Who speaks in a role, as it stands in the body.
+pub(super) fn speaker_of(role: &[u8]) -> Speaker {
     match walk::string(role).unwrap_or_default() {
         b"user" => Speaker::User,
         b"system" | b"developer" => Speaker::System,

@@ -45,6 +45,7 @@ fn with_input<T>(body: &str, look: impl FnOnce(&FeatureInput<'_>) -> T) -> T {
         modalities: bytes(read.modalities),
         max_tokens: read.max_tokens,
         body_bytes: body.len(),
+        task_type: None,
     })
 }
 
@@ -130,6 +131,7 @@ fn what_is_broken_gives_features_all_the_same() {
             modalities: Some(b"[,]"),
             max_tokens: None,
             body_bytes: usize::MAX,
+            task_type: None,
         };
         extract(&input);
     }

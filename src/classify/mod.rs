@@ -9,8 +9,10 @@ mod image_intent;
 #[rustfmt::skip]
 mod image_words;
 pub mod kinds;
+pub mod opening;
 pub mod rules;
 mod signs;
+pub mod steady;
 pub mod table;
 mod walk;
 

@@ -21,9 +21,19 @@ pub(super) fn members<'a>(object: &'a [u8], mut each: impl FnMut(&'a [u8], &'a [
 
 /// Calls `each` with every element of an array.
 pub(super) fn elements<'a>(array: &'a [u8], mut each: impl FnMut(&'a [u8])) {
+    elements_while(array, |element| {
+        each(element);
+        true
+    });
+}
+
+/// Calls `each` with one element of an array after the other, as long as it says so.
+pub(super) fn elements_while<'a>(array: &'a [u8], mut each: impl FnMut(&'a [u8]) -> bool) {
     let Some(mut at) = opened(array, b'[') else { return };
     while let Some(end) = value_end(array, at) {
-        each(array.get(at..end).unwrap_or_default());
+        if !each(array.get(at..end).unwrap_or_default()) {
+            return;
+        }
         let after = skip_space(array, end);
         if array.get(after) != Some(&b',') {
             return;

@@ -9,15 +9,18 @@ use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use super::choices::{Stated, parse_lane, parse_quality};
 use super::server::ConfigDir;
 use super::table::{minute, print};
 use super::{DONE, DataDir, Form, print_json};
 use crate::base::money::{NanoUsd, PicoUsd};
 use crate::base::period::Period;
+use crate::base::quality::Quality;
 use crate::base::tariff::{CREDIT, Credits, Tariff, Tariffs};
 use crate::base::time::{Clock, SystemClock, UnixMs};
+use crate::base::wish::{AutoWish, LaneWish};
 use crate::config;
-use crate::store::accounts::{AccountEntry, AccountTable, CapChange, Change, NewAccount, NewPack, PackEntry};
+use crate::store::accounts::{AccountEntry, AccountTable, Change, NewAccount, NewPack, PackEntry, Setting};
 
 const PICO_PER_NANO: u128 = 1_000;
 
@@ -49,6 +52,8 @@ pub(super) struct Create {
     #[arg(long, value_name = "USD", value_parser = usd)]
     cap_usd: Option<NanoUsd>,
     #[command(flatten)]
+    wishes: Wishes,
+    #[command(flatten)]
     data_dir: DataDir,
     #[command(flatten)]
     form: Form,
@@ -74,7 +79,7 @@ pub(super) struct Show {
 }
 
 #[derive(Args, Debug)]
-#[group(id = "change", required = true, multiple = true, args = ["tariff", "cap_usd"])]
+#[group(id = "change", required = true, multiple = true, args = ["tariff", "cap_usd", "quality", "auto_lane"])]
 pub(super) struct Set {
     /// The account's id or name
     #[arg(value_name = "ACCOUNT")]
@@ -84,11 +89,24 @@ pub(super) struct Set {
     tariff: Option<String>,
     /// The most usage of a period; "none" for the tariff's ceiling
     #[arg(long, value_name = "USD|none", value_parser = cap)]
-    cap_usd: Option<CapChange>,
+    cap_usd: Option<Setting<NanoUsd>>,
+    #[command(flatten)]
+    wishes: Wishes,
     #[command(flatten)]
     data_dir: DataDir,
     #[command(flatten)]
     form: Form,
+}
+
+/// What an account wishes of flux-auto; what is left out stays as it is.
+#[derive(Args, Clone, Copy, Debug)]
+struct Wishes {
+    /// How much quality flux-auto seeks, from 0 (the cheapest) to 1 (the best); "none" for the file's
+    #[arg(long, value_name = "0.0-1.0", value_parser = parse_quality)]
+    quality: Option<Stated<Quality>>,
+    /// Where flux-auto goes: flux-fast, … for always that lane, `at_least:LANE`, `at_most:LANE`; "none" for any
+    #[arg(long, value_name = "LANE", value_parser = parse_lane)]
+    auto_lane: Option<Stated<LaneWish>>,
 }
 
 #[derive(Args, Debug)]
@@ -137,11 +155,15 @@ pub(super) fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<u8> {
 }
 
 fn run_create(create: &Create, now: UnixMs, out: &mut dyn Write) -> anyhow::Result<()> {
-    let Create { name, tariff, cap_usd, data_dir, form } = create;
+    let Create { name, tariff, cap_usd, wishes, data_dir, form } = create;
     if let Some(id) = tariff {
         expect_tariff(&data_dir.config, id)?;
     }
-    let new = NewAccount { name, tariff: tariff.as_deref().unwrap_or_default(), cap: *cap_usd };
+    let auto = AutoWish {
+        quality: wishes.quality.and_then(|Stated(quality)| quality),
+        lane: wishes.auto_lane.and_then(|Stated(lane)| lane),
+    };
+    let new = NewAccount { name, tariff: tariff.as_deref().unwrap_or_default(), cap: *cap_usd, auto };
     let account = AccountTable::open(&data_dir.path())?.create(&new, now)?;
     print_entry(&account, form, out)
 }
@@ -191,11 +213,16 @@ fn run_show(show: &Show, now: UnixMs, out: &mut dyn Write) -> anyhow::Result<()>
 }
 
 fn run_set(set: &Set, out: &mut dyn Write) -> anyhow::Result<()> {
-    let Set { account, tariff, cap_usd, data_dir, form } = set;
+    let Set { account, tariff, cap_usd, wishes, data_dir, form } = set;
     if let Some(id) = tariff {
         expect_tariff(&data_dir.config, id)?;
     }
-    let change = Change { tariff: tariff.as_deref(), cap: cap_usd.unwrap_or_default() };
+    let change = Change {
+        tariff: tariff.as_deref(),
+        cap: cap_usd.unwrap_or_default(),
+        quality: setting(wishes.quality),
+        lane: setting(wishes.auto_lane),
+    };
     let account = AccountTable::open_existing(&data_dir.path())?.change(account, change)?;
     print_entry(&account, form, out)
 }
@@ -222,8 +249,16 @@ fn usd(text: &str) -> Result<NanoUsd, String> {
     i64::try_from(pico / PICO_PER_NANO).map(NanoUsd).map_err(|_| format!("\"{text}\" is too much"))
 }
 
-fn cap(text: &str) -> Result<CapChange, String> {
-    if text == "none" { Ok(CapChange::Remove) } else { usd(text).map(CapChange::Set) }
+fn cap(text: &str) -> Result<Setting<NanoUsd>, String> {
+    if text == "none" { Ok(Setting::Remove) } else { usd(text).map(Setting::Set) }
+}
+
+fn setting<T>(stated: Option<Stated<T>>) -> Setting<T> {
+    match stated {
+        None => Setting::Keep,
+        Some(Stated(None)) => Setting::Remove,
+        Some(Stated(Some(value))) => Setting::Set(value),
+    }
 }
 
 fn read_tariffs(config: &ConfigDir) -> anyhow::Result<Arc<Tariffs>> {
@@ -311,6 +346,8 @@ fn print_fields(account: &AccountEntry, out: &mut dyn Write) -> std::io::Result<
         ("charged", format!("{charged} USD")),
         ("packs left", format!("{packs} USD ({} credits)", Credits(account.packs_left()))),
         ("keys", keys),
+        ("quality", account.auto.quality.map_or_else(|| "as lanes.toml".to_owned(), |quality| quality.to_string())),
+        ("auto lane", account.auto.lane.map_or_else(|| "any".to_owned(), |lane| lane.to_string())),
         ("created", format!("{created} UTC")),
     ];
     rows.iter().try_for_each(|(title, value)| writeln!(out, "{title:11} {value}"))
@@ -337,6 +374,7 @@ fn entry_json(account: &AccountEntry) -> Value {
         name,
         tariff,
         cap,
+        auto,
         created_at,
         closed_at,
         purged_at,
@@ -351,6 +389,8 @@ fn entry_json(account: &AccountEntry) -> Value {
         "state": account.standing(),
         "tariff": if tariff.is_empty() { Value::Null } else { json!(tariff) },
         "cap_usd": cap.map(|cap| cap.to_string()),
+        "quality": auto.quality.map(|quality| quality.to_string()),
+        "auto_lane": auto.lane.map(|lane| lane.to_string()),
         "charged_usd": charged.to_string(),
         "packs_bought_usd": packs_bought.to_string(),
         "packs_used_usd": packs_used.to_string(),

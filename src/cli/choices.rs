@@ -11,8 +11,10 @@ use crate::accounts::key::{Budget, KeySettings, Scheme, Scope};
 use crate::api::keys::wanted::period_by_name;
 use crate::base::money::NanoUsd;
 use crate::base::period::Reset;
+use crate::base::quality::Quality;
 use crate::base::tariff::RateLimits;
 use crate::base::time::UnixMs;
+use crate::base::wish::{LANE_WISH_HINT, LaneWish};
 
 /// The longest that a key may be told to live, in days.
 const DAYS_MAX: u64 = 36_500;
@@ -53,11 +55,17 @@ pub(super) struct Choices {
     /// Whether answers tell what the account has left
     #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     shows_balance: Option<bool>,
+    /// How much quality its flux-auto seeks, from 0 (the cheapest) to 1 (the best); none: as its account says
+    #[arg(long, value_name = "0.0-1.0", value_parser = parse_quality)]
+    quality: Option<Stated<Quality>>,
+    /// Where its flux-auto goes: flux-fast, … for always that lane, `at_least:LANE`, `at_most:LANE`; none: as its account says
+    #[arg(long, value_name = "LANE", value_parser = parse_lane)]
+    auto_lane: Option<Stated<LaneWish>>,
 }
 
 /// A value, or the word `none`.
 #[derive(Clone, Copy, Debug)]
-struct Stated<T>(Option<T>);
+pub(super) struct Stated<T>(pub(super) Option<T>);
 
 /// An amount above nothing.
 #[derive(Clone, Copy, Debug)]
@@ -90,7 +98,7 @@ impl Choices {
     /// For an end that is past, and a budget's period without a budget.
     pub(super) fn put_into(&self, settings: &mut KeySettings, now: UnixMs) -> Result<(), String> {
         let Self { name, expires_in, budget_usd, budget_period, rps, rpm, tpm, concurrent, .. } = self;
-        let Self { allow, scope, shows_balance, .. } = self;
+        let Self { allow, scope, shows_balance, quality, auto_lane, .. } = self;
         if let Some(name) = name {
             settings.name.clone_from(name);
         }
@@ -120,6 +128,8 @@ impl Choices {
         }
         settings.scope = scope.unwrap_or(settings.scope);
         settings.shows_balance = shows_balance.unwrap_or(settings.shows_balance);
+        set(&mut settings.auto.quality, quality.map(|Stated(quality)| quality));
+        set(&mut settings.auto.lane, auto_lane.map(|Stated(lane)| lane));
         Ok(())
     }
 }
@@ -164,6 +174,20 @@ fn parse_period(text: &str) -> Result<Reset, String> {
 
 fn parse_scope(text: &str) -> Result<Scope, String> {
     Scope::by_name(text).ok_or_else(|| "inference or admin".to_owned())
+}
+
+/// How much quality: `0.25`, `none`.
+pub(super) fn parse_quality(text: &str) -> Result<Stated<Quality>, String> {
+    stated(text, Quality::parse).ok_or_else(|| "a number from 0 to 1, such as 0.75, or none".to_owned())
+}
+
+/// A lane or a bound of lanes: `flux-fast`, `at_least:flux-standard`, `none`.
+pub(super) fn parse_lane(text: &str) -> Result<Stated<LaneWish>, String> {
+    stated(text, LaneWish::parse).ok_or_else(|| format!("{LANE_WISH_HINT}; or none"))
+}
+
+fn stated<T>(text: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<Stated<T>> {
+    if text == "none" { Some(Stated(None)) } else { read(text).map(Some).map(Stated) }
 }
 
 fn parse_stated<T: FromStr<Err = String>>(text: &str) -> Result<Stated<T>, String> {

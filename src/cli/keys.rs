@@ -158,7 +158,7 @@ fn print_new(created: &CreatedKey, form: &Form, now: UnixMs, out: &mut dyn Write
 
 fn print_entry(entry: &KeyEntry, out: &mut dyn Write) -> anyhow::Result<()> {
     let KeyEntry { id, account, kind, settings, .. } = entry;
-    let KeySettings { name, expires_at, scope, budget, .. } = settings;
+    let KeySettings { name, expires_at, scope, budget, auto, .. } = settings;
     let budget = budget.map(|budget| format!("${} a {}", budget.amount, period_name(budget.reset)));
     let rows = [
         ("id", id.0.to_string()),
@@ -168,6 +168,8 @@ fn print_entry(entry: &KeyEntry, out: &mut dyn Write) -> anyhow::Result<()> {
         ("scope", scope.name().to_owned()),
         ("expires", expires_at.map_or_else(|| "never".to_owned(), minute)),
         ("budget", budget.unwrap_or_else(|| "as its account".to_owned())),
+        ("quality", auto.quality.map_or_else(|| "as its account".to_owned(), |quality| quality.to_string())),
+        ("auto", auto.lane.map_or_else(|| "as its account".to_owned(), |lane| lane.to_string())),
     ];
     for (title, value) in rows {
         writeln!(out, "{title:8} {value}")?;

@@ -16,7 +16,8 @@ use super::{Config, lanes, models, providers, settings, tariffs};
 const PREFIX: &str = "FLUX_";
 /// Between section and key, and key and key.
 const SEPARATOR: &str = "__";
-const SETTINGS_SECTIONS: [&str; 7] = ["server", "limits", "timeouts", "money", "ledger", "log", "mock"];
+const SETTINGS_SECTIONS: [&str; 8] =
+    ["server", "limits", "timeouts", "money", "conversations", "ledger", "log", "mock"];
 const LANES_SECTIONS: [&str; 4] = ["auto", "lanes", "pins", "client_names"];
 
 /// The five files: name for complaints, and content.
@@ -43,6 +44,8 @@ pub struct Checked {
     pub catalog: Catalog,
     /// What accounts can be on.
     pub tariffs: Arc<Tariffs>,
+    /// The folder of rules that decide beside the first, as `lanes.toml` names it.
+    pub shadow: Option<String>,
     /// Settings of `flux.toml` that no file and no variable mentions.
     pub defaulted: Vec<String>,
 }
@@ -86,7 +89,7 @@ pub fn check(texts: &Texts, environment: &[(String, String)]) -> Result<Checked,
         client_names: lanes.client_names,
         stand_in: config.mock.mode,
     });
-    Ok(Checked { config, catalog, tariffs: Arc::new(tariffs), defaulted })
+    Ok(Checked { config, catalog, tariffs: Arc::new(tariffs), shadow: lanes.shadow, defaulted })
 }
 
 /// Leaves out what may only be said because a file could not be read whole: in that file what stands after the fault or

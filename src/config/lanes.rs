@@ -24,6 +24,8 @@ pub(super) struct Lanes {
     pub(super) auto_name: String,
     /// How much quality is wished for where nobody else says it.
     pub(super) quality: Quality,
+    /// A folder of rules that decide beside the first, without any effect.
+    pub(super) shadow: Option<String>,
     /// For requests that the router has no opinion on.
     pub(super) default_lane: String,
     /// The lanes.
@@ -82,6 +84,7 @@ pub(super) fn read(
     let mut auto = Fields::new(auto.0, auto.1, "auto", findings);
     let auto_name = auto.text("name").unwrap_or_else(|| "flux-auto".to_owned());
     let quality = auto.quality("quality");
+    let shadow = auto.text("shadow").filter(|folder| !folder.is_empty());
     let default_lane = auto.text_needed("default_lane");
     if !default_lane.is_empty() && lanes.0.get(&default_lane).is_none() {
         let hint = meant(&default_lane, lanes.0.iter().map(|(name, _)| name));
@@ -94,7 +97,7 @@ pub(super) fn read(
     let client_names = read_client_names(client_names.0, &names, findings);
     let chains = read_lanes(lanes.0, &known, findings);
     let pins = read_pins(pins.0, &known, findings);
-    Lanes { auto_name, quality, default_lane, chains, pins, client_names }
+    Lanes { auto_name, quality, shadow, default_lane, chains, pins, client_names }
 }
 
 /// A lane as it is written, before lanes in lanes are opened.

@@ -31,6 +31,8 @@ pub struct Loaded {
     pub catalog: Catalog,
     /// What accounts can be on.
     pub tariffs: Arc<Tariffs>,
+    /// The folder of rules that decide beside the first; relative to the configuration folder.
+    pub shadow: Option<PathBuf>,
     /// Of the files, taken before they were read.
     pub fingerprint: Fingerprint,
 }
@@ -57,8 +59,8 @@ pub fn load(dir: &Path, environment: &[(String, String)]) -> Result<Loaded, Vec<
     // Without a file the others refer to nothing; what they say about that would only hide the cause.
     let texts = read_texts(dir)?;
     let checked = check(&texts, environment);
-    let Checked { config, catalog, tariffs, defaulted: _ } = checked?;
-    Ok(Loaded { config, catalog, tariffs, fingerprint })
+    let Checked { config, catalog, tariffs, shadow, defaulted: _ } = checked?;
+    Ok(Loaded { config, catalog, tariffs, shadow: shadow.map(|folder| dir.join(folder)), fingerprint })
 }
 
 /// The data folder of a server with this configuration, environment aside. Whatever else may be wrong with the

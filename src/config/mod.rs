@@ -31,6 +31,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// `[money]`
     pub money: Money,
+    /// `[conversations]`
+    pub conversations: Conversations,
     /// `[ledger]`
     pub ledger: Ledger,
     /// `[log]`
@@ -142,6 +144,19 @@ pub struct Money {
     pub reservation_share: u64,
     /// Tokens of such an answer that are counted ahead against a key's tokens a minute.
     pub rate_tokens_unstated: u64,
+}
+
+/// `[conversations]`: how steadily `flux-auto` keeps a conversation in its lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conversations {
+    /// Conversations that are remembered; the oldest are forgotten above. Read once, at start, like `idle`.
+    pub remembered_max: usize,
+    /// One without a turn for so long is forgotten.
+    pub idle: Duration,
+    /// Turns in a row that must want a cheaper lane before it is given.
+    pub calm_turns: u32,
+    /// For how long a provider's prompt cache is counted on after a turn.
+    pub cache: Duration,
 }
 
 /// `[ledger]`

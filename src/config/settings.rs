@@ -8,7 +8,9 @@ use crate::catalog::StandIn;
 
 use super::fields::{Fields, Findings};
 use super::raw::{Origin, Table};
-use super::{Config, Ledger, Limits, Log, Mock, MockFault, Money, RequestLog, Server, Timeouts, Tls, address};
+use super::{
+    Config, Conversations, Ledger, Limits, Log, Mock, MockFault, Money, RequestLog, Server, Timeouts, Tls, address,
+};
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -23,8 +25,8 @@ const SEGMENTS_MIN: u64 = 2;
 pub(super) fn read(file: &Table, origin: &Origin, findings: &mut Findings) -> Config {
     let empty = Table::default();
     let mut sections = Fields::new(file, origin, "", findings);
-    let [server, limits, timeouts, money, ledger, log, mock] =
-        ["server", "limits", "timeouts", "money", "ledger", "log", "mock"].map(|name| {
+    let [server, limits, timeouts, money, conversations, ledger, log, mock] =
+        ["server", "limits", "timeouts", "money", "conversations", "ledger", "log", "mock"].map(|name| {
             let (table, at) = sections.table(name).unwrap_or((&empty, origin));
             (table, at, name)
         });
@@ -34,6 +36,7 @@ pub(super) fn read(file: &Table, origin: &Origin, findings: &mut Findings) -> Co
         limits: section(limits, findings, read_limits),
         timeouts: section(timeouts, findings, read_timeouts),
         money: section(money, findings, read_money),
+        conversations: section(conversations, findings, read_conversations),
         ledger: section(ledger, findings, read_ledger),
         log: section(log, findings, read_log),
         mock: section(mock, findings, read_mock),
@@ -109,6 +112,15 @@ fn read_money(fields: &mut Fields<'_, '_>) -> Money {
         output_tokens_unstated: fields.whole("output_tokens_unstated", 8_192, 1..=1 << 20),
         reservation_share: fields.whole("reservation_share", 16, 1..=1_000),
         rate_tokens_unstated: fields.whole("rate_tokens_unstated", 4_096, 0..=1 << 20),
+    }
+}
+
+fn read_conversations(fields: &mut Fields<'_, '_>) -> Conversations {
+    Conversations {
+        remembered_max: fields.count("remembered_max", 100_000, 0..=10_000_000),
+        idle: fields.ms("idle_ms", 3_600_000, 1_000..=DAY_MS),
+        calm_turns: u32::try_from(fields.whole("calm_turns", 2, 1..=100)).unwrap_or(2),
+        cache: fields.ms("cache_ms", 300_000, 0..=DAY_MS),
     }
 }
 

@@ -70,7 +70,8 @@ pub(super) fn small() -> Texts {
 
 #[test]
 fn the_shipped_files_are_good_and_whole() {
-    let Checked { config, catalog, tariffs, defaulted } = checked(&[]);
+    let Checked { config, catalog, tariffs, shadow, defaulted } = checked(&[]);
+    assert_eq!(shadow, None);
     assert_eq!(tariffs.iter().count(), 8);
     assert_eq!(defaulted, Vec::<String>::new(), "every setting stands in conf/flux.toml");
     let empty = Texts { settings: ("flux.toml".to_owned(), String::new()), ..shipped() };

@@ -157,6 +157,9 @@ impl Exchange {
             self.admission.undo(&settlement.paid.draw, self.arrival.at);
         }
         settlement.ending = is_kept.then_some(ending);
+        if is_kept {
+            self.remember(&settlement, ending, now);
+        }
         self.settlement = Some(settlement);
         if is_kept { Ok(()) } else { Err(Stop::Unsettled) }
     }
@@ -245,6 +248,7 @@ impl Exchange {
             provider: routing.provider,
             streamed: self.head.stream,
             attempts: routing.attempts,
+            auto: routing.auto,
             usage: settled.map(|s| s.usage).unwrap_or_default(),
             estimated: settled.is_some_and(|s| s.estimated),
             amount: settled.map_or(NanoUsd::ZERO, |s| s.amount),

@@ -6,12 +6,16 @@
 
 pub mod answer;
 pub mod attempts;
+pub mod auto;
 mod capped;
 mod close;
+pub mod conversations;
 pub mod count;
 mod counted;
 pub mod deny;
+mod follow;
 mod outgoing;
+pub mod request;
 mod reserve;
 pub mod retry;
 pub mod route;
@@ -27,26 +31,26 @@ use bytes::Bytes;
 use crate::accounts::key::{KeyKind, KeyState};
 use crate::admit::Admission;
 use crate::base::ids::RequestId;
+use crate::base::outcome::AutoChoice;
+use crate::base::quality::Quality;
 use crate::base::refusal::{Refusal, RefusalKind};
 use crate::base::time::UnixMs;
 use crate::base::wire_format::WireFormat;
 use crate::catalog::{Catalog, Chain, ChainKind, ModelKind, Route, Target};
-use crate::classify;
-use crate::classify::features::FeatureInput;
 use crate::plan::{self, Needs, Plan, PlanError, Terms, Via};
 use crate::translate::envelope::{Envelope, SealingKey};
-use crate::wire::head::{self, Head, HeadError};
-use crate::wire::multipart::{Form, FormError};
+use crate::wire::head::Head;
+use crate::wire::multipart::Form;
 use crate::wire::text;
 
 use answer::Answer;
 use attempts::{Attempts, Current};
+use auto::Chosen;
 use count::Purpose;
+use follow::Turn;
+use request::{Request, unknown_model};
 use retry::Failure;
 use snapshot::Snapshot;
-
-/// The lane of those who ask for a picture and leave the model to us.
-const IMAGE_LANE: &str = "flux-image";
 
 /// The facts of a request's arrival.
 #[derive(Clone, Debug)]
@@ -69,8 +73,19 @@ pub struct Arrival {
     pub media_type: Box<str>,
     /// Who asks.
     pub key: Arc<KeyState>,
+    /// What its headers say to the router.
+    pub asked: Asked,
     /// Seals what only a model may get back on its way through a client of another format.
     pub sealing_key: SealingKey,
+}
+
+/// What the headers of a request say to the router.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    /// `x-flux-quality`.
+    pub quality: Option<Quality>,
+    /// `x-flux-session`.
+    pub session: Option<Box<[u8]>>,
 }
 
 /// What routing decided, for the `x-flux-*` headers.
@@ -90,6 +105,8 @@ pub struct Routing {
     pub was_routed: bool,
     /// Attempts made so far.
     pub attempts: u8,
+    /// What the router chose by, where the choice was left to it.
+    pub auto: Option<AutoChoice>,
 }
 
 /// A request that was refused, with what routing had decided by then.
@@ -123,6 +140,10 @@ pub struct Exchange {
     original: Arc<str>,
     /// What it stands for.
     requested: Arc<str>,
+    /// What the router chose by, where the choice was left to it.
+    auto: Option<AutoChoice>,
+    /// The turn of a conversation that it is.
+    turn: Option<Box<Turn>>,
     plan: Plan,
     attempts: Attempts,
     answer: Answer,
@@ -136,43 +157,46 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// Reads, classifies and plans. Nothing has been sent anywhere yet.
+    /// Plans what was read, and holds what it may cost. Nothing has been sent anywhere yet. `chosen` is the lane of a
+    /// request that leaves it to the router.
     ///
     /// # Errors
-    /// The refusal for a body that makes no sense, a model that is not known, or a plan without
-    /// a target.
-    pub fn open(
-        snapshot: Arc<Snapshot>,
-        arrival: Arrival,
-        admission: Admission,
-        body: Bytes,
-    ) -> Result<Self, Box<Refused>> {
-        let (head, form) = read(&arrival, &body)?;
-        let model = form.as_ref().map_or_else(|| head.model(&body), |form| form.model(&body));
+    /// The refusal for a key that may not ask for this, a plan without a target, or a purse that is empty.
+    pub fn open(request: Request, chosen: Option<Chosen>, admission: Admission) -> Result<Self, Box<Refused>> {
+        let Request { snapshot, arrival, body, head, form, task: _, route, requested, original } = request;
         let catalog = &snapshot.catalog;
-        let route = catalog.resolve(&model).ok_or_else(|| unknown_model(&model))?;
-        let served = match route {
-            Route::Auto => auto_lane(&snapshot, &arrival, &head, &body),
-            Route::Lane(_) | Route::Pin(_) => route,
-        };
-        let chain = catalog.chain(served).ok_or_else(|| unknown_model(&model))?;
-        check_allowed(&arrival.key, catalog, route, chain)?;
-        let requested = Arc::clone(if route == Route::Auto { catalog.auto_name() } else { &chain.name });
-        let original: Arc<str> = if *requested == *model { Arc::clone(&requested) } else { Arc::from(&*model) };
-        if arrival.format == WireFormat::AnthropicMessages && makes_only_images(chain) {
-            return Err(no_images().into());
-        }
-        let needs = if arrival.format.is_conversation() { needs(&head, &body, chain) } else { Needs::default() };
         let terms = Terms {
             client_format: arrival.format,
             via: if arrival.key.kind == KeyKind::Test { Via::Mock } else { Via::Providers },
             at: arrival.at,
             attempts_max: snapshot.config.limits.attempts_max,
         };
-        let plan = plan::plan(chain, &needs, &terms).map_err(|error| {
-            let routing = Routing::before_attempts(original.clone(), requested.clone(), chain);
+        let plan_of = |chain: &Arc<Chain>, must_promise_schema: bool| {
+            let is_talk = arrival.format.is_conversation();
+            let needs = if is_talk { needs(&head, &body, chain) } else { Needs::default() };
+            plan::plan(chain, &Needs { json_schema: must_promise_schema, ..needs }, &terms)
+        };
+        let mut chosen = chosen.filter(|_| route == Route::Auto);
+        let planned = if let Some(chosen) = &mut chosen {
+            chosen.plan(catalog, plan_of)
+        } else {
+            let served = if route == Route::Auto { Route::Lane(catalog.default_lane()) } else { route };
+            catalog.chain(served).map(|chain| (chain, plan_of(chain, false)))
+        };
+        let (chain, plan) = planned.ok_or_else(|| unknown_model(&original))?;
+        check_allowed(&arrival.key, catalog, route, chain)?;
+        if arrival.format == WireFormat::AnthropicMessages && makes_only_images(chain) {
+            return Err(no_images().into());
+        }
+        let (auto, turn) = chosen.map(|chosen| (chosen.told, chosen.turn)).unzip();
+        let turn = turn.flatten();
+        let mut plan = plan.map_err(|error| {
+            let routing = Routing::before_attempts(original.clone(), requested.clone(), chain, auto.clone());
             Box::new(Refused { refusal: unplannable(&error, &routing, arrival.format), routing: Some(routing) })
         })?;
+        if let Some(turn) = &turn {
+            turn.keep_model(&mut plan);
+        }
         let asked_for_usage =
             head.stream_options.as_ref().and_then(|o| o.include_usage.as_ref()).is_some_and(|(asked, _)| *asked);
         let mut exchange = Self {
@@ -184,6 +208,8 @@ impl Exchange {
             asked_for_usage,
             original,
             requested,
+            auto,
+            turn,
             plan,
             attempts: Attempts::default(),
             answer: Answer::Awaiting,
@@ -226,7 +252,8 @@ impl Exchange {
 
     /// What the client is told about routing.
     pub fn routing(&self) -> Routing {
-        let mut routing = Routing::before_attempts(self.original.clone(), self.requested.clone(), &self.plan.chain);
+        let (original, requested) = (self.original.clone(), self.requested.clone());
+        let mut routing = Routing::before_attempts(original, requested, &self.plan.chain, self.auto.clone());
         if let Some(Current { target, .. }) = &self.attempts.current {
             routing.model = Arc::clone(&target.model.canonical);
             routing.provider = Arc::clone(&target.provider.id);
@@ -248,6 +275,11 @@ impl Exchange {
     /// Whose targets are tried.
     pub fn chain(&self) -> &Arc<Chain> {
         &self.plan.chain
+    }
+
+    /// What the router chose by, where the choice was left to it.
+    pub fn auto(&self) -> Option<&AutoChoice> {
+        self.auto.as_ref()
     }
 
     /// Whether the client asked for a stream.
@@ -300,10 +332,10 @@ impl Exchange {
 }
 
 impl Routing {
-    fn before_attempts(original: Arc<str>, requested: Arc<str>, chain: &Chain) -> Self {
+    fn before_attempts(original: Arc<str>, requested: Arc<str>, chain: &Chain, auto: Option<AutoChoice>) -> Self {
         let was_routed = chain.kind == ChainKind::Lane;
         let lane = if was_routed { Arc::clone(&chain.name) } else { nothing() };
-        Self { original, requested, lane, model: nothing(), provider: nothing(), was_routed, attempts: 0 }
+        Self { original, requested, lane, model: nothing(), provider: nothing(), was_routed, attempts: 0, auto }
     }
 
     /// Of a request that did not reach routing.
@@ -316,6 +348,7 @@ impl Routing {
             provider: nothing(),
             was_routed: false,
             attempts: 0,
+            auto: None,
         }
     }
 }
@@ -324,18 +357,6 @@ impl Routing {
 fn nothing() -> Arc<str> {
     static NOTHING: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(""));
     Arc::clone(&NOTHING)
-}
-
-/// The head of a JSON body, or the parts of a form.
-fn read(arrival: &Arrival, body: &Bytes) -> Result<(Head, Option<Box<Form>>), Refusal> {
-    let (head, form) = if arrival.format.is_form() {
-        let form = Form::scan(&arrival.media_type, body).map_err(|error| unreadable_form(&error))?;
-        (Head::default(), Some(Box::new(form)))
-    } else {
-        (head::scan(body).map_err(|error| unreadable(&error))?, None)
-    };
-    counted::check_whole(arrival.format, &head, form.as_deref(), body)?;
-    Ok((head, form))
 }
 
 /// Whether the key may ask for what the name stands for: a lane or a pin by its name, or the router by its own.
@@ -358,21 +379,6 @@ fn no_images() -> Refusal {
                    use POST /v1/images/generations or POST /v1/chat/completions";
     let refusal = Refusal::new(RefusalKind::InvalidRequest, message).with_param("model");
     Refusal { code: Some("image_output_not_supported".into()), ..refusal }
-}
-
-/// The lane that the rules choose; for a picture's words the image lane, for a client that cannot be shown pictures
-/// never that.
-fn auto_lane(snapshot: &Snapshot, arrival: &Arrival, head: &Head, body: &Bytes) -> Route {
-    let catalog = &snapshot.catalog;
-    if matches!(arrival.format, WireFormat::OpenaiImages | WireFormat::OpenaiImageEdits) {
-        return Route::Lane(catalog.lane(IMAGE_LANE).unwrap_or_else(|| catalog.default_lane()));
-    }
-    let terms = classify::Terms { quality: catalog.quality().share(), prices: snapshot.lane_prices };
-    let decision = classify::classify(&snapshot.router, &FeatureInput::of(arrival.format, head, body), &terms);
-    let lane = catalog.lane(decision.lane).unwrap_or_else(|| catalog.default_lane());
-    let is_mute = arrival.format == WireFormat::AnthropicMessages
-        && catalog.chain(Route::Lane(lane)).is_some_and(|chain| makes_only_images(chain));
-    Route::Lane(if is_mute { catalog.default_lane() } else { lane })
 }
 
 /// What a target must be able to do.
@@ -411,31 +417,6 @@ fn is_reasoning_steered(head: &Head, body: &[u8]) -> bool {
 /// can look like one.
 fn has_image(body: &[u8]) -> bool {
     [&b"\"image_url\""[..], b"\"image\""].iter().any(|mark| memchr::memmem::find(body, mark).is_some())
-}
-
-fn unreadable(error: &HeadError) -> Refusal {
-    let refusal = Refusal::new(RefusalKind::InvalidRequest, error.to_string());
-    match error.key() {
-        Some(key) => refusal.with_param(key),
-        None => refusal,
-    }
-}
-
-fn unreadable_form(error: &FormError) -> Refusal {
-    let refusal = Refusal::new(RefusalKind::InvalidRequest, error.to_string());
-    match error.key() {
-        Some(key) => refusal.with_param(key.to_owned()),
-        None => refusal,
-    }
-}
-
-fn unknown_model(model: &str) -> Refusal {
-    const SHOWN_CHARS_MAX: usize = 80;
-    let shown: String = model.chars().filter(|c| !c.is_control()).take(SHOWN_CHARS_MAX).collect();
-    let message =
-        format!("the model \"{shown}\" does not exist; GET /v1/models lists those that do, or send \"flux-auto\"");
-    // What a client calls a model may be anything; the log needs no more than that it was unknown.
-    Refusal::new(RefusalKind::ModelNotFound, message).with_param("model").with_detail("unknown model")
 }
 
 fn unplannable(error: &PlanError, routing: &Routing, sent: WireFormat) -> Refusal {

@@ -23,6 +23,8 @@ pub struct Snapshot {
     pub tariffs: Arc<Tariffs>,
     /// How `flux-auto` chooses a lane.
     pub router: Router,
+    /// Decides beside it, and only what it says otherwise is counted.
+    pub shadow: Option<Router>,
     /// What fast, standard and reasoning cost, as shares of the dearest.
     pub lane_prices: [f32; 3],
 }
@@ -31,7 +33,13 @@ impl Snapshot {
     /// Puts the parts together. Prices that have a date are taken as they are `at` that time.
     pub fn new(config: Config, catalog: Catalog, tariffs: Arc<Tariffs>, router: Router, at: UnixMs) -> Self {
         let lane_prices = lane_prices(&catalog, at);
-        Self { config, catalog, tariffs, router, lane_prices }
+        Self { config, catalog, tariffs, router, shadow: None, lane_prices }
+    }
+
+    /// The same with a router that decides beside the first.
+    #[must_use]
+    pub fn with_shadow(self, shadow: Option<Router>) -> Self {
+        Self { shadow, ..self }
     }
 }
 

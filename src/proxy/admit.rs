@@ -2,11 +2,12 @@
 //!
 //! Must not forward anything. Each step is another module's; here is their order.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use http::header::{CONTENT_TYPE, HeaderName};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::Session;
@@ -15,21 +16,27 @@ use pingora::{ErrorType, OrErr};
 use super::reply::Caller;
 use super::{Ctx, Flux, accept, reply};
 use crate::accounts::idempotency::Mark;
-use crate::accounts::key::KeyKind;
-use crate::admit;
+use crate::accounts::key::{KeyKind, KeyState};
+use crate::admit::{self, Admission};
 use crate::api;
 use crate::api::models::Audience;
 use crate::base::ids::RequestId;
+use crate::base::quality::Quality;
 use crate::base::refusal::{Refusal, RefusalKind};
 use crate::base::time::UnixMs;
+use crate::exchange::auto::Chosen;
+use crate::exchange::conversations::SESSION_BYTES_MAX;
 use crate::exchange::count::Purpose;
 use crate::exchange::deny;
+use crate::exchange::request::Request;
 use crate::exchange::route::{self, Endpoint};
 use crate::exchange::snapshot::Snapshot;
-use crate::exchange::{Arrival, Exchange, Refused};
+use crate::exchange::{Arrival, Asked, Exchange, Refused};
 use crate::metrics::InFlight;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const X_FLUX_QUALITY: HeaderName = HeaderName::from_static("x-flux-quality");
+const X_FLUX_SESSION: HeaderName = HeaderName::from_static("x-flux-session");
 const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 
 /// Makes request ids from one random seed a process and a counter: no system call a request.
@@ -84,12 +91,12 @@ impl Flux {
             return Ok(true);
         }
         let Some(format) = endpoint.wire_format() else {
-            let audience = if key.kind == KeyKind::Test { Audience::Tests } else { Audience::Live };
-            let listing = api::models::answer(&endpoint, &snapshot, (caller.format, audience), at)?;
+            let listing = api::models::answer(&endpoint, &snapshot, (caller.format, audience(&key)), at)?;
             // A client that is gone needs no list.
             let _ = reply::json(downstream, listing, caller).await;
             return Ok(true);
         };
+        let asked = asked(&head.headers)?;
         ctx.in_flight = Some(self.enter(&snapshot)?);
         let instant = ctx.arrived.unwrap_or_else(|| self.clock.now());
         let since_start = instant.saturating_duration_since(self.origin).as_millis();
@@ -102,7 +109,6 @@ impl Flux {
             admission.claim(&self.idempotency, mark).map_err(deny::clash)?;
         }
         let read = self.clock.now();
-        let media_type = if format.is_form() { content_type(downstream.req_header()) } else { Box::default() };
         let arrival = Arrival {
             id: caller.id,
             instant,
@@ -111,11 +117,12 @@ impl Flux {
             route: ctx.route,
             format,
             purpose: endpoint.purpose(),
-            media_type,
+            media_type: if format.is_form() { content_type(downstream.req_header()) } else { Box::default() },
             key,
+            asked,
             sealing_key: self.sealing_key,
         };
-        let mut exchange = Box::new(Exchange::open(snapshot, arrival, admission, body)?);
+        let mut exchange = self.open(Request::read(snapshot, arrival, body)?, admission)?;
         let link =
             ctx.link.as_ref().ok_or_else(|| Refusal::new(RefusalKind::Internal, "the request lost its session"))?;
         let is_counted_here = exchange.purpose() == Purpose::Count && !exchange.keep_counting_targets();
@@ -125,6 +132,19 @@ impl Flux {
             let _ = self.count_here(&mut session.downstream_session, ctx, caller).await;
         }
         Ok(is_counted_here)
+    }
+
+    fn open(&self, request: Request, admission: Admission) -> Result<Box<Exchange>, Box<Refused>> {
+        let chosen = request.is_auto().then(|| self.choose(&request));
+        Exchange::open(request, chosen, admission).map(Box::new)
+    }
+
+    fn choose(&self, request: &Request) -> Chosen {
+        let begun = self.clock.now();
+        let mut chosen = request.choose(&self.conversations);
+        self.metrics.decided(self.clock.now().saturating_duration_since(begun));
+        request.compare(&mut chosen);
+        chosen
     }
 
     /// Answers with a count of our own.
@@ -185,6 +205,32 @@ impl Flux {
         }
         Ok(in_flight)
     }
+}
+
+fn audience(key: &KeyState) -> Audience {
+    if key.kind == KeyKind::Test { Audience::Tests } else { Audience::Live }
+}
+
+/// What the headers say to the router.
+fn asked(headers: &HeaderMap) -> Result<Asked, Refusal> {
+    let mut asked = Asked::default();
+    if let Some(quality) = headers.get(X_FLUX_QUALITY) {
+        let message = "x-flux-quality must be a number from 0, the cheapest, to 1, the best, such as 0.75";
+        let quality = quality.to_str().ok().and_then(Quality::parse);
+        asked.quality = Some(quality.ok_or_else(|| bad_header("x-flux-quality", message))?);
+    }
+    if let Some(session) = headers.get(X_FLUX_SESSION).map(HeaderValue::as_bytes) {
+        if session.is_empty() || session.len() > SESSION_BYTES_MAX {
+            let message = format!("x-flux-session must be a name of 1 to {SESSION_BYTES_MAX} bytes");
+            return Err(bad_header("x-flux-session", message));
+        }
+        asked.session = Some(session.into());
+    }
+    Ok(asked)
+}
+
+fn bad_header(name: &'static str, message: impl Into<Cow<'static, str>>) -> Refusal {
+    Refusal::new(RefusalKind::InvalidRequest, message).with_param(name)
 }
 
 /// The content type of a request; empty where there is none that can be read.

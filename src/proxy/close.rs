@@ -79,6 +79,7 @@ impl Flux {
             provider: routing.provider,
             streamed: false,
             attempts: routing.attempts,
+            auto: routing.auto,
             usage: Usage::default(),
             estimated: false,
             amount: NanoUsd::ZERO,

@@ -42,6 +42,7 @@ use crate::base::time::Clock;
 use crate::catalog::Target;
 use crate::exchange::answer::{Flow, ProviderHead};
 use crate::exchange::attempts::Next;
+use crate::exchange::conversations::Conversations;
 use crate::exchange::count::Purpose;
 use crate::exchange::retry::Failure;
 use crate::exchange::route;
@@ -76,6 +77,7 @@ pub(crate) struct Flux {
     ids: RequestIds,
     sealing_key: SealingKey,
     idempotency: Arc<Idempotency>,
+    conversations: Arc<Conversations>,
     /// Wrong keys of the last second, by address: an estimate will do.
     wrong_keys: Rate,
     /// From where the milliseconds of limits are counted.
@@ -96,6 +98,8 @@ pub(crate) struct Parts {
     pub(crate) clock: Arc<dyn Clock>,
     /// At least 80 random bits, from which request ids are made.
     pub(crate) seed: u128,
+    /// What is remembered of conversations.
+    pub(crate) conversations: Conversations,
     /// Seals what models want back.
     pub(crate) sealing_key: SealingKey,
 }
@@ -132,7 +136,7 @@ impl Ctx {
 
 impl Flux {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { snapshot, store, metrics, log, clock, seed, sealing_key } = parts;
+        let Parts { snapshot, store, metrics, log, clock, seed, conversations, sealing_key } = parts;
         let (ledger, counters) = (Arc::clone(&store), Arc::clone(&metrics));
         let keep: KeepCharge = Arc::new(move |charge| match ledger.append(charge) {
             Ok(()) => true,
@@ -144,6 +148,7 @@ impl Flux {
         });
         let (keys, ids, origin) = (store.keys(), RequestIds::new(seed), clock.now());
         let (resolver, asks, openapi) = (Resolver::new(), Asks::new(), api::openapi::document());
+        let conversations = Arc::new(conversations);
         let (idempotency, wrong_keys) = (store.idempotency(), Rate::new(Duration::from_secs(1)));
         Self {
             snapshot,
@@ -157,6 +162,7 @@ impl Flux {
             ids,
             sealing_key,
             idempotency,
+            conversations,
             wrong_keys,
             origin,
             warned_of_key: AtomicU64::new(0),

@@ -20,6 +20,7 @@ use pingora::{Error, ErrorType, Result};
 use crate::api::Answer;
 use crate::base::ids::RequestId;
 use crate::base::money::NanoUsd;
+use crate::base::outcome::AutoChoice;
 use crate::base::refusal::{Refusal, RefusalKind};
 use crate::base::time::UnixMs;
 use crate::base::wire_format::WireFormat;
@@ -54,6 +55,8 @@ const X_FLUX_ATTEMPTS: HeaderName = HeaderName::from_static("x-flux-attempts");
 const X_FLUX_ESTIMATED: HeaderName = HeaderName::from_static("x-flux-estimated");
 const X_FLUX_IGNORED: HeaderName = HeaderName::from_static("x-flux-ignored");
 const X_FLUX_NEXT_CURSOR: HeaderName = HeaderName::from_static("x-flux-next-cursor");
+const X_FLUX_SCORE: HeaderName = HeaderName::from_static("x-flux-score");
+const X_FLUX_ROUTE_REASON: HeaderName = HeaderName::from_static("x-flux-route-reason");
 const X_FLUX_COST_USD: HeaderName = HeaderName::from_static("x-flux-cost-usd");
 
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
@@ -108,6 +111,9 @@ pub(crate) fn answer_head(provider: &ResponseHeader, exchange: &Exchange) -> Res
             Ok(original) => headers.insert(X_FLUX_ORIGINAL_MODEL, original),
             Err(_) => headers.remove(X_FLUX_ORIGINAL_MODEL),
         };
+    }
+    if let Some(auto) = exchange.auto() {
+        put_auto(&mut headers, auto);
     }
     limits::put(&mut headers, exchange);
     let id = id_value(exchange.arrival().id)?;
@@ -165,6 +171,12 @@ impl ReadyHeaders {
     fn of(&self, is_stream: bool) -> &HeaderMap {
         if is_stream { &self.events } else { &self.whole }
     }
+}
+
+/// Says why `flux-auto` chose the lane.
+fn put_auto(headers: &mut HeaderMap, auto: &AutoChoice) {
+    put_name(headers, X_FLUX_SCORE, &auto.score());
+    put_name(headers, X_FLUX_ROUTE_REASON, &auto.reason);
 }
 
 /// Puts a name where there is one and it can stand in a header.
@@ -231,6 +243,12 @@ fn put_routing(head: &mut ResponseHeader, routing: &Routing) -> Result<()> {
     ] {
         if let (false, Ok(value)) = (value.is_empty(), HeaderValue::from_str(value)) {
             head.insert_header(name, value)?;
+        }
+    }
+    if let Some(auto) = &routing.auto {
+        head.insert_header(X_FLUX_SCORE, auto.score())?;
+        if let Ok(reason) = HeaderValue::from_str(&auto.reason) {
+            head.insert_header(X_FLUX_ROUTE_REASON, reason)?;
         }
     }
     let lane = if routing.lane.is_empty() { NO_LANE } else { &*routing.lane };

@@ -13,7 +13,9 @@ use crate::accounts::funds::Spent;
 use crate::base::ids::AccountId;
 use crate::base::money::NanoUsd;
 use crate::base::period::Period;
+use crate::base::quality::Quality;
 use crate::base::time::UnixMs;
+use crate::base::wish::{AutoWish, LaneWish};
 
 /// An account as it is shown to people.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub struct AccountEntry {
     pub tariff: String,
     /// The most usage of a period, in the place of the tariff's ceiling.
     pub cap: Option<NanoUsd>,
+    /// What it wishes of `flux-auto`.
+    pub auto: AutoWish,
     /// When it began: its billing date.
     pub created_at: UnixMs,
     /// When it was closed.
@@ -82,18 +86,20 @@ pub struct NewAccount<'a> {
     pub tariff: &'a str,
     /// The most usage of a period.
     pub cap: Option<NanoUsd>,
+    /// What it wishes of `flux-auto`.
+    pub auto: AutoWish,
 }
 
-/// What is to become of a cap.
+/// What is to become of a setting that an account may be without. Generic, since three of them may.
 #[derive(Clone, Copy, Debug, Default)]
-pub enum CapChange {
+pub enum Setting<T> {
     /// It stays as it is.
     #[default]
     Keep,
-    /// The tariff's ceiling holds.
+    /// What holds for all takes its place: of a cap the tariff's ceiling.
     Remove,
-    /// This holds, in the place of the tariff's ceiling.
-    Set(NanoUsd),
+    /// This holds.
+    Set(T),
 }
 
 /// What is to change of an account.
@@ -102,7 +108,11 @@ pub struct Change<'a> {
     /// The id of its tariff; `None` leaves it as it is.
     pub tariff: Option<&'a str>,
     /// Its cap.
-    pub cap: CapChange,
+    pub cap: Setting<NanoUsd>,
+    /// How much quality `flux-auto` is to seek.
+    pub quality: Setting<Quality>,
+    /// Between which lanes `flux-auto` may choose.
+    pub lane: Setting<LaneWish>,
 }
 
 /// A pack to be added.
@@ -148,12 +158,12 @@ impl AccountTable {
     /// # Errors
     /// When its name is not usable or taken, or the database cannot be written.
     pub fn create(&mut self, new: &NewAccount<'_>, now: UnixMs) -> Result<AccountEntry, StoreError> {
-        let NewAccount { name, tariff, cap } = *new;
+        let NewAccount { name, .. } = *new;
         check_name(name, "account")?;
         if name.is_empty() {
             return Err(StoreError::BadName { what: "account" });
         }
-        let added = self.database.add_account(name, tariff, cap, now)?;
+        let added = self.database.add_account(new, now)?;
         let id = added.ok_or_else(|| StoreError::AccountExists { name: name.to_owned() })?;
         self.find(&id.0.to_string())
     }
@@ -184,7 +194,7 @@ impl AccountTable {
         self.entry(found.ok_or_else(|| StoreError::NoSuchAccount { which: which.to_owned() })?)
     }
 
-    /// Changes tariff and cap.
+    /// Changes tariff, cap and wishes.
     ///
     /// # Errors
     /// When there is no such account, it is closed, or the database cannot be written.
@@ -248,6 +258,7 @@ impl AccountTable {
             created_at,
             tariff,
             cap,
+            auto,
             closed_at,
             packs_bought,
             packs_used,
@@ -261,6 +272,7 @@ impl AccountTable {
             name,
             tariff,
             cap,
+            auto,
             created_at,
             closed_at,
             purged_at,

@@ -87,7 +87,7 @@ impl Shared {
     }
 
     fn contract(&self, stored: &StoredAccount) -> Contract {
-        Contract { tariff: self.tariff(stored), cap: stored.cap }
+        Contract { tariff: self.tariff(stored), cap: stored.cap, auto: stored.auto }
     }
 
     /// The tariff of an account. One that is configured no longer includes nothing and lets nothing go beyond.

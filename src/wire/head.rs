@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use smallvec::SmallVec;
 
-use super::leap::{self, Items, Malformed, NAME_BYTES_MAX};
+use super::leap::{self, Items, Malformed, Member, NAME_BYTES_MAX};
 
 /// The longest model name that is looked at, in bytes of the body. Names end up in log lines and messages.
 pub const MODEL_BYTES_MAX: usize = 1024;
@@ -20,7 +20,7 @@ pub const MODEL_BYTES_MAX: usize = 1024;
 pub struct Head {
     /// The index just after the `{` of the body; a member can be added here.
     pub object_start: usize,
-    /// The value of `model` with its quotes: valid text of at most [`MODEL_BYTES_MAX`].
+    /// The value of `model` with its quotes: valid text of at most [`MODEL_BYTES_MAX`]. Empty only beside `task_type`.
     pub model: Range<usize>,
     /// Whether the answer shall be streamed.
     pub stream: bool,
@@ -61,6 +61,9 @@ pub struct Head {
     pub modalities: Option<Range<usize>>,
     /// `stop` of Chat, or `stop_sequences` of Anthropic.
     pub stop: Option<Range<usize>>,
+    /// `task_type` of Conflux's clients, whatever its value. A request with it may leave `model` out: the range is
+    /// empty then.
+    pub task_type: Option<Member>,
 }
 
 /// `stream_options` of Chat.
@@ -134,14 +137,14 @@ pub fn scan(body: &[u8]) -> Result<Head, HeadError> {
         Items::open(body, leap::skip_space(body, 0)).filter(Items::is_object).ok_or(HeadError::NotAnObject)?;
     let mut found = Found::new(members.position());
     while let Some(member) = members.next_member()? {
-        let spelt = body.get(member.name).unwrap_or_default();
+        let spelt = body.get(member.name.clone()).unwrap_or_default();
         // A name that is one of ours as it stands has no escapes to be undone.
         let field = match Field::of(spelt) {
             None => Field::of(leap::plain_name(spelt, &mut [0; NAME_BYTES_MAX])?),
             field @ Some(_) => field,
         };
         if let Some(field) = field {
-            found.note(body, field, member.value)?;
+            found.note(body, field, member)?;
         }
     }
     let end = leap::skip_space(body, members.position());
@@ -176,6 +179,7 @@ enum Field {
     Modalities,
     Stop,
     StopSequences,
+    TaskType,
 }
 
 impl Field {
@@ -203,6 +207,7 @@ impl Field {
             b"modalities" => Self::Modalities,
             b"stop" => Self::Stop,
             b"stop_sequences" => Self::StopSequences,
+            b"task_type" => Self::TaskType,
             _ => return None,
         })
     }
@@ -231,6 +236,7 @@ impl Field {
             Self::Modalities => "modalities",
             Self::Stop => "stop",
             Self::StopSequences => "stop_sequences",
+            Self::TaskType => "task_type",
         }
     }
 }
@@ -268,11 +274,13 @@ impl Found {
             text: None,
             modalities: None,
             stop: None,
+            task_type: None,
         };
         Self { seen: 0, limits: [None; 3], head }
     }
 
-    fn note(&mut self, body: &[u8], field: Field, at: Range<usize>) -> Result<(), HeadError> {
+    fn note(&mut self, body: &[u8], field: Field, member: Member) -> Result<(), HeadError> {
+        let at = member.value.clone();
         let bit = 1_u32 << field as u32;
         if self.seen & bit != 0 {
             return Err(HeadError::Duplicate(field.name()));
@@ -311,12 +319,13 @@ impl Found {
             Field::Text => head.text = given,
             Field::Modalities => head.modalities = given,
             Field::Stop | Field::StopSequences => head.stop = given,
+            Field::TaskType => head.task_type = Some(member),
         }
         Ok(())
     }
 
     fn into_head(mut self) -> Result<Head, HeadError> {
-        if self.head.model.is_empty() {
+        if self.head.model.is_empty() && self.head.task_type.is_none() {
             return Err(HeadError::Missing(Field::Model.name()));
         }
         self.head.max_tokens = self.limits.into_iter().flatten().next();

@@ -31,6 +31,9 @@ pub fn upstream_body(body: &Bytes, head: &Head, model: &str, usage: UsageAsk) ->
     let is_named = spelt == model.as_bytes() || (spelt.contains(&b'\\') && head.model(body) == model);
     let rename = if is_named {
         None
+    } else if head.model.is_empty() {
+        named = format!("\"model\":{},", json_string(model));
+        Some((head.object_start..head.object_start, named.as_str()))
     } else {
         named = json_string(model);
         Some((head.model.clone(), named.as_str()))
@@ -56,6 +59,32 @@ pub fn limited_body(body: &Bytes, head: &Head, field: &str, tokens: u64) -> Byte
     }
     let edits: Vec<Edit<'_>> = head.output_limits.iter().map(|at| (at.clone(), bound.as_str())).collect();
     apply(body, &edits)
+}
+
+/// The client's body without `task_type`, and nothing else changed; where it names no model, `model` takes the place of
+/// that member. `head` must be the head of `body`.
+pub fn without_task(body: &Bytes, head: &Head, model: &str) -> Bytes {
+    let Some(task) = &head.task_type else { return body.clone() };
+    // The name's range is inside its quotes.
+    let member = task.name.start.saturating_sub(1)..task.value.end;
+    if head.model.is_empty() {
+        let named = format!("\"model\":{}", json_string(model));
+        return apply(body, &[(member, named.as_str())]);
+    }
+    apply(body, &[(with_comma(body, member), "")])
+}
+
+/// A member with the comma that goes with it: the one after it, else the one before.
+fn with_comma(body: &[u8], member: Range<usize>) -> Range<usize> {
+    let after = leap::skip_space(body, member.end);
+    if body.get(after) == Some(&b',') {
+        return member.start..after + 1;
+    }
+    let before = body.get(..member.start).unwrap_or_default();
+    match before.iter().rposition(|byte| !byte.is_ascii_whitespace()) {
+        Some(comma) if before.get(comma) == Some(&b',') => comma..member.end,
+        Some(_) | None => member,
+    }
 }
 
 fn usage_edit(body: &[u8], head: &Head) -> Option<Edit<'static>> {

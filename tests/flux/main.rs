@@ -29,6 +29,8 @@ mod accounts;
 #[cfg(test)]
 mod api;
 #[cfg(test)]
+mod auto;
+#[cfg(test)]
 mod books;
 #[cfg(test)]
 mod config;
@@ -36,6 +38,8 @@ mod config;
 mod connections;
 #[cfg(test)]
 mod contents;
+#[cfg(test)]
+mod conversations;
 #[cfg(test)]
 mod counting;
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //!
 //! Must not show a raw key but in the answer that makes it.
 
+mod patch;
 pub mod view;
 pub mod wanted;
 

@@ -49,6 +49,10 @@ pub struct KeyView {
     budget: Option<BudgetView>,
     /// Whether answers tell what its account has left, in `x-flux-available` and `x-flux-held`.
     shows_balance: bool,
+    /// How much quality its `flux-auto` seeks, 0 to 1 as a decimal; null: as its account says.
+    quality: Option<String>,
+    /// Where its `flux-auto` goes: a lane, `at_least:` or `at_most:` with a lane; null: as its account says.
+    auto_lane: Option<String>,
     /// When it was made.
     created_at: String,
     /// When it was last used, a few seconds late.
@@ -99,7 +103,7 @@ impl KeyView {
     /// A key as it stands at `now`.
     pub fn of(key: &KeyEntry, now: UnixMs) -> Self {
         let KeyEntry { id, account_id, account, prefix, kind, settings, created_at, last_used_at, revoked_at } = key;
-        let KeySettings { name, expires_at, scope, allowed, limits, budget, shows_balance } = settings;
+        let KeySettings { name, expires_at, scope, allowed, limits, budget, shows_balance, auto } = settings;
         let state = key.standing(now);
         Self {
             id: id.0,
@@ -119,6 +123,8 @@ impl KeyView {
             limits: LimitsView::of(*limits),
             budget: budget.map(BudgetView::of),
             shows_balance: *shows_balance,
+            quality: auto.quality.map(|quality| quality.to_string()),
+            auto_lane: auto.lane.map(|lane| lane.to_string()),
             created_at: created_at.rfc3339(),
             last_used_at: last_used_at.map(UnixMs::rfc3339),
             expires_at: expires_at.map(UnixMs::rfc3339),

@@ -3,17 +3,20 @@
 //! Must not let an account take more than it has: limits of a key are at most those of its tariff, and names that it
 //! may ask for are names of the catalogue.
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::Number;
 use utoipa::ToSchema;
 
 use super::super::bad;
+use super::patch::Patch;
 use crate::accounts::key::{Budget, KeySettings, Scheme, Scope};
 use crate::base::money::NanoUsd;
 use crate::base::period::Reset;
+use crate::base::quality::Quality;
 use crate::base::refusal::Refusal;
 use crate::base::tariff::RateLimits;
 use crate::base::time::UnixMs;
+use crate::base::wish::{AutoWish, LANE_WISH_HINT, LaneWish};
 use crate::catalog::{Catalog, Route};
 
 /// Names that one key may be bound to.
@@ -75,6 +78,12 @@ pub struct CreateKey {
     scope: Option<ScopeWanted>,
     /// Whether answers tell what its account has left, in `x-flux-available` and `x-flux-held`.
     shows_balance: Option<bool>,
+    /// How much quality its `flux-auto` seeks, from 0 (the cheapest) to 1 (the best); left out: as its account says.
+    quality: Option<Amount>,
+    /// Where its `flux-auto` goes: `flux-fast`, `flux-standard` or `flux-reasoning` for always that lane, or a bound
+    /// such as `at_least:flux-standard`; left out: as its account says.
+    #[schema(pattern = "^(at_least:|at_most:)?flux-(fast|standard|reasoning)$")]
+    auto_lane: Option<String>,
 }
 
 /// What to change of a key; what is left out stays.
@@ -106,6 +115,14 @@ pub struct ChangeKey {
     scope: Option<ScopeWanted>,
     /// Whether answers tell what its account has left.
     shows_balance: Option<bool>,
+    /// How much quality its `flux-auto` seeks, 0 to 1; null: as its account says.
+    #[serde(default)]
+    #[schema(value_type = Option<Amount>)]
+    quality: Patch<Amount>,
+    /// Where its `flux-auto` goes: a lane, `at_least:` or `at_most:` with a lane; null: as its account says.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, pattern = "^(at_least:|at_most:)?flux-(fast|standard|reasoning)$")]
+    auto_lane: Patch<String>,
 }
 
 /// A key to be revoked, by one of these.
@@ -191,7 +208,7 @@ pub struct BudgetWanted {
     period: PeriodWanted,
 }
 
-/// An amount of USD.
+/// A decimal: an amount of USD, or a share.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(untagged)]
 pub enum Amount {
@@ -233,42 +250,6 @@ pub struct LimitsWanted {
     concurrent: Option<u32>,
 }
 
-/// What becomes of a setting that may be without a value. Generic, since three of them may.
-#[derive(Debug, Default)]
-pub enum Patch<T> {
-    /// It is not named.
-    #[default]
-    Kept,
-    /// It is null.
-    Cleared,
-    /// It has another value.
-    Set(T),
-}
-
-impl<T> Patch<T> {
-    fn read<U>(self, read: impl FnOnce(T) -> Result<Option<U>, Refusal>) -> Result<Patch<U>, Refusal> {
-        Ok(match self {
-            Self::Kept => Patch::Kept,
-            Self::Cleared => Patch::Cleared,
-            Self::Set(value) => read(value)?.map_or(Patch::Cleared, Patch::Set),
-        })
-    }
-
-    fn or(self, old: Option<T>) -> Option<T> {
-        match self {
-            Self::Kept => old,
-            Self::Cleared => None,
-            Self::Set(value) => Some(value),
-        }
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Patch<T> {
-    fn deserialize<D: Deserializer<'de>>(value: D) -> Result<Self, D::Error> {
-        Ok(Option::deserialize(value)?.map_or(Self::Cleared, Self::Set))
-    }
-}
-
 /// A change that makes sense.
 #[derive(Debug)]
 pub(super) struct Change {
@@ -279,6 +260,8 @@ pub(super) struct Change {
     allowed: Option<Vec<String>>,
     scope: Option<Scope>,
     shows_balance: Option<bool>,
+    quality: Patch<Quality>,
+    lane: Patch<LaneWish>,
 }
 
 impl CreateKey {
@@ -301,7 +284,11 @@ impl CreateKey {
     /// 400 by the field that makes no sense.
     pub(super) fn settings(&self, bounds: &Bounds<'_>) -> Result<KeySettings, Refusal> {
         let Self { name, kind: _, format: _, expires_at, expires_in_days, budget, limits, .. } = self;
-        let Self { allowed_models, scope, shows_balance, .. } = self;
+        let Self { allowed_models, scope, shows_balance, quality, auto_lane, .. } = self;
+        let auto = AutoWish {
+            quality: quality.as_ref().map(Amount::quality).transpose()?,
+            lane: auto_lane.as_deref().map(lane).transpose()?,
+        };
         Ok(KeySettings {
             name: name.clone().unwrap_or_default(),
             expires_at: expiry(expires_at.as_ref(), *expires_in_days, bounds.at)?,
@@ -310,6 +297,7 @@ impl CreateKey {
             limits: limits.as_ref().map_or(Ok(RateLimits::default()), |limits| bounds.limits(limits))?,
             budget: budget.as_ref().map(BudgetWanted::read).transpose()?,
             shows_balance: shows_balance.unwrap_or_default(),
+            auto,
         })
     }
 }
@@ -320,7 +308,8 @@ impl ChangeKey {
     /// # Errors
     /// 400 by the field that makes no sense.
     pub(super) fn check(self, bounds: &Bounds<'_>) -> Result<Change, Refusal> {
-        let Self { name, expires_at, expires_in_days, budget, limits, allowed_models, scope, shows_balance } = self;
+        let Self { name, expires_at, expires_in_days, budget, limits, allowed_models, scope, .. } = self;
+        let Self { shows_balance, quality, auto_lane, .. } = self;
         let ends_in_days = expiry(None, expires_in_days, bounds.at)?;
         let expires_at = match (expires_at, ends_in_days) {
             (Patch::Kept, Some(at)) => Patch::Set(at),
@@ -335,14 +324,16 @@ impl ChangeKey {
         };
         let allowed = allowed_models.map(|names| bounds.names(&names)).transpose()?;
         let scope = scope.map(ScopeWanted::scope);
-        Ok(Change { name, expires_at, budget, limits, allowed, scope, shows_balance })
+        let quality = quality.read(|quality| quality.quality().map(Some))?;
+        let lane = auto_lane.read(|wish| lane(&wish).map(Some))?;
+        Ok(Change { name, expires_at, budget, limits, allowed, scope, shows_balance, quality, lane })
     }
 }
 
 impl Change {
     /// Changes settings.
     pub(super) fn put_into(self, settings: &mut KeySettings) {
-        let Self { name, expires_at, budget, limits, allowed, scope, shows_balance } = self;
+        let Self { name, expires_at, budget, limits, allowed, scope, shows_balance, quality, lane } = self;
         let old = std::mem::take(settings);
         *settings = KeySettings {
             name: name.unwrap_or(old.name),
@@ -352,6 +343,7 @@ impl Change {
             limits: limits.unwrap_or(old.limits),
             budget: budget.or(old.budget),
             shows_balance: shows_balance.unwrap_or(old.shows_balance),
+            auto: AutoWish { quality: quality.or(old.auto.quality), lane: lane.or(old.auto.lane) },
         };
     }
 }
@@ -398,12 +390,27 @@ impl ScopeWanted {
     }
 }
 
+impl Amount {
+    fn text(&self) -> String {
+        match self {
+            Self::Number(number) => number.to_string(),
+            Self::Text(text) => text.clone(),
+        }
+    }
+
+    fn quality(&self) -> Result<Quality, Refusal> {
+        let hint = "quality must be a number from 0, the cheapest, to 1, the best, such as 0.75";
+        Quality::parse(&self.text()).ok_or_else(|| bad("quality", hint))
+    }
+}
+
+fn lane(text: &str) -> Result<LaneWish, Refusal> {
+    LaneWish::parse(text).ok_or_else(|| bad("auto_lane", format!("auto_lane must be {LANE_WISH_HINT}")))
+}
+
 impl BudgetWanted {
     fn read(&self) -> Result<Budget, Refusal> {
-        let text = match &self.amount_usd {
-            Amount::Number(number) => number.to_string(),
-            Amount::Text(text) => text.clone(),
-        };
+        let text = self.amount_usd.text();
         let refuse = || bad("budget", "budget.amount_usd must be a decimal above 0 with at most nine places");
         let amount = NanoUsd::parse(&text).ok().filter(|amount| *amount > NanoUsd::ZERO).ok_or_else(refuse)?;
         let reset = match self.period {

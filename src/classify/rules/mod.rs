@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::features::Features;
 use crate::base::complaint::Complaint;
 use crate::base::effort::Effort;
+use crate::base::task::TaskType;
 
 mod parse;
 
@@ -112,6 +113,7 @@ enum Kind {
     Number,
     Flag,
     Effort,
+    Task,
 }
 
 /// A feature by its place in `FEATURES`.
@@ -139,9 +141,10 @@ enum Feature {
     ReasoningEffort,
     ThinkingEnabled,
     MaxTokens,
+    TaskType,
 }
 
-const FEATURES: [(&str, Feature, Kind); 22] = [
+const FEATURES: [(&str, Feature, Kind); 23] = [
     ("body_bytes", Feature::BodyBytes, Kind::Number),
     ("text_bytes", Feature::TextBytes, Kind::Number),
     ("prompt_tokens_estimate", Feature::PromptTokensEstimate, Kind::Number),
@@ -164,10 +167,11 @@ const FEATURES: [(&str, Feature, Kind); 22] = [
     ("reasoning_effort", Feature::ReasoningEffort, Kind::Effort),
     ("thinking_enabled", Feature::ThinkingEnabled, Kind::Flag),
     ("max_tokens", Feature::MaxTokens, Kind::Number),
+    ("task_type", Feature::TaskType, Kind::Task),
 ];
 
-/// The word for an effort that the client did not give; below all others.
-const EFFORT_UNSET: &str = "unset";
+/// The word for an effort or a task that the client did not give; an effort below all others.
+const UNSET: &str = "unset";
 
 fn effort_rank(effort: Option<Effort>) -> u64 {
     match effort {
@@ -180,6 +184,12 @@ fn effort_rank(effort: Option<Effort>) -> u64 {
         Some(Effort::Xhigh) => 6,
         Some(Effort::Max) => 7,
     }
+}
+
+/// 0 where the client says nothing, else the place among the names.
+fn task_number(task: Option<TaskType>) -> u64 {
+    let place = task.and_then(|task| TaskType::NAMES.iter().position(|(_, known)| *known == task));
+    place.and_then(|place| u64::try_from(place).ok()).map_or(0, |place| place + 1)
 }
 
 fn value_of(feature: Feature, features: &Features) -> u64 {
@@ -206,6 +216,7 @@ fn value_of(feature: Feature, features: &Features) -> u64 {
         Feature::ReasoningEffort => effort_rank(features.reasoning_effort),
         Feature::ThinkingEnabled => u64::from(features.thinking_enabled),
         Feature::MaxTokens => features.max_tokens,
+        Feature::TaskType => task_number(features.task_type),
     }
 }
 

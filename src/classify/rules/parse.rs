@@ -8,10 +8,12 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    BY_KIND, CONDITIONS_MAX, Complaint, Condition, EFFORT_UNSET, Effect, Effort, FEATURES, Kind, LANES, OPERATORS,
-    Operator, Otherwise, RULES_MAX, Rule, RuleSet, WORD_LANES, effort_rank,
+    BY_KIND, CONDITIONS_MAX, Complaint, Condition, Effect, Effort, FEATURES, Kind, LANES, OPERATORS, Operator,
+    Otherwise, RULES_MAX, Rule, RuleSet, TaskType, UNSET, WORD_LANES, effort_rank, task_number,
 };
 
+/// Longest name of a rule.
+const NAME_BYTES_MAX: usize = 64;
 const FILE_KEYS: [&str; 2] = ["default", "rule"];
 const RULE_KEYS: [&str; 7] = ["name", "priority", "when", "lane", "at_least", "at_most", "reason"];
 const NEEDED_KEYS: [&str; 5] = ["name", "priority", "when", "reason", "and one of lane, at_least, at_most"];
@@ -94,7 +96,7 @@ impl Reader<'_> {
             return self.complain(&value.span(), "a rule is no table", "write [[rule]]");
         };
         self.refuse_unknown_keys(table, &RULE_KEYS);
-        let name = self.needed(table, value, "name").and_then(|value| self.string(value, "name"));
+        let name = self.needed(table, value, "name").and_then(|value| self.name(value));
         let effect = self.effect(table, value);
         // Nobody reads the reason but people, and for them it must be there.
         let reason = self.needed(table, value, "reason").and_then(|value| self.string(value, "reason"));
@@ -159,6 +161,17 @@ impl Reader<'_> {
             self.complain(&value.span(), format!("{what} is no text"), "write it in quotes");
         }
         text.map(str::to_owned)
+    }
+
+    /// A rule's name is told in headers and labels.
+    fn name(&mut self, value: &Value<'_>) -> Option<String> {
+        let name = self.string(value, "name")?;
+        if name.len() <= NAME_BYTES_MAX && name.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
+            return Some(name);
+        }
+        let hint = format!("it is told in a header: at most {NAME_BYTES_MAX} printable ASCII characters");
+        self.complain(&value.span(), format!("{name:?} cannot be a rule's name"), hint);
+        None
     }
 
     fn priority(&mut self, value: &Value<'_>) -> Option<i64> {
@@ -231,6 +244,12 @@ fn condition(text: &str) -> Result<Condition, Fault> {
     if kind == Kind::Flag && !matches!(operator, Operator::Equal | Operator::NotEqual) {
         return fault(format!("`{name}` is true or false, not less or more"), "compare with == or !=".to_owned());
     }
+    if kind == Kind::Task && !matches!(operator, Operator::Equal | Operator::NotEqual | Operator::In) {
+        return fault(
+            format!("no value of `{name}` is less or more than another"),
+            "compare with ==, != or in".to_owned(),
+        );
+    }
     let value = if operator == Operator::In { set(kind, value_text) } else { value(kind, value_text) };
     value.map(|value| Condition { feature, operator, value })
 }
@@ -257,11 +276,17 @@ fn value(kind: Kind, text: &str) -> Result<u64, Fault> {
     let (number, hint) = match kind {
         Kind::Number => (text.replace('_', "").parse().ok(), "a whole number from 0, such as 1_000".to_owned()),
         Kind::Flag => (["false", "true"].iter().position(|word| *word == text), "true or false".to_owned()),
-        Kind::Effort if text == EFFORT_UNSET => (Some(0), String::new()),
+        Kind::Effort | Kind::Task if text == UNSET => (Some(0), String::new()),
         Kind::Effort => {
             let known = Effort::NAMES.map(|(name, _)| name);
             let rank = Effort::by_name(text).and_then(|effort| usize::try_from(effort_rank(Some(effort))).ok());
-            (rank, format!("one of {EFFORT_UNSET}, {}", listed(&known)))
+            (rank, format!("one of {UNSET}, {}", listed(&known)))
+        }
+        Kind::Task => {
+            let known = TaskType::NAMES.map(|(name, _)| name);
+            let task = TaskType::by_name(text);
+            let number = task.and_then(|task| usize::try_from(task_number(Some(task))).ok());
+            (number, format!("one of {UNSET}, {}", listed(&known)))
         }
     };
     let message = format!("\"{text}\" is no value here");

@@ -19,6 +19,9 @@ fn the_shipped_file_explains_all_features_and_operators() {
     for (sign, _) in OPERATORS {
         assert!(comments.iter().any(|line| line.split_whitespace().any(|word| word == sign)), "{sign}");
     }
+    for (task, _) in TaskType::NAMES {
+        assert!(comments.iter().any(|line| line.split([',', ' ']).any(|word| word == task)), "{task} is not explained");
+    }
     for (_, effort) in Effort::NAMES {
         assert!(SHIPPED.contains(&format!("< {}", effort.name())), "{effort:?}");
     }
@@ -75,6 +78,49 @@ fn operators_compare() {
         );
         let features = Features { max_tokens: value, ..Features::default() };
         assert_eq!(rules(&text).judge(&features).lane.unwrap().1 == "x", expected, "{condition} with {value}");
+    }
+}
+
+#[test]
+fn tasks_are_compared_by_name() {
+    let of = |condition: &str, task_type| {
+        let text = format!(
+            "default='flux-fast'\n[[rule]]\nname='x'\npriority=1\nlane='flux-image'\nreason='r'\nwhen={{all=['{condition}']}}"
+        );
+        rules(&text).judge(&Features { task_type, ..Features::default() }).lane.unwrap().1 == "x"
+    };
+    assert!(of("task_type == unset", None) && !of("task_type == unset", Some(TaskType::SimpleChat)));
+    assert!(of("task_type in [summarize, extract]", Some(TaskType::Extract)));
+    assert!(!of("task_type in [summarize, extract]", None));
+    assert!(of("task_type != creative", Some(TaskType::AgenticComplex)));
+    let faulty = |condition: &str| {
+        let text = format!(
+            "default='flux-fast'\n[[rule]]\nname='ü'\npriority=1\nlane='flux-image'\nreason='r'\nwhen={{all=['{condition}']}}"
+        );
+        parse(&text, "r.toml").unwrap_err().iter().map(ToString::to_string).collect::<String>()
+    };
+    assert!(faulty("task_type > extract").contains("compare with ==, != or in"));
+    assert!(faulty("task_type == extrakt").contains("one of unset, simple_chat"));
+    assert!(faulty("task_type == extract").contains("cannot be a rule's name"));
+}
+
+/// Each name of a client's leads to the lane that Conflux's tier of it corresponds to.
+#[test]
+fn the_shipped_rules_send_each_task_to_a_lane() {
+    let set = parse(SHIPPED, "flux-auto.toml").unwrap();
+    let lane = |features: Features| set.judge(&features).lane.unwrap().0.to_owned();
+    for (name, task) in TaskType::NAMES {
+        let expected = match name {
+            "simple_chat" | "summarize" | "extract" | "translate" => "flux-fast",
+            "deep_reasoning" | "agentic_complex" => "flux-reasoning",
+            "image_gen" => "flux-image",
+            _ => "flux-standard",
+        };
+        let features = Features { task_type: Some(task), last_user_bytes: 99, ..Features::default() };
+        assert_eq!(lane(features.clone()), expected, "{name}");
+        let with_tools = lane(Features { has_tools: true, ..features });
+        let expected = if ["flux-fast", "flux-image"].contains(&expected) { "flux-standard" } else { expected };
+        assert_eq!(with_tools, expected, "{name} with tools");
     }
 }
 

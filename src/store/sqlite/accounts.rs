@@ -4,19 +4,21 @@
 
 use rusqlite::{Row, ToSql, params};
 
-use super::{Database, DatabaseError, time, unix_ms};
+use super::{Database, DatabaseError, lane_text, time, unix_ms, wish};
 use crate::accounts::funds::Spent;
 use crate::base::ids::{AccountId, KeyId};
 use crate::base::money::NanoUsd;
 use crate::base::period::Period;
+use crate::base::quality::Quality;
 use crate::base::time::UnixMs;
-use crate::store::accounts::{CapChange, Change};
+use crate::base::wish::AutoWish;
+use crate::store::accounts::{Change, NewAccount, Setting};
 
 const MS_PER_DAY: u64 = 86_400_000;
 
 const SELECT_ACCOUNT: &str =
     "SELECT id, name, created_at, tariff, cap_nano, closed_at, packs_nano, packs_used_nano, change,
-        balance_nano, purged_at
+        balance_nano, purged_at, quality_milli, auto_lane
     FROM accounts";
 
 /// An account as it is stored.
@@ -32,6 +34,8 @@ pub(in crate::store) struct StoredAccount {
     pub(in crate::store) tariff: String,
     /// The most usage of a period.
     pub(in crate::store) cap: Option<NanoUsd>,
+    /// What it wishes of `flux-auto`.
+    pub(in crate::store) auto: AutoWish,
     /// When it was deleted.
     pub(in crate::store) closed_at: Option<UnixMs>,
     /// All packs that were ever bought.
@@ -61,6 +65,17 @@ pub(in crate::store) struct StoredPack {
     pub(in crate::store) note: String,
 }
 
+impl<T> Setting<T> {
+    /// Whether the column changes, and to what.
+    fn stored<U>(self, value: impl FnOnce(T) -> U) -> (bool, Option<U>) {
+        match self {
+            Self::Keep => (false, None),
+            Self::Remove => (true, None),
+            Self::Set(set) => (true, Some(value(set))),
+        }
+    }
+}
+
 impl Database {
     /// Adds an account; `None` when there is one of that name.
     ///
@@ -68,15 +83,22 @@ impl Database {
     /// When the database cannot be written.
     pub(in crate::store) fn add_account(
         &mut self,
-        name: &str,
-        tariff: &str,
-        cap: Option<NanoUsd>,
+        new: &NewAccount<'_>,
         now: UnixMs,
     ) -> Result<Option<AccountId>, DatabaseError> {
+        let NewAccount { name, tariff, cap, auto } = *new;
         let transaction = self.write()?;
         let added = transaction.execute(
-            "INSERT INTO accounts (name, tariff, cap_nano, created_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (name) DO NOTHING",
-            params![name, tariff, cap.map(|cap| cap.0), time(now)?],
+            "INSERT INTO accounts (name, tariff, cap_nano, created_at, quality_milli, auto_lane)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (name) DO NOTHING",
+            params![
+                name,
+                tariff,
+                cap.map(|cap| cap.0),
+                time(now)?,
+                auto.quality.map(Quality::thousandths),
+                lane_text(auto.lane)
+            ],
         )?;
         let id = AccountId(transaction.last_insert_rowid());
         transaction.commit()?;
@@ -114,17 +136,17 @@ impl Database {
         id: AccountId,
         change: Change<'_>,
     ) -> Result<bool, DatabaseError> {
-        let Change { tariff, cap } = change;
-        let (is_changed, cap) = match cap {
-            CapChange::Keep => (false, None),
-            CapChange::Remove => (true, None),
-            CapChange::Set(cap) => (true, Some(cap.0)),
-        };
+        let Change { tariff, cap, quality, lane } = change;
+        let (is_cap_changed, cap) = cap.stored(|cap| cap.0);
+        let (is_quality_changed, quality) = quality.stored(Quality::thousandths);
+        let (is_lane_changed, lane) = lane.stored(|lane| lane.to_string());
         let transaction = self.write()?;
         let changed = transaction.execute(
-            "UPDATE accounts SET tariff = ifnull(?2, tariff), cap_nano = CASE WHEN ?3 THEN ?4 ELSE cap_nano END
+            "UPDATE accounts SET tariff = ifnull(?2, tariff), cap_nano = CASE WHEN ?3 THEN ?4 ELSE cap_nano END,
+                quality_milli = CASE WHEN ?5 THEN ?6 ELSE quality_milli END,
+                auto_lane = CASE WHEN ?7 THEN ?8 ELSE auto_lane END
              WHERE id = ?1 AND closed_at IS NULL",
-            params![id.0, tariff, is_changed, cap],
+            params![id.0, tariff, is_cap_changed, cap, is_quality_changed, quality, is_lane_changed, lane],
         )?;
         transaction.commit()?;
         Ok(changed == 1)
@@ -255,5 +277,6 @@ fn account(row: &Row<'_>) -> rusqlite::Result<StoredAccount> {
         change: row.get(8)?,
         charged: NanoUsd(row.get(9)?),
         purged_at: row.get::<_, Option<i64>>(10)?.map(unix_ms),
+        auto: wish(row, 11)?,
     })
 }

@@ -4,11 +4,12 @@
 
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
-use super::{Database, DatabaseError, count, time, unix_ms};
+use super::{Database, DatabaseError, count, lane_text, time, unix_ms, wish};
 use crate::accounts::key::{Budget, KeyHash, KeyKind, KeySettings, Scope};
 use crate::base::ids::{AccountId, KeyId};
 use crate::base::money::NanoUsd;
 use crate::base::period::Reset;
+use crate::base::quality::Quality;
 use crate::base::tariff::RateLimits;
 use crate::base::time::UnixMs;
 use crate::store::StoreError;
@@ -17,7 +18,7 @@ use crate::store::StoreError;
 pub(super) const KEY_COLUMNS: &str = "keys.id, keys.account_id, keys.name, keys.prefix, keys.kind, keys.created_at,
         keys.expires_at, keys.revoked_at, keys.last_used_at, keys.hash, keys.change, keys.scope,
         keys.allowed, keys.requests_per_second, keys.requests_per_minute, keys.tokens_per_minute, keys.concurrent,
-        keys.budget_nano, keys.budget_reset, keys.shows_balance";
+        keys.budget_nano, keys.budget_reset, keys.shows_balance, keys.quality_milli, keys.auto_lane";
 
 /// A key as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -307,14 +308,14 @@ fn add_key(
 }
 
 fn write_settings(transaction: &Transaction<'_>, id: KeyId, settings: &KeySettings) -> Result<(), DatabaseError> {
-    let KeySettings { name, expires_at, scope, allowed, limits, budget, shows_balance } = settings;
+    let KeySettings { name, expires_at, scope, allowed, limits, budget, shows_balance, auto } = settings;
     let RateLimits { requests_per_second, requests_per_minute, tokens_per_minute, concurrent } = *limits;
     let allowed = if allowed.is_empty() { String::new() } else { serde_json::json!(allowed).to_string() };
     let tokens_per_minute = tokens_per_minute.map(|tokens| count(tokens, "a token limit")).transpose()?;
     transaction.execute(
         "UPDATE keys SET name = ?2, expires_at = ?3, scope = ?4, allowed = ?5, requests_per_second = ?6,
             requests_per_minute = ?7, tokens_per_minute = ?8, concurrent = ?9, budget_nano = ?10, budget_reset = ?11,
-            shows_balance = ?12 WHERE id = ?1",
+            shows_balance = ?12, quality_milli = ?13, auto_lane = ?14 WHERE id = ?1",
         params![
             id.0,
             name,
@@ -328,6 +329,8 @@ fn write_settings(transaction: &Transaction<'_>, id: KeyId, settings: &KeySettin
             budget.map(|budget| budget.amount.0),
             budget.map_or(Reset::CalendarMonth, |budget| budget.reset).name(),
             shows_balance,
+            auto.quality.map(Quality::thousandths),
+            lane_text(auto.lane),
         ],
     )?;
     Ok(())
@@ -366,6 +369,7 @@ pub(super) fn key(row: &Row<'_>) -> rusqlite::Result<StoredKey> {
         },
         budget: budget.map(|amount| Budget { amount, reset }),
         shows_balance: row.get(19)?,
+        auto: wish(row, 20)?,
     };
     Ok(StoredKey {
         id: KeyId(row.get(0)?),
@@ -378,7 +382,7 @@ pub(super) fn key(row: &Row<'_>) -> rusqlite::Result<StoredKey> {
         last_used_at: moment(8)?,
         hash: KeyHash(row.get(9)?),
         change: row.get(10)?,
-        account: row.get(20)?,
+        account: row.get(22)?,
         settings,
     })
 }

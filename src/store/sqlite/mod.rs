@@ -16,15 +16,18 @@ pub(super) mod usage;
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, Row, TransactionBehavior};
 
 use crate::base::ids::AccountId;
+use crate::base::quality::Quality;
 use crate::base::time::UnixMs;
+use crate::base::wish::{AutoWish, LaneWish};
 
 /// Each step brings the schema from its index to the next; `PRAGMA user_version` counts them.
 const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_accounts_keys_ledger.sql"),
     include_str!("../migrations/0002_tariffs_budgets_rollups.sql"),
+    include_str!("../migrations/0003_auto_wishes.sql"),
 ];
 /// No schema is named: the main one.
 const MAIN: Option<&str> = None;
@@ -191,6 +194,18 @@ fn count(figure: u64, what: &'static str) -> Result<i64, DatabaseError> {
 
 fn time(at: UnixMs) -> Result<i64, DatabaseError> {
     count(at.0, "a time")
+}
+
+/// The wishes that two columns hold, of which the first stands at `at`.
+fn wish(row: &Row<'_>, at: usize) -> rusqlite::Result<AutoWish> {
+    let quality = row.get::<_, Option<u16>>(at)?.and_then(Quality::of_thousandths);
+    let lane = row.get_ref(at + 1)?.as_str_or_null().map_err(rusqlite::Error::from)?.and_then(LaneWish::parse);
+    Ok(AutoWish { quality, lane })
+}
+
+/// A wish for lanes as it is stored.
+fn lane_text(lane: Option<LaneWish>) -> Option<String> {
+    lane.map(|lane| lane.to_string())
 }
 
 fn unix_ms(stored: i64) -> UnixMs {

@@ -1,11 +1,13 @@
 //! Accounts as they are managed by another process, and what a running server makes of it.
 
-use super::super::accounts::{AccountEntry, AccountTable, CapChange, Change, NewAccount, NewPack};
+use super::super::accounts::{AccountEntry, AccountTable, Change, NewAccount, NewPack, Setting};
 use super::*;
 use crate::accounts::account::AccountState;
 use crate::accounts::key::Budget;
 use crate::base::period::Reset;
+use crate::base::quality::Quality;
 use crate::base::tariff::{Overage, RateLimits, Unit};
+use crate::base::wish::{AutoWish, LaneWish};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -29,7 +31,7 @@ fn tariffs(small: i64) -> Arc<Tariffs> {
 }
 
 fn open(table: &mut AccountTable, name: &str, tariff: &str) -> AccountEntry {
-    table.create(&NewAccount { name, tariff, cap: None }, SystemClock.unix_ms()).unwrap()
+    table.create(&NewAccount { name, tariff, cap: None, auto: AutoWish::default() }, SystemClock.unix_ms()).unwrap()
 }
 
 /// A running store, an account on `small` with a key, and the table of another process.
@@ -52,8 +54,12 @@ fn accounts_are_opened_found_and_listed() {
     let dir = tempfile::tempdir().unwrap();
     let mut table = AccountTable::open(dir.path()).unwrap();
     let first = open(&mut table, "ada", "");
-    let second =
-        table.create(&NewAccount { name: "7", tariff: "small", cap: Some(NanoUsd(5)) }, SystemClock.unix_ms()).unwrap();
+    let second = table
+        .create(
+            &NewAccount { name: "7", tariff: "small", cap: Some(NanoUsd(5)), auto: AutoWish::default() },
+            SystemClock.unix_ms(),
+        )
+        .unwrap();
     assert_eq!(table.list().unwrap(), [first.clone(), second.clone()]);
     assert_eq!((&*second.tariff, second.cap, second.standing()), ("small", Some(NanoUsd(5)), "open"));
     for (which, found) in [("ada", &first), ("1", &first), ("7", &second), ("2", &second)] {
@@ -62,7 +68,7 @@ fn accounts_are_opened_found_and_listed() {
     for which in ["", "3", "ad", "ADA"] {
         assert!(matches!(table.find(which), Err(StoreError::NoSuchAccount { .. })), "{which}");
     }
-    let again = |name| NewAccount { name, tariff: "", cap: None };
+    let again = |name| NewAccount { name, tariff: "", cap: None, auto: AutoWish::default() };
     assert!(matches!(table.create(&again("ada"), UnixMs(1)), Err(StoreError::AccountExists { .. })));
     for name in ["", "a\nb", &"x".repeat(129)] {
         assert!(matches!(table.create(&again(name), UnixMs(1)), Err(StoreError::BadName { .. })), "{name}");
@@ -75,9 +81,16 @@ fn tariff_cap_and_packs_of_another_process_act_within_a_second() {
     let (_dir, store, mut table, account) = with_account();
     assert_eq!(available(&account), Some(100));
     assert_eq!(account.contract().tariff.limits.requests_per_minute, Some(7));
-    table.change("ada", Change { cap: CapChange::Set(NanoUsd(30)), ..Change::default() }).unwrap();
+    table.change("ada", Change { cap: Setting::Set(NanoUsd(30)), ..Change::default() }).unwrap();
     within_a_second(|| available(&account) == Some(30));
-    table.change("ada", Change { tariff: Some("large"), cap: CapChange::Remove }).unwrap();
+    let (quality, lane) = (Quality::of_thousandths(250).unwrap(), LaneWish::AtMost(1));
+    let wishes = Change { quality: Setting::Set(quality), lane: Setting::Set(lane), ..Change::default() };
+    let entry = table.change("ada", wishes).unwrap();
+    assert_eq!((entry.auto, entry.cap), (AutoWish { quality: Some(quality), lane: Some(lane) }, Some(NanoUsd(30))));
+    within_a_second(|| account.contract().auto == entry.auto);
+    let entry = table.change("ada", Change { quality: Setting::Remove, ..Change::default() }).unwrap();
+    assert_eq!(entry.auto, AutoWish { quality: None, lane: Some(lane) });
+    table.change("ada", Change { tariff: Some("large"), cap: Setting::Remove, ..Change::default() }).unwrap();
     within_a_second(|| available(&account) == Some(1_000));
     let pack = NewPack { amount: NanoUsd(50), price: NanoUsd(9), note: "invoice 4" };
     let entry = table.add_pack("ada", &pack, UnixMs(5)).unwrap();

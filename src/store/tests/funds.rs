@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::super::accounts::{AccountTable, CapChange, Change, NewAccount, NewPack};
+use super::super::accounts::{AccountTable, Change, NewAccount, NewPack, Setting};
 use super::*;
 use crate::accounts::funds::Standing;
 use crate::accounts::key::{Budget, KeyState};
 use crate::base::period::Reset;
 use crate::base::tariff::{Overage, RateLimits, Unit};
+use crate::base::wish::AutoWish;
 
 /// 2026-01-31 12:00 UTC: a billing date that not every month has.
 const BEGAN: UnixMs = UnixMs(1_769_860_800_000);
@@ -58,7 +59,10 @@ impl World {
     fn new(tariff: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(TestClock::new(BEGAN));
-        AccountTable::open(dir.path()).unwrap().create(&NewAccount { name: "ada", tariff, cap: None }, BEGAN).unwrap();
+        AccountTable::open(dir.path())
+            .unwrap()
+            .create(&NewAccount { name: "ada", tariff, cap: None, auto: AutoWish::default() }, BEGAN)
+            .unwrap();
         let store = Store::start(settings(dir.path()), tariffs(), Arc::<TestClock>::clone(&clock)).unwrap();
         let keys = BUDGETS.map(|budget| {
             let budget = budget.map(|(amount, reset)| Budget { amount: NanoUsd(amount), reset });
@@ -169,7 +173,7 @@ proptest! {
                     table.change("ada", Change { tariff: Some(TARIFFS[index]), ..Change::default() }).unwrap();
                 }),
                 Event::Cap(cap) => world.change(|table| {
-                    table.change("ada", Change { cap: cap.map_or(CapChange::Remove, |cap| CapChange::Set(NanoUsd(cap))), ..Change::default() }).unwrap();
+                    table.change("ada", Change { cap: cap.map_or(Setting::Remove, |cap| Setting::Set(NanoUsd(cap))), ..Change::default() }).unwrap();
                 }),
                 Event::Restart => {
                     let before = world.standings();

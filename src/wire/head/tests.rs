@@ -31,6 +31,15 @@ fn fields_are_found_wherever_they_stand() {
 }
 
 #[test]
+fn a_task_stands_in_for_a_model() {
+    let body = r#"{"messages":[], "task_type" : "extract"}"#;
+    let head = scan(body.as_bytes()).unwrap();
+    assert!(head.model.is_empty());
+    let Member { name, value } = head.task_type.unwrap();
+    assert_eq!((&body[name], &body[value]), ("task_type", "\"extract\""));
+}
+
+#[test]
 fn what_is_no_request_is_refused() {
     use HeadError as E;
     let wrong = |key, expected| E::WrongType { key, expected };
@@ -41,6 +50,7 @@ fn what_is_no_request_is_refused() {
         ("{}", E::Missing("model")),
         (r#"{"messages":[{"model":"x"}]}"#, E::Missing("model")),
         (r#"{"model":"a","model":"b"}"#, E::Duplicate("model")),
+        (r#"{"task_type":"a","task\u005ftype":"b"}"#, E::Duplicate("task_type")),
         (r#"{"model":"a","mod\u0065l":"b"}"#, E::Duplicate("model")),
         (r#"{"\u006d\u006f\u0064\u0065\u006c":"a","model":"a"}"#, E::Duplicate("model")),
         (r#"{"model":"a","stream":true,"str\u0065am":false}"#, E::Duplicate("stream")),

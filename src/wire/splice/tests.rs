@@ -13,6 +13,26 @@ fn splice(body: &str, model: &str, usage: UsageAsk) -> String {
 }
 
 #[test]
+fn a_task_is_cut_out_with_its_comma() {
+    for (body, expected) in [
+        (r#"{"task_type":"a","model":"m"}"#, r#"{"model":"m"}"#),
+        (r#"{"model":"m" , "task_type" : "a" }"#, r#"{"model":"m"  }"#),
+        (r#"{"x":1,"task_type":{"y":[1]} ,"model":"m"}"#, r#"{"x":1,"model":"m"}"#),
+        (r#"{ "task_type":null}"#, r#"{ "model":"au\"to"}"#),
+        (r#"{"x":1,"task\u005ftype":"a"}"#, r#"{"x":1,"model":"au\"to"}"#),
+        (r#"{"model":"m"}"#, r#"{"model":"m"}"#),
+    ] {
+        let bytes = Bytes::copy_from_slice(body.as_bytes());
+        let cut = without_task(&bytes, &scan(&bytes).unwrap(), "au\"to");
+        assert_eq!(std::str::from_utf8(&cut), Ok(expected), "{body}");
+    }
+    assert_eq!(
+        splice(r#"{"task_type":"a","stream":true}"#, "b", UsageAsk::Include),
+        r#"{"model":"b","stream_options":{"include_usage":true},"task_type":"a","stream":true}"#
+    );
+}
+
+#[test]
 fn only_what_must_change_changes() {
     use UsageAsk::{AsIs, Include};
     for (body, usage, spliced) in [
