@@ -4,6 +4,7 @@
 //! lane, always.
 
 pub mod choose;
+pub mod explain;
 pub mod features;
 mod image_intent;
 #[rustfmt::skip]
