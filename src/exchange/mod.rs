@@ -12,6 +12,7 @@ pub mod count;
 mod counted;
 pub mod deny;
 mod outgoing;
+pub mod preview;
 mod reserve;
 pub mod retry;
 pub mod route;
@@ -369,14 +370,19 @@ fn auto_lane(snapshot: &Snapshot, arrival: &Arrival, head: &Head, body: &Bytes) 
     }
     let terms = classify::Terms { quality: catalog.quality().share(), prices: snapshot.lane_prices };
     let decision = classify::classify(&snapshot.router, &FeatureInput::of(arrival.format, head, body), &terms);
-    let lane = catalog.lane(decision.lane).unwrap_or_else(|| catalog.default_lane());
-    let is_mute = arrival.format == WireFormat::AnthropicMessages
+    lane_named(catalog, arrival.format, decision.lane)
+}
+
+/// The lane of that name; for a client that cannot be shown pictures one that answers in words.
+fn lane_named(catalog: &Catalog, format: WireFormat, name: &str) -> Route {
+    let lane = catalog.lane(name).unwrap_or_else(|| catalog.default_lane());
+    let is_mute = format == WireFormat::AnthropicMessages
         && catalog.chain(Route::Lane(lane)).is_some_and(|chain| makes_only_images(chain));
     Route::Lane(if is_mute { catalog.default_lane() } else { lane })
 }
 
 /// What a target must be able to do.
-fn needs(head: &Head, body: &Bytes, chain: &Chain) -> Needs {
+fn needs(head: &Head, body: &[u8], chain: &Chain) -> Needs {
     // Bytes that are surely fewer than the tokens of the smallest window need not be looked at.
     const BYTES_PER_TOKEN_MIN: u64 = 1;
     let models = || chain.targets.iter().map(|target| &target.model);

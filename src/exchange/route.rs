@@ -47,7 +47,7 @@ pub enum Endpoint {
     OpenApi,
 }
 
-/// What an account asks of itself. Ids are as they stand in the path.
+/// What an account asks of Flux, and of no model. Ids are as they stand in the path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AccountCall {
     /// `POST /v1/keys` and `POST /v1/keys/generate`.
@@ -70,12 +70,14 @@ pub enum AccountCall {
     ExplainUsage(String),
     /// `GET /v1/credits`.
     ShowCredits,
+    /// `POST /v1/route`: where a request would go.
+    PreviewRoute,
 }
 
 impl AccountCall {
     /// Whether it manages keys, which not every key may.
     pub fn manages_keys(&self) -> bool {
-        !matches!(self, Self::ListUsage | Self::ExplainUsage(_) | Self::ShowCredits)
+        !matches!(self, Self::ListUsage | Self::ExplainUsage(_) | Self::ShowCredits | Self::PreviewRoute)
     }
 
     fn name(&self) -> &'static str {
@@ -89,6 +91,7 @@ impl AccountCall {
             Self::ListUsage => "usage",
             Self::ExplainUsage(_) => "usage_of_request",
             Self::ShowCredits => "credits",
+            Self::PreviewRoute => "route",
         }
     }
 }
@@ -121,7 +124,7 @@ const fn get(path: &'static str, calls: &'static [Call]) -> Served {
 }
 
 /// All paths that are served, the busiest first, those with an id last.
-pub const SERVED: [Served; 23] = [
+pub const SERVED: [Served; 24] = [
     post("/v1/chat/completions", &[("POST", |_| Endpoint::ChatCompletions)]),
     post("/v1/responses", &[("POST", |_| Endpoint::Responses)]),
     post("/anthropic/v1/messages", &[("POST", |_| Endpoint::Messages)]),
@@ -137,6 +140,7 @@ pub const SERVED: [Served; 23] = [
     get("/v1/models", &[("GET", |_| Endpoint::Models)]),
     get("/v1/usage", &[("GET", |_| Endpoint::Account(AccountCall::ListUsage))]),
     get("/v1/credits", &[("GET", |_| Endpoint::Account(AccountCall::ShowCredits))]),
+    post("/v1/route", &[("POST", |_| Endpoint::Account(AccountCall::PreviewRoute))]),
     Served {
         path: "/v1/keys",
         allow: "GET, POST",
@@ -292,7 +296,7 @@ fn no_endpoint(path: &str) -> Refusal {
     let hint = if path.starts_with("/v1/") {
         "no such endpoint; POST /v1/chat/completions, /v1/responses, /v1/messages, /v1/embeddings, \
          /v1/images/generations, /v1/images/edits, /v1/audio/transcriptions and /v1/audio/speech, \
-         GET /v1/models, /v1/usage and /v1/credits and /v1/keys are served; GET /openapi.json tells all"
+         /v1/route, GET /v1/models, /v1/usage, /v1/credits and /v1/keys are served; GET /openapi.json tells all"
     } else {
         "no such endpoint; OpenAI clients use the base URL with /v1, Anthropic clients with /anthropic"
     };
@@ -355,6 +359,7 @@ mod tests {
             ("HEAD", "/v1/keys?limit=5", Endpoint::Account(AccountCall::ListKeys)),
             ("DELETE", "/v1/keys/7", Endpoint::Account(AccountCall::RevokeKey("7".into()))),
             ("POST", "/v1/keys/7/rotate", Endpoint::Account(AccountCall::RotateKey("7".into()))),
+            ("POST", "/v1/route?quality=1", Endpoint::Account(AccountCall::PreviewRoute)),
             ("GET", "/v1/usage/req_1", Endpoint::Account(AccountCall::ExplainUsage("req_1".into()))),
             ("GET", "/openapi.json", Endpoint::OpenApi),
         ] {

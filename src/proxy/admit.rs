@@ -30,7 +30,7 @@ use crate::exchange::{Arrival, Exchange, Refused};
 use crate::metrics::InFlight;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+pub(super) const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 
 /// Makes request ids from one random seed a process and a counter: no system call a request.
 pub(super) struct RequestIds {
