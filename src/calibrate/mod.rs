@@ -2,6 +2,7 @@
 //!
 //! Must not know files or clocks: text comes in, weights and tables go out, the same every time.
 
+pub mod evaluate;
 pub mod examples;
 pub mod measure;
 pub mod outcomes;

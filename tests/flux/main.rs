@@ -63,6 +63,8 @@ mod pings;
 #[cfg(test)]
 mod private;
 #[cfg(test)]
+mod route;
+#[cfg(test)]
 mod streams;
 #[cfg(test)]
 mod tidy;
