@@ -49,11 +49,11 @@ pub struct RouteView {
     /// The model that would be asked first, by its canonical id.
     pub model: String,
     /// The estimated gain of the reasoning lane over the standard lane, -1 to 1.
-    pub score: f32,
+    pub score: f64,
     /// What decided.
     pub reason: ReasonView,
     /// The wish for quality that held, 0 to 1.
-    pub quality: f32,
+    pub quality: f64,
     /// The rules of `flux-auto` that held, in the order in which they are asked.
     pub rules: Vec<RuleView>,
     /// The features that rules may ask of, by name.
@@ -99,7 +99,7 @@ pub struct KindView {
     /// Its name.
     pub kind: String,
     /// How likely it is, 0 to 1.
-    pub probability: f32,
+    pub probability: f64,
 }
 
 /// What speaks for the likeliest kind, or against it.
@@ -110,7 +110,7 @@ pub struct ClueView {
     /// The words, or what was counted.
     pub text: String,
     /// What it adds to the lead over the second kind, as a logarithm.
-    pub weight: f32,
+    pub weight: f64,
 }
 
 /// What a lane is worth.
@@ -119,11 +119,11 @@ pub struct LaneView {
     /// Its name.
     pub lane: &'static str,
     /// The quality that is expected of its answer, 0 to 1.
-    pub expected_quality: f32,
+    pub expected_quality: f64,
     /// Its price as a share of the dearest lane's.
-    pub price_share: f32,
+    pub price_share: f64,
     /// The quality less the price, as far as that is minded.
-    pub worth: f32,
+    pub worth: f64,
     /// Whether it may be chosen.
     pub is_open: bool,
 }
@@ -189,7 +189,7 @@ pub struct AlternativeView {
     /// Who serves that.
     pub provider: Option<String>,
     /// The quality that is expected of its answer; null for lanes that do not answer in words.
-    pub expected_quality: Option<f32>,
+    pub expected_quality: Option<f64>,
     /// What it would cost, about.
     pub estimated_cost_usd: Option<String>,
     /// Why it cannot serve the request.
@@ -233,14 +233,14 @@ impl RouteView {
             wire_format: format.name(),
             lane: preview.lane().map(ToString::to_string),
             model: first.map(ToString::to_string).unwrap_or_default(),
-            score: *score,
+            score: rounded(*score),
             reason: ReasonView::of(*reason, *is_routed, requested),
-            quality: *quality,
+            quality: rounded(*quality),
             rules: rules.iter().map(RuleView::of).collect(),
             features: features.iter().map(|(name, value)| (*name, feature(*value))).collect(),
             kinds: kinds
                 .iter()
-                .map(|(kind, share)| KindView { kind: (*kind).to_owned(), probability: *share })
+                .map(|(kind, share)| KindView { kind: (*kind).to_owned(), probability: rounded(*share) })
                 .collect(),
             clues: clues.iter().map(ClueView::of).collect(),
             lanes: lanes.iter().map(LaneView::of).collect(),
@@ -249,6 +249,12 @@ impl RouteView {
             alternatives: alternatives.iter().map(|other| AlternativeView::of(other, lanes)).collect(),
         }
     }
+}
+
+/// To four decimals: more would only tell how the figure is kept.
+fn rounded(figure: f32) -> f64 {
+    const UNIT: f64 = 10_000.0;
+    libm::round(f64::from(figure) * UNIT) / UNIT
 }
 
 fn feature(value: rules::Value) -> Value {
@@ -278,13 +284,19 @@ impl RuleView {
 
 impl ClueView {
     fn of(Clue { sign, text, weight }: &Clue) -> Self {
-        Self { sign: sign.name(), text: text.clone(), weight: *weight }
+        Self { sign: sign.name(), text: text.clone(), weight: rounded(*weight) }
     }
 }
 
 impl LaneView {
     fn of(LaneWorth { lane, expected, price, worth, is_open }: &LaneWorth) -> Self {
-        Self { lane, expected_quality: *expected, price_share: *price, worth: *worth, is_open: *is_open }
+        Self {
+            lane,
+            expected_quality: rounded(*expected),
+            price_share: rounded(*price),
+            worth: rounded(*worth),
+            is_open: *is_open,
+        }
     }
 }
 
@@ -342,7 +354,7 @@ impl AlternativeView {
             lane: chain.name.to_string(),
             model: target.map(|(target, _)| target.model.canonical.to_string()),
             provider: target.map(|(target, _)| target.provider.id.to_string()),
-            expected_quality: worth.map(|lane| lane.expected),
+            expected_quality: worth.map(|lane| rounded(lane.expected)),
             estimated_cost_usd: target.map(|(_, cost)| cost.to_string()),
             unavailable,
         }

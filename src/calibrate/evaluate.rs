@@ -130,7 +130,7 @@ pub struct Figures {
 pub struct AtBudget {
     /// As a share of always-reasoning.
     pub budget: f64,
-    /// Null where always-standard costs more.
+    /// Null where nothing spends so much; where always-standard spends more, it is measured there.
     pub lift: Option<f64>,
 }
 

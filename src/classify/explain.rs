@@ -171,7 +171,7 @@ fn weigh(
         let of = |kind: usize| row.get(kind.min(KINDS_MAX - 1)).copied().map_or(0.0, f32::from);
         of(first) - of(second)
     };
-    let words = memory.heard.into_iter().map(|((sign, text), Heard { bucket, times })| {
+    let words = memory.heard.into_iter().map(|((sign, text, bucket), times)| {
         let count = if matches!(sign, Sign::Word | Sign::Pair) { memory.user_count } else { memory.context_count };
         Clue { sign, text, weight: lead(weights.word(bucket)) * times * weights.word_scale() / root(count) }
     });
@@ -186,17 +186,13 @@ fn weigh(
 /// Remembers what it is told. The excerpt bounds how much that is.
 #[derive(Default)]
 struct Memory {
-    heard: BTreeMap<(Sign, String), Heard>,
+    /// How often each clue came: what it is, its text, its bucket.
+    heard: BTreeMap<(Sign, String, usize), f32>,
     /// What the token has told of that is just read.
     pending: Vec<(Part, usize)>,
     before: String,
     user_count: u32,
     context_count: u32,
-}
-
-struct Heard {
-    bucket: usize,
-    times: f32,
 }
 
 impl Sink for Memory {
@@ -209,6 +205,10 @@ impl Sink for Memory {
     }
 
     fn token(&mut self, text: &str) {
+        // Blanks tell of nothing, and keep nobody apart.
+        if self.pending.is_empty() {
+            return;
+        }
         let text = shown(text);
         // A token tells of itself, then of the pair that it makes with the one before.
         for (at, (part, bucket)) in self.pending.drain(..).enumerate() {
@@ -218,7 +218,7 @@ impl Sink for Memory {
                 (Part::Context, 0) => (Sign::ContextWord, text.clone()),
                 (Part::Context, _) => (Sign::ContextPair, format!("{} {text}", self.before)),
             };
-            self.heard.entry((sign, text)).or_insert(Heard { bucket, times: 0.0 }).times += 1.0;
+            *self.heard.entry((sign, text, bucket)).or_default() += 1.0;
         }
         self.before = text;
     }
@@ -326,11 +326,11 @@ mod tests {
         let mut memory = Memory::default();
         clues::read("Prove it:\n\n x_1 is 你!!", Part::User, &mut memory);
         let told: Vec<&str> =
-            memory.heard.keys().filter(|(sign, _)| *sign == Sign::Word).map(|(_, text)| text.as_str()).collect();
+            memory.heard.keys().filter(|(sign, ..)| *sign == Sign::Word).map(|(_, text, _)| text.as_str()).collect();
         for word in ["Prove", "it", ":", "⏎", "x", "_", "1", "is", "你", "!!"] {
             assert!(told.contains(&word), "{word}: {told:?}");
         }
-        assert!(memory.heard.contains_key(&(Sign::Pair, "Prove it".to_owned())));
+        assert!(memory.heard.keys().any(|(sign, text, _)| *sign == Sign::Pair && text == "Prove it"));
         assert!(memory.pending.is_empty() && memory.user_count == 20);
     }
 

@@ -84,7 +84,7 @@ fn all_that_decided_is_told() {
     let score = told["score"].as_f64().expect("a score");
     let lanes = told["lanes"].as_array().expect("lanes");
     let quality = |at: usize| lanes[at]["expected_quality"].as_f64().expect("a quality");
-    assert!((score - (quality(2) - quality(1))).abs() < 1e-4, "{told:#}");
+    assert!((score - (quality(2) - quality(1))).abs() < 2e-4, "{told:#}");
     let attempt = &told["attempts"][0];
     assert_eq!(attempt["pricing"]["unit"], "1M tokens");
     let usd = |value: &Value| value.as_str().expect("a decimal").parse::<f64>().expect("a decimal");

@@ -25,8 +25,8 @@ pub trait Sink {
     /// A word or a pair, below [`BUCKETS`].
     fn word(&mut self, part: Part, bucket: usize);
 
-    /// The text of the token that the words since the last call are of. For those who explain; who only counts does
-    /// without.
+    /// The text that the words since the last call are of; blanks are told too. For those who explain: who only counts
+    /// does without.
     fn token(&mut self, _text: &str) {}
 }
 
