@@ -4,6 +4,7 @@
 //! asks is asked of the store with the account's id: what is of another account is answered like what does not exist.
 
 pub mod credits;
+pub mod feedback;
 pub mod keys;
 pub mod models;
 pub mod openapi;
@@ -87,6 +88,7 @@ pub fn answer(call: &AccountCall, asked: &Asked<'_>, store: &Store, snapshot: &S
         AccountCall::ExplainUsage(id) => usage::explain::answer(id, asked, store, snapshot),
         AccountCall::ShowCredits => credits::answer(asked, store),
         AccountCall::PreviewRoute => route::answer(asked, snapshot),
+        AccountCall::GiveFeedback => feedback::give(asked, store),
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use super::credits::CreditsView;
+use super::feedback::{FeedbackView, GiveFeedback};
 use super::keys::view::{KeyView, NewKeyView};
 use super::keys::wanted::{ChangeKey, CreateKey, RevokeKey, RotateKey};
 use super::keys::{KeyList, RevokedKey};
@@ -71,7 +72,7 @@ fn operation(method: &str, path: &str) -> Option<Value> {
             keys(method, path)
         }
         "/v1/usage" | "/v1/usage/{id}" | "/v1/credits" => usage(path),
-        "/v1/route" => routing(path),
+        "/v1/route" | "/v1/feedback" => routing(path),
         "/v1/models" | "/v1/models/{id}" | "/openapi.json" => listing(path),
         _ => inference(path),
     }?;
@@ -180,6 +181,9 @@ fn routing(path: &str) -> Option<Described> {
                 in_query("quality", "The wish for quality, in the place of the configured one", &share),
             ];
             Described { body: Some(body), ..describe(summary, "RouteView") }.with_parameters(parameters)
+        }
+        "/v1/feedback" => {
+            describe("How good an answer was; the last word counts", "FeedbackView").with_body("GiveFeedback")
         }
         _ => return None,
     })
@@ -311,6 +315,8 @@ fn schemas() -> Value {
     add::<SumsView>(&mut found);
     add::<CreditsView>(&mut found);
     add::<RouteView>(&mut found);
+    add::<GiveFeedback>(&mut found);
+    add::<FeedbackView>(&mut found);
     let named = |(name, schema): (String, Schema)| Some((name, serde_json::to_value(schema).ok()?));
     let mut schemas: Map<String, Value> = found.into_iter().filter_map(named).collect();
     schemas.insert("Error".to_owned(), error());

@@ -28,6 +28,7 @@ use bytes::Bytes;
 use crate::accounts::key::{KeyKind, KeyState};
 use crate::admit::Admission;
 use crate::base::ids::RequestId;
+use crate::base::outcome::Routed;
 use crate::base::refusal::{Refusal, RefusalKind};
 use crate::base::time::UnixMs;
 use crate::base::wire_format::WireFormat;
@@ -124,6 +125,8 @@ pub struct Exchange {
     original: Arc<str>,
     /// What it stands for.
     requested: Arc<str>,
+    /// What `flux-auto` saw, where it was asked.
+    routed: Option<Routed>,
     plan: Plan,
     attempts: Attempts,
     answer: Answer,
@@ -152,9 +155,9 @@ impl Exchange {
         let model = form.as_ref().map_or_else(|| head.model(&body), |form| form.model(&body));
         let catalog = &snapshot.catalog;
         let route = catalog.resolve(&model).ok_or_else(|| unknown_model(&model))?;
-        let served = match route {
+        let (served, routed) = match route {
             Route::Auto => auto_lane(&snapshot, &arrival, &head, &body),
-            Route::Lane(_) | Route::Pin(_) => route,
+            Route::Lane(_) | Route::Pin(_) => (route, None),
         };
         let chain = catalog.chain(served).ok_or_else(|| unknown_model(&model))?;
         check_allowed(&arrival.key, catalog, route, chain)?;
@@ -185,6 +188,7 @@ impl Exchange {
             asked_for_usage,
             original,
             requested,
+            routed,
             plan,
             attempts: Attempts::default(),
             answer: Answer::Awaiting,
@@ -362,15 +366,16 @@ fn no_images() -> Refusal {
 }
 
 /// The lane that the rules choose; for a picture's words the image lane, for a client that cannot be shown pictures
-/// never that.
-fn auto_lane(snapshot: &Snapshot, arrival: &Arrival, head: &Head, body: &Bytes) -> Route {
+/// never that. And what was seen of the request.
+fn auto_lane(snapshot: &Snapshot, arrival: &Arrival, head: &Head, body: &Bytes) -> (Route, Option<Routed>) {
     let catalog = &snapshot.catalog;
     if matches!(arrival.format, WireFormat::OpenaiImages | WireFormat::OpenaiImageEdits) {
-        return Route::Lane(catalog.lane(IMAGE_LANE).unwrap_or_else(|| catalog.default_lane()));
+        return (Route::Lane(catalog.lane(IMAGE_LANE).unwrap_or_else(|| catalog.default_lane())), None);
     }
     let terms = classify::Terms { quality: catalog.quality().share(), prices: snapshot.lane_prices };
     let decision = classify::classify(&snapshot.router, &FeatureInput::of(arrival.format, head, body), &terms);
-    lane_named(catalog, arrival.format, decision.lane)
+    let routed = Routed::new(snapshot.router.likeliest(&decision.mix), decision.score());
+    (lane_named(catalog, arrival.format, decision.lane), Some(routed))
 }
 
 /// The lane of that name; for a client that cannot be shown pictures one that answers in words.

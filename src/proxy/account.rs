@@ -111,7 +111,8 @@ fn body_bytes_max(call: &AccountCall, snapshot: &Snapshot) -> usize {
         AccountCall::CreateKey
         | AccountCall::ChangeKey(_)
         | AccountCall::RevokeNamedKey
-        | AccountCall::RotateKey(_) => BODY_BYTES_MAX,
+        | AccountCall::RotateKey(_)
+        | AccountCall::GiveFeedback => BODY_BYTES_MAX,
         AccountCall::ListKeys
         | AccountCall::ShowKey(_)
         | AccountCall::RevokeKey(_)

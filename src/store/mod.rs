@@ -7,6 +7,7 @@
 pub mod accounts;
 pub mod backup;
 mod chores;
+pub mod feedback;
 mod folder;
 pub mod health;
 pub mod journal;
@@ -238,6 +239,8 @@ pub struct Store {
     usage: UsageReader,
     // Guards a connection: keys are made and revoked by people, one after the other.
     table: Mutex<KeyTable>,
+    // Guards a connection that is opened when it is first needed: who gives feedback can wait for the one before.
+    feedback: Mutex<Option<Database>>,
     // Guards a connection: the thread looks for changes, and so does whoever has just made one.
     watch: Arc<Mutex<Watch>>,
     // Guards the threads until they are joined.
@@ -307,6 +310,7 @@ impl Store {
             progress,
             usage: UsageReader::new(folder.database()),
             table: Mutex::new(table),
+            feedback: Mutex::default(),
             watch: Arc::new(Mutex::new(watch)),
             threads: Mutex::default(),
             _lock: lock,

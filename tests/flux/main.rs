@@ -46,6 +46,8 @@ mod endpoints;
 #[cfg(test)]
 mod failover;
 #[cfg(test)]
+mod feedback;
+#[cfg(test)]
 mod framing;
 #[cfg(test)]
 mod import;
