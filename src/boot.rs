@@ -25,18 +25,22 @@ use pingora::services::listening::Service;
 
 use crate::api;
 use crate::api::private::Private;
+use crate::api::route::RouteView;
 use crate::base::complaint::Complaint;
+use crate::base::quality::Quality;
 use crate::base::secret::Secret;
 use crate::base::time::{Clock, SystemClock};
 use crate::base::wire_format::WireFormat;
 use crate::classify::{self, Router};
 use crate::config::{self, Config, MockFault};
 use crate::exchange::conversations::Conversations;
+use crate::exchange::preview::{self, Question};
 use crate::exchange::route::Endpoint;
 use crate::exchange::snapshot::Snapshot;
 use crate::metrics::Metrics;
 use crate::mock::serve::MockService;
 use crate::mock::{Fault, MockOptions};
+use crate::plan::Via;
 use crate::proxy::{App, Flux, Front, Parts};
 use crate::request_log;
 use crate::store::{self, Store};
@@ -72,26 +76,12 @@ pub(crate) fn read_world(config_dir: &Path) -> Result<World, Vec<Complaint>> {
     }
 }
 
-/// What `flux-auto` decides by with this configuration.
-///
-/// # Errors
-/// When the configuration or the rules are refused.
-pub(crate) fn read_router(config_dir: &Path) -> Result<(Router, classify::Terms)> {
-    let World { snapshot, .. } = read_world(config_dir).map_err(|complaints| refused(&complaints))?;
-    let terms = classify::Terms { quality: snapshot.catalog.quality().share(), prices: snapshot.lane_prices };
-    Ok((snapshot.router, terms))
-}
-
 /// What `GET /v1/models` would answer with this configuration.
 ///
 /// # Errors
 /// When the configuration is refused.
 pub(crate) fn list_models(config_dir: &Path) -> Result<serde_json::Value> {
-    let World { snapshot, .. } = read_world(config_dir).map_err(|complaints| refused(&complaints))?;
-    // The mock has no address here, and needs none to be listed.
-    let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-    let snapshot =
-        reload::MockAddress { stand_in: nowhere, for_tests: nowhere, secret: Secret::new("") }.put_into(snapshot);
+    let snapshot = offline(config_dir)?;
     let body = api::models::answer(
         &Endpoint::Models,
         &snapshot,
@@ -100,6 +90,42 @@ pub(crate) fn list_models(config_dir: &Path) -> Result<serde_json::Value> {
     );
     let body = body.map_err(|refusal| anyhow!("{}", refusal.message))?;
     serde_json::from_slice(&body).context("the list is no JSON")
+}
+
+/// What a server of this configuration would do with a request.
+///
+/// # Errors
+/// When the configuration is refused, or the request would be.
+pub(crate) fn preview(
+    config_dir: &Path,
+    body: &[u8],
+    format: Option<WireFormat>,
+    quality: Option<Quality>,
+) -> Result<RouteView> {
+    let snapshot = offline(config_dir)?;
+    let at = SystemClock.unix_ms();
+    let question = Question { body, format, quality, key: None, via: Via::Providers, at };
+    let preview = preview::preview(&snapshot, &question).map_err(|refusal| anyhow!("{}", refusal.message))?;
+    Ok(RouteView::of(&preview, at))
+}
+
+/// What decides for `flux-auto`, and on which terms.
+///
+/// # Errors
+/// When the configuration is refused.
+pub(crate) fn router(config_dir: &Path, quality: Option<Quality>) -> Result<(Router, classify::Terms)> {
+    let World { snapshot, .. } = read_world(config_dir).map_err(|complaints| refused(&complaints))?;
+    let quality = quality.unwrap_or_else(|| snapshot.catalog.quality());
+    let terms = classify::Terms { quality: quality.share(), prices: snapshot.lane_prices };
+    Ok((snapshot.router, terms))
+}
+
+/// What a server would start with, for those who only look.
+fn offline(config_dir: &Path) -> Result<Snapshot> {
+    let World { snapshot, .. } = read_world(config_dir).map_err(|complaints| refused(&complaints))?;
+    // The mock has no address here, and needs none to be looked at.
+    let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+    Ok(reload::MockAddress { stand_in: nowhere, for_tests: nowhere, secret: Secret::new("") }.put_into(snapshot))
 }
 
 /// Runs the server until a signal ends it.

@@ -12,7 +12,9 @@ use flux::accounts::key::{KeyHash, KeySettings, Scheme};
 use flux::api::{self, Asked};
 use flux::base::complaint::Complaint;
 use flux::base::time::{Clock, SystemClock};
-use flux::classify::rules;
+use flux::classify::kinds::weights::Weights;
+use flux::classify::table::LaneTable;
+use flux::classify::{KindModel, Router, rules};
 use flux::config::{self, load::Loaded};
 use flux::exchange::route::AccountCall;
 use flux::exchange::snapshot::Snapshot;
@@ -137,7 +139,8 @@ fn ask(dir: &Path) -> Result<()> {
     };
     let mut late = 0;
     for (question, query) in QUESTIONS {
-        let asked = Asked { key: &key, query, body: b"", accept: "application/json", at };
+        let asked =
+            Asked { key: &key, query, body: b"", accept: "application/json", is_anthropic: false, quality: None, at };
         let mut body = Bytes::new();
         let taken = median(TIMES, || {
             let answer = api::answer(&AccountCall::ListUsage, &asked, &store, &snapshot);
@@ -161,7 +164,12 @@ fn snapshot() -> Result<Snapshot> {
     let told =
         |complaints: Vec<Complaint>| anyhow!("{}", complaints.iter().map(ToString::to_string).collect::<String>());
     let conf = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf");
-    let Loaded { config, catalog, tariffs, fingerprint: _ } = config::load::load(&conf, &[]).map_err(told)?;
-    let rules = include_str!("../../lua-free-rules/flux-auto.toml");
-    Ok(Snapshot { config, catalog, tariffs, rules: rules::parse(rules, "flux-auto.toml").map_err(told)? })
+    let Loaded { config, catalog, tariffs, fingerprint: _, shadow: _ } =
+        config::load::load(&conf, &[]).map_err(told)?;
+    let rules = rules::parse(include_str!("../../lua-free-rules/flux-auto.toml"), "flux-auto.toml").map_err(told)?;
+    let weights = Weights::parse(include_str!("../../lua-free-rules/kind-weights.json"))?;
+    let table = include_str!("../../lua-free-rules/lane-table.toml");
+    let table = LaneTable::parse(table, "lane-table.toml", weights.kinds()).map_err(told)?;
+    let router = Router { rules, kinds: KindModel { weights, table } };
+    Ok(Snapshot::new(config, catalog, tariffs, router, SystemClock.unix_ms()))
 }

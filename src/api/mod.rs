@@ -4,11 +4,13 @@
 //! asks is asked of the store with the account's id: what is of another account is answered like what does not exist.
 
 pub mod credits;
+pub mod feedback;
 pub mod keys;
 pub mod models;
 pub mod openapi;
 pub mod private;
 mod query;
+pub mod route;
 pub mod usage;
 
 use std::time::Duration;
@@ -57,6 +59,10 @@ pub struct Asked<'a> {
     pub body: &'a [u8],
     /// What the client takes.
     pub accept: &'a str,
+    /// Whether it says which version of Anthropic's API it speaks.
+    pub is_anthropic: bool,
+    /// What it says in `x-flux-quality`.
+    pub quality: Option<&'a str>,
     /// When.
     pub at: UnixMs,
 }
@@ -81,6 +87,8 @@ pub fn answer(call: &AccountCall, asked: &Asked<'_>, store: &Store, snapshot: &S
         AccountCall::ListUsage => usage::list(asked, store),
         AccountCall::ExplainUsage(id) => usage::explain::answer(id, asked, store, snapshot),
         AccountCall::ShowCredits => credits::answer(asked, store),
+        AccountCall::PreviewRoute => route::answer(asked, snapshot),
+        AccountCall::GiveFeedback => feedback::give(asked, store),
     }
 }
 

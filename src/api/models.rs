@@ -179,7 +179,7 @@ impl Entry<'_> {
 }
 
 /// Pico-USD per token as USD per million tokens: the same digits, six of them decimals.
-fn per_million(price: PicoUsd) -> String {
+pub(super) fn per_million(price: PicoUsd) -> String {
     const SCALE: u128 = 1_000_000;
     let (whole, fraction) = (price.0 / SCALE, price.0 % SCALE);
     if fraction == 0 {

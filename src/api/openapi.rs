@@ -8,9 +8,11 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use super::credits::CreditsView;
+use super::feedback::{FeedbackView, GiveFeedback};
 use super::keys::view::{KeyView, NewKeyView};
 use super::keys::wanted::{ChangeKey, CreateKey, RevokeKey, RotateKey};
 use super::keys::{KeyList, RevokedKey};
+use super::route::{FORMATS, RouteView};
 use super::usage::GROUPS;
 use super::usage::view::{SumsView, UsageList, UsageRow};
 use crate::base::outcome::Ending;
@@ -21,6 +23,7 @@ use crate::exchange::route::SERVED;
 const KEYS: &str = "Keys";
 const USAGE: &str = "Usage and credits";
 const MODELS: &str = "Models";
+const ROUTING: &str = "Routing";
 const INFERENCE: &str = "Inference";
 /// What any question of an account may be answered with, when it is not answered.
 const REFUSALS: [(&str, &str); 8] = [
@@ -71,6 +74,7 @@ fn operation(method: &str, path: &str) -> Option<Value> {
             keys(method, path)
         }
         "/v1/usage" | "/v1/usage/{id}" | "/v1/credits" => usage(path),
+        "/v1/route" | "/v1/feedback" => routing(path),
         "/v1/models" | "/v1/models/{id}" | "/openapi.json" => listing(path),
         _ => inference(path),
     }?;
@@ -159,6 +163,30 @@ fn usage(path: &str) -> Option<Described> {
             describe("One settled request, and how its price came about", in_json("UsageRow")).with_parameters(vec![id])
         }
         "/v1/credits" => describe("What the account has, has used and may still use", in_json("CreditsView")),
+        _ => return None,
+    })
+}
+
+fn routing(path: &str) -> Option<Described> {
+    let describe = |summary, schema| Described::new(ROUTING, summary, responses("200", &in_json(schema)));
+    Some(match path {
+        "/v1/route" => {
+            let formats: Vec<&str> = FORMATS.iter().map(|(name, _)| *name).collect();
+            let share = json!({ "type": "string", "pattern": "^(0(\\.[0-9]{1,18})?|1(\\.0{1,18})?)$" });
+            let format = json!({ "type": "string", "enum": formats });
+            let request = json!({ "type": "object", "properties": { "model": { "type": "string" } } });
+            let body = json!({ "required": true, "content": { "application/json": { "schema": request } } });
+            let summary = "Where a request of the Chat, Responses or Messages API would go, why, and what it would cost, \
+                about; no model is asked, and nothing is charged";
+            let parameters = vec![
+                in_query("format", "The API of the request, where its shape does not tell", &format),
+                in_query("quality", "The wish for quality, in the place of the configured one", &share),
+            ];
+            Described { body: Some(body), ..describe(summary, "RouteView") }.with_parameters(parameters)
+        }
+        "/v1/feedback" => {
+            describe("How good an answer was; the last word counts", "FeedbackView").with_body("GiveFeedback")
+        }
         _ => return None,
     })
 }
@@ -331,6 +359,9 @@ fn schemas() -> Value {
     add::<UsageRow>(&mut found);
     add::<SumsView>(&mut found);
     add::<CreditsView>(&mut found);
+    add::<RouteView>(&mut found);
+    add::<GiveFeedback>(&mut found);
+    add::<FeedbackView>(&mut found);
     let named = |(name, schema): (String, Schema)| Some((name, serde_json::to_value(schema).ok()?));
     let mut schemas: Map<String, Value> = found.into_iter().filter_map(named).collect();
     schemas.insert("Error".to_owned(), error());

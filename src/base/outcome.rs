@@ -75,6 +75,28 @@ pub struct Draw {
     pub overage: NanoUsd,
 }
 
+/// What `flux-auto` saw in a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Routed {
+    /// The likeliest kind of work.
+    pub kind: Arc<str>,
+    /// The estimated gain of the dearer lane in ten-thousandths, -10,000 to 10,000.
+    pub score_e4: i16,
+}
+
+impl Routed {
+    /// Longest name of a kind that is kept, in bytes: a record has its bound.
+    const KIND_BYTES_MAX: usize = 64;
+
+    /// From a kind and a score between -1 and 1.
+    pub fn new(kind: &str, score: f32) -> Self {
+        let kept = kind.get(..kind.floor_char_boundary(Self::KIND_BYTES_MAX)).unwrap_or_default();
+        #[expect(clippy::cast_possible_truncation, reason = "within ±10,000")]
+        let score_e4 = libm::roundf(score.clamp(-1.0, 1.0) * 10_000.0) as i16;
+        Self { kind: Arc::from(kept), score_e4 }
+    }
+}
+
 /// What is booked: one row of the ledger. Idempotent by `request_id`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Charge {
@@ -121,6 +143,10 @@ pub struct Charge {
     pub idempotency: Option<[u8; 32]>,
     /// From arrival to the last byte.
     pub latency: Duration,
+    /// What `flux-auto` saw in the request; `None` where it was not asked. The journal keeps it behind the rest, so that
+    /// records of before are still read.
+    #[serde(skip)]
+    pub routed: Option<Routed>,
 }
 
 /// What `flux-auto` chose a lane by.

@@ -52,4 +52,9 @@ impl TaskType {
     pub fn by_name(name: &str) -> Option<Self> {
         Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, task)| *task)
     }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, task)| *task == self).map_or("", |(name, _)| name)
+    }
 }

@@ -14,7 +14,8 @@ pub struct Decided {
     pub quality: [f64; 3],
     /// Cost of each lane's answer, in one unit.
     pub cost: [f64; 3],
-    /// The lane that was chosen: 0 fast, 1 standard, 2 reasoning.
+    /// The lane that was chosen: 0 fast, 1 standard, 2 reasoning; above, none that answers in words: that is worth
+    /// nothing, and costs what reasoning does.
     pub lane: usize,
     /// Grows with the wish for the dearer lane.
     pub score: f64,
@@ -143,11 +144,9 @@ impl Decided {
 
 fn total(rows: &[Weighed<'_>], lane: impl Fn(&Decided) -> usize) -> Point {
     rows.iter().fold(Point::default(), |sum, row| {
-        let lane = lane(row.row).min(2);
-        Point {
-            quality: sum.quality + row.weight * row.row.quality[lane],
-            cost: sum.cost + row.weight * row.cost[lane],
-        }
+        let lane = lane(row.row);
+        let quality = row.row.quality.get(lane).copied().unwrap_or(0.0);
+        Point { quality: sum.quality + row.weight * quality, cost: sum.cost + row.weight * row.cost[lane.min(2)] }
     })
 }
 
@@ -211,7 +210,7 @@ fn error_over_sources(rows: &[Weighed<'_>], fixed: &[Point; 3], cost: f64) -> f6
     for Weighed { row, .. } in rows {
         let mixed = (1.0 - share) * row.quality[low] + share * row.quality[high];
         let (sum, count) = sources.entry(row.source.as_str()).or_default();
-        *sum += row.quality[row.lane.min(2)] - mixed;
+        *sum += row.quality.get(row.lane).copied().unwrap_or(0.0) - mixed;
         *count += 1.0;
     }
     let means: Vec<f64> = sources.values().map(|(sum, count)| sum / count).collect();

@@ -3,6 +3,7 @@
 //! Must not know files or clocks: text comes in, weights and tables go out, the same every time.
 
 pub mod augment;
+pub mod evaluate;
 pub mod examples;
 pub mod gains;
 pub mod measure;

@@ -3,6 +3,8 @@
 //! Must not know texts, rules or names. One formula for everything: a lane is worth its quality less its price times how
 //! much the operator minds money.
 
+use std::ops::RangeInclusive;
+
 use super::table::LaneTable;
 
 /// How likely a request must be of kinds on which the fast lane is safe.
@@ -21,6 +23,15 @@ pub struct Wish {
     pub at_least: usize,
     /// The dearest.
     pub at_most: usize,
+}
+
+impl Wish {
+    /// A lane's quality less its price, as far as that is minded.
+    pub fn worth(&self, expected: &[f32; 3], lane: usize) -> f32 {
+        let minded = (1.0 - self.quality) * (1.0 - self.quality);
+        let at = |values: &[f32; 3]| values.get(lane).copied().unwrap_or_default();
+        at(expected) - minded * at(&self.prices)
+    }
 }
 
 /// The lane for a request.
@@ -49,19 +60,20 @@ pub fn expect(table: &LaneTable, shares: &[f32], gains: [f32; 2]) -> [f32; 3] {
     expected
 }
 
-/// Chooses a lane. `shares` are those of the kinds, in the table's order; `gains` as in [`expect`].
-pub fn choose(table: &LaneTable, shares: &[f32], gains: [f32; 2], wish: &Wish) -> Choice {
-    let expected = expect(table, shares, gains);
+/// The lanes that may be chosen: what rules leave, and the fast lane only where it is safe.
+pub fn open_lanes(table: &LaneTable, shares: &[f32], wish: &Wish) -> RangeInclusive<usize> {
     let safe: f32 = table.rows().iter().zip(shares).filter(|(row, _)| row.fast_is_safe).map(|(_, share)| share).sum();
     let is_fast_open = safe >= SAFE_SHARE || wish.quality < CHEAPEST_BELOW;
     let at_most = wish.at_most.min(2);
-    let lowest = wish.at_least.max(usize::from(!is_fast_open)).min(at_most);
-    let minded = (1.0 - wish.quality) * (1.0 - wish.quality);
-    let worth = |lane: usize| {
-        let at = |values: &[f32; 3]| values.get(lane).copied().unwrap_or_default();
-        at(&expected) - minded * at(&wish.prices)
-    };
+    wish.at_least.max(usize::from(!is_fast_open)).min(at_most)..=at_most
+}
+
+/// Chooses a lane. `shares` are those of the kinds, in the table's order; `gains` as in [`expect`].
+pub fn choose(table: &LaneTable, shares: &[f32], gains: [f32; 2], wish: &Wish) -> Choice {
+    let expected = expect(table, shares, gains);
+    let open = open_lanes(table, shares, wish);
+    let worth = |lane| wish.worth(&expected, lane);
     let better = |best: usize, lane: usize| if worth(lane) > worth(best) { lane } else { best };
-    let lane = (lowest..=at_most).fold(lowest, better);
+    let lane = open.clone().fold(*open.start(), better);
     Choice { lane, expected }
 }

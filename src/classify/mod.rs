@@ -4,6 +4,7 @@
 //! lane, always.
 
 pub mod choose;
+pub mod explain;
 pub mod features;
 mod image_intent;
 #[rustfmt::skip]
@@ -74,6 +75,13 @@ pub enum Reason<'r> {
     Kind(&'r str),
 }
 
+impl Router {
+    /// The likeliest kind of a mix.
+    pub fn likeliest(&self, mix: &Mix) -> &str {
+        self.kinds.weights.kinds().get(mix.top().0).map_or("", String::as_str)
+    }
+}
+
 impl Decision<'_> {
     /// The estimated gain of the dearer lane: quality of reasoning less that of standard, from -1 to 1.
     pub fn score(&self) -> f32 {
@@ -92,8 +100,7 @@ pub fn classify<'r>(router: &'r Router, input: &FeatureInput<'_>, terms: &Terms)
     let (lane, reason) = if let Some((lane, rule)) = ruled {
         (lane, Reason::Rule(rule))
     } else {
-        let kind = weights.kinds().get(mix.top().0).map_or("", String::as_str);
-        (LANE_NAMES.get(choice.lane).copied().unwrap_or(LANE_NAMES[1]), Reason::Kind(kind))
+        (LANE_NAMES.get(choice.lane).copied().unwrap_or(LANE_NAMES[1]), Reason::Kind(router.likeliest(&mix)))
     };
     Decision { lane, reason, choice, mix, features }
 }

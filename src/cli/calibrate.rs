@@ -66,7 +66,7 @@ struct Fitted {
 /// Fits, reports and writes; the exit code is 1 when nothing was gained.
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<u8> {
     let folder = boot::rules::folder(&arguments.config.path);
-    let (router, terms) = boot::read_router(&arguments.config.path)?;
+    let (router, terms) = boot::router(&arguments.config.path, None)?;
     let mut fitted = match &arguments.examples {
         Some(examples) => train(examples, router)?,
         None => unchanged(router),

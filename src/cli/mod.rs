@@ -7,10 +7,13 @@ mod accounts;
 mod backup;
 mod calibrate;
 mod choices;
+mod evaluate;
 mod import;
 mod keys;
+mod paint;
 mod progress;
 mod reconcile;
+mod route;
 mod server;
 mod table;
 #[cfg(test)]
@@ -47,6 +50,8 @@ enum Command {
     Check(server::Check),
     /// List what clients can ask for with the provider keys that are set
     Models(server::Models),
+    /// Where a request would go, why, and what it would cost; or how well a labelled set is routed
+    Route(route::Arguments),
     /// Make, list, change, rotate and revoke keys, also while the server runs
     #[command(subcommand, arg_required_else_help = true)]
     Keys(keys::Command),
@@ -124,6 +129,7 @@ fn execute(command: Command, out: &mut dyn Write, err: &mut dyn Write) -> anyhow
         Command::Serve(serve) => server::serve(&serve),
         Command::Check(check) => server::check(&check, out),
         Command::Models(models) => server::models(&models, out),
+        Command::Route(arguments) => route::run(&arguments, out),
         Command::Keys(command) => keys::run(command, out, err),
         Command::Usage(arguments) => usage::run(&arguments, out),
         Command::Accounts(command) => accounts::run(command, out),

@@ -8,9 +8,11 @@ use super::conversations::Conversations;
 use super::follow::{OwnChoice, Turn};
 use super::makes_only_images;
 use super::request::Request;
-use crate::base::outcome::AutoChoice;
+use crate::accounts::key::KeyState;
+use crate::base::outcome::{AutoChoice, Routed};
+use crate::base::quality::Quality;
 use crate::base::wire_format::WireFormat;
-use crate::base::wish::{AutoWish, LaneWish, WORD_LANES};
+use crate::base::wish::{LaneWish, WORD_LANES};
 use crate::catalog::{Catalog, Chain, LaneId, Route};
 use crate::classify::features::FeatureInput;
 use crate::classify::rules::LANES;
@@ -25,6 +27,8 @@ const IMAGE_LANE: &str = "flux-image";
 pub struct Chosen {
     pub(super) lane: LaneId,
     pub(super) told: AutoChoice,
+    /// What the router saw; `None` where it was not asked.
+    pub(super) routed: Option<Routed>,
     /// Its rank among the lanes that answer in words.
     rank: Option<usize>,
     /// The cheapest and the dearest lane that key or account allow.
@@ -61,46 +65,27 @@ impl Request {
         let catalog = &snapshot.catalog;
         if matches!(arrival.format, WireFormat::OpenaiImages | WireFormat::OpenaiImageEdits) {
             let lane = catalog.lane(IMAGE_LANE).unwrap_or_else(|| catalog.default_lane());
-            return Chosen::fixed(
-                lane,
-                AutoChoice { gain_milli: 0, reason: Arc::from("endpoint"), disagreement: None },
-            );
+            let told = AutoChoice { gain_milli: 0, reason: Arc::from("endpoint"), disagreement: None };
+            return Chosen::fixed(lane, told);
         }
-        let (wish, bound) = self.wishes();
+        let wishes = Wishes::of(&arrival.key, arrival.asked.quality);
         let (input, terms) = self.classified();
         let decision = classify::classify(&snapshot.router, &input, &terms);
-        let told = |reason| AutoChoice { gain_milli: thousandths(decision.score()), reason, disagreement: None };
-        let (name, mut reason) = bounded(&decision, bound);
-        let Some(own) = rank_of(name) else {
-            let lane = catalog.lane(name).unwrap_or_else(|| catalog.default_lane());
-            let is_mute = arrival.format == WireFormat::AnthropicMessages
-                && catalog.chain(Route::Lane(lane)).is_some_and(|chain| makes_only_images(chain));
-            let fixed = if is_mute {
-                Chosen::fixed(catalog.default_lane(), told(Arc::from("format")))
-            } else {
-                Chosen::fixed(lane, told(reason))
-            };
-            return Chosen { decided: lane_name(decision.lane), ..fixed };
-        };
-        let is_certain = matches!(decision.reason, Reason::Rule(_)) || matches!(wish.lane, Some(LaneWish::Only(_)));
+        let kind = snapshot.router.likeliest(&decision.mix);
+        let mut chosen = Chosen::alone(catalog, arrival.format, &Decided::of(&decision, kind), &wishes);
+        let Some(own) = chosen.rank else { return chosen };
+        let is_certain = matches!(decision.reason, Reason::Rule(_)) || matches!(wishes.lane(), Some(LaneWish::Only(_)));
         let choice = OwnChoice { conversations, input: &input, features: &decision.features, rank: own, is_certain };
         let (turn, held) = self.follow(&choice);
         let followed = turn.as_ref().map_or(own, |turn| turn.ladder.lane);
-        let rank = bound.map_or(followed, |bound| bound.held(followed));
+        let rank = wishes.bound.map_or(followed, |bound| bound.held(followed));
+        chosen.turn = turn;
         if let (Some(held), true) = (held, rank == followed) {
-            reason = Arc::from(held.reason());
+            chosen.told.reason = Arc::from(held.reason());
         }
-        let name = WORD_LANES.get(rank).copied().unwrap_or(name);
-        let lane = catalog.lane(name).unwrap_or_else(|| catalog.default_lane());
-        let mut chosen = Chosen {
-            lane,
-            told: told(reason),
-            rank: Some(rank),
-            bounds: wish.lane.map_or((0, WORD_LANES.len() - 1), LaneWish::bounds),
-            wants_schema: decision.features.has_json_schema,
-            decided: lane_name(decision.lane),
-            turn,
-        };
+        if let Some(lane) = WORD_LANES.get(rank).and_then(|name| catalog.lane(name)) {
+            (chosen.lane, chosen.rank) = (lane, Some(rank));
+        }
         chosen.note_rank(rank);
         chosen
     }
@@ -117,26 +102,83 @@ impl Request {
     /// What is classified, and on which terms.
     fn classified(&self) -> (FeatureInput<'_>, Terms) {
         let Self { snapshot, arrival, head, body, task, .. } = self;
-        let quality = self.wishes().0.quality.unwrap_or_else(|| snapshot.catalog.quality()).share();
+        let quality =
+            Wishes::of(&arrival.key, arrival.asked.quality).quality.unwrap_or_else(|| snapshot.catalog.quality());
         let input = FeatureInput { task_type: *task, ..FeatureInput::of(arrival.format, head, body) };
-        (input, Terms { quality, prices: snapshot.lane_prices })
+        (input, Terms { quality: quality.share(), prices: snapshot.lane_prices })
+    }
+}
+
+/// What is wished for, the request's own words first, then those of the key, then those of the account.
+#[derive(Clone, Copy)]
+pub(super) struct Wishes {
+    pub(super) quality: Option<Quality>,
+    bound: Option<Bound>,
+}
+
+impl Wishes {
+    pub(super) fn of(key: &KeyState, asked: Option<Quality>) -> Self {
+        let (own, account) = (key.settings.auto, key.account.contract().auto);
+        let of = |wish: Option<LaneWish>, by| wish.map(|wish| Bound { wish, by });
+        let bound = of(own.lane, "key").or_else(|| of(account.lane, "account"));
+        Self { quality: asked.or(own.quality).or(account.quality), bound }
     }
 
-    /// What is wished for, the request's own words first, then those of the key, then those of the account.
-    fn wishes(&self) -> (AutoWish, Option<Bound>) {
-        let key = self.arrival.key.settings.auto;
-        let account = self.arrival.key.account.contract().auto;
-        let quality = self.arrival.asked.quality.or(key.quality).or(account.quality);
-        let of = |wish: Option<LaneWish>, by| wish.map(|wish| Bound { wish, by });
-        let bound = of(key.lane, "key").or_else(|| of(account.lane, "account"));
-        (AutoWish { quality, lane: bound.map(|bound| bound.wish) }, bound)
+    /// Of somebody without a key.
+    pub(super) fn nobodys(asked: Option<Quality>) -> Self {
+        Self { quality: asked, bound: None }
+    }
+
+    fn lane(&self) -> Option<LaneWish> {
+        self.bound.map(|bound| bound.wish)
+    }
+}
+
+/// What the router says of a request by itself.
+#[derive(Clone, Copy)]
+pub(super) struct Decided<'d> {
+    pub(super) lane: &'d str,
+    pub(super) reason: Reason<'d>,
+    pub(super) kind: &'d str,
+    pub(super) score: f32,
+    pub(super) wants_schema: bool,
+}
+
+impl<'d> Decided<'d> {
+    fn of(decision: &Decision<'d>, kind: &'d str) -> Self {
+        let Decision { lane, reason, features, .. } = decision;
+        Self { lane, reason: *reason, kind, score: decision.score(), wants_schema: features.has_json_schema }
     }
 }
 
 impl Chosen {
     /// A lane that nothing may move.
     fn fixed(lane: LaneId, told: AutoChoice) -> Self {
-        Self { lane, told, rank: None, bounds: (0, 0), wants_schema: false, decided: None, turn: None }
+        Self { lane, told, routed: None, rank: None, bounds: (0, 0), wants_schema: false, decided: None, turn: None }
+    }
+
+    /// The lane of a request by itself, within the bounds of key and account. A client that cannot be shown pictures
+    /// never goes to a lane that makes nothing else.
+    pub(super) fn alone(catalog: &Catalog, format: WireFormat, decided: &Decided<'_>, wishes: &Wishes) -> Self {
+        let told = |reason| AutoChoice { gain_milli: thousandths(decided.score), reason, disagreement: None };
+        let (name, reason) = bounded(decided, wishes.bound);
+        let rank = rank_of(name);
+        let lane = catalog.lane(name).unwrap_or_else(|| catalog.default_lane());
+        let is_mute = format == WireFormat::AnthropicMessages
+            && catalog.chain(Route::Lane(lane)).is_some_and(|chain| makes_only_images(chain));
+        let fixed = if is_mute {
+            Self::fixed(catalog.default_lane(), told(Arc::from("format")))
+        } else {
+            Self::fixed(lane, told(reason))
+        };
+        Self {
+            routed: Some(Routed::new(decided.kind, decided.score)),
+            rank,
+            bounds: wishes.lane().map_or((0, WORD_LANES.len() - 1), LaneWish::bounds),
+            wants_schema: decided.wants_schema,
+            decided: lane_name(decided.lane),
+            ..fixed
+        }
     }
 
     fn note_rank(&mut self, rank: usize) {
@@ -194,8 +236,8 @@ fn rank_of(lane: &str) -> Option<usize> {
 
 /// The lane's name and the reason, within a bound. A lane that must be is that in any case; lanes beside those that
 /// answer in words know no cheaper or dearer.
-fn bounded<'d>(decision: &Decision<'d>, bound: Option<Bound>) -> (&'d str, Arc<str>) {
-    let rank = rank_of(decision.lane);
+fn bounded<'d>(decided: &Decided<'d>, bound: Option<Bound>) -> (&'d str, Arc<str>) {
+    let rank = rank_of(decided.lane);
     let held = match (bound, rank) {
         (Some(bound @ Bound { wish: LaneWish::Only(_), .. }), rank) => Some((bound.held(rank.unwrap_or(0)), bound.by)),
         (Some(bound), Some(rank)) if bound.held(rank) != rank => Some((bound.held(rank), bound.by)),
@@ -203,7 +245,7 @@ fn bounded<'d>(decision: &Decision<'d>, bound: Option<Bound>) -> (&'d str, Arc<s
     };
     match held.and_then(|(rank, by)| Some((*WORD_LANES.get(rank)?, by))) {
         Some((lane, by)) => (lane, Arc::from(by)),
-        None => (decision.lane, told(decision.reason)),
+        None => (decided.lane, told(decided.reason)),
     }
 }
 

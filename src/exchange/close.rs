@@ -226,6 +226,7 @@ impl Exchange {
             provider_cost: settlement.provider_cost,
             idempotency: settlement.paid.idempotency,
             latency: now.saturating_duration_since(self.arrival.instant),
+            routed: self.routed.clone(),
         }
     }
 

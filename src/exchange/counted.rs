@@ -22,7 +22,7 @@ use crate::wire::usage::{member, read_answer};
 use crate::wire::{counted, text};
 
 /// Tokens of a picture that nobody counted: a square one of `OpenAI`'s models in high quality.
-const IMAGE_TOKENS_GUESSED: u64 = 4_160;
+pub(super) const IMAGE_TOKENS_GUESSED: u64 = 4_160;
 /// Tokens of an hour of sound that nobody counted: a thousand a minute.
 const AUDIO_TOKENS_PER_HOUR_GUESSED: u64 = 60_000;
 const MS_PER_HOUR: u64 = 3_600_000;

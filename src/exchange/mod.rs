@@ -15,6 +15,7 @@ mod counted;
 pub mod deny;
 mod follow;
 mod outgoing;
+pub mod preview;
 pub mod request;
 mod reserve;
 pub mod retry;
@@ -31,7 +32,7 @@ use bytes::Bytes;
 use crate::accounts::key::{KeyKind, KeyState};
 use crate::admit::Admission;
 use crate::base::ids::RequestId;
-use crate::base::outcome::AutoChoice;
+use crate::base::outcome::{AutoChoice, Routed};
 use crate::base::quality::Quality;
 use crate::base::refusal::{Refusal, RefusalKind};
 use crate::base::time::UnixMs;
@@ -144,6 +145,8 @@ pub struct Exchange {
     auto: Option<AutoChoice>,
     /// The turn of a conversation that it is.
     turn: Option<Box<Turn>>,
+    /// What `flux-auto` saw, where it was asked.
+    routed: Option<Routed>,
     plan: Plan,
     attempts: Attempts,
     answer: Answer,
@@ -188,8 +191,10 @@ impl Exchange {
         if arrival.format == WireFormat::AnthropicMessages && makes_only_images(chain) {
             return Err(no_images().into());
         }
-        let (auto, turn) = chosen.map(|chosen| (chosen.told, chosen.turn)).unzip();
-        let turn = turn.flatten();
+        let (auto, routed, turn) = match chosen {
+            Some(Chosen { told, routed, turn, .. }) => (Some(told), routed, turn),
+            None => (None, None, None),
+        };
         let mut plan = plan.map_err(|error| {
             let routing = Routing::before_attempts(original.clone(), requested.clone(), chain, auto.clone());
             Box::new(Refused { refusal: unplannable(&error, &routing, arrival.format), routing: Some(routing) })
@@ -210,6 +215,7 @@ impl Exchange {
             requested,
             auto,
             turn,
+            routed,
             plan,
             attempts: Attempts::default(),
             answer: Answer::Awaiting,
@@ -382,7 +388,7 @@ fn no_images() -> Refusal {
 }
 
 /// What a target must be able to do.
-fn needs(head: &Head, body: &Bytes, chain: &Chain) -> Needs {
+fn needs(head: &Head, body: &[u8], chain: &Chain) -> Needs {
     // Bytes that are surely fewer than the tokens of the smallest window need not be looked at.
     const BYTES_PER_TOKEN_MIN: u64 = 1;
     let models = || chain.targets.iter().map(|target| &target.model);

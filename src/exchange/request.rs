@@ -78,7 +78,7 @@ fn read(arrival: &Arrival, body: &Bytes) -> Result<(Head, Option<Box<Form>>), Re
 }
 
 /// What a client says that its request is for.
-fn task(value: &[u8]) -> Result<Option<TaskType>, Refusal> {
+pub(super) fn task(value: &[u8]) -> Result<Option<TaskType>, Refusal> {
     if value == b"null" {
         return Ok(None);
     }
@@ -104,7 +104,7 @@ fn without_task(
     Ok((task, head, body))
 }
 
-fn unreadable(error: &HeadError) -> Refusal {
+pub(super) fn unreadable(error: &HeadError) -> Refusal {
     let refusal = Refusal::new(RefusalKind::InvalidRequest, error.to_string());
     match error.key() {
         Some(key) => refusal.with_param(key),

@@ -47,7 +47,7 @@ pub enum Endpoint {
     OpenApi,
 }
 
-/// What an account asks of itself. Ids are as they stand in the path.
+/// What an account asks of Flux, and of no model. Ids are as they stand in the path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AccountCall {
     /// `POST /v1/keys` and `POST /v1/keys/generate`.
@@ -70,12 +70,27 @@ pub enum AccountCall {
     ExplainUsage(String),
     /// `GET /v1/credits`.
     ShowCredits,
+    /// `POST /v1/route`: where a request would go.
+    PreviewRoute,
+    /// `POST /v1/feedback`: how good an answer was.
+    GiveFeedback,
 }
 
 impl AccountCall {
     /// Whether it manages keys, which not every key may.
     pub fn manages_keys(&self) -> bool {
-        !matches!(self, Self::ListUsage | Self::ExplainUsage(_) | Self::ShowCredits)
+        match self {
+            Self::CreateKey
+            | Self::ListKeys
+            | Self::ShowKey(_)
+            | Self::ChangeKey(_)
+            | Self::RevokeKey(_)
+            | Self::RevokeNamedKey
+            | Self::RotateKey(_) => true,
+            Self::ListUsage | Self::ExplainUsage(_) | Self::ShowCredits | Self::PreviewRoute | Self::GiveFeedback => {
+                false
+            }
+        }
     }
 
     fn name(&self) -> &'static str {
@@ -89,6 +104,8 @@ impl AccountCall {
             Self::ListUsage => "usage",
             Self::ExplainUsage(_) => "usage_of_request",
             Self::ShowCredits => "credits",
+            Self::PreviewRoute => "route",
+            Self::GiveFeedback => "feedback",
         }
     }
 }
@@ -121,7 +138,7 @@ const fn get(path: &'static str, calls: &'static [Call]) -> Served {
 }
 
 /// All paths that are served, the busiest first, those with an id last.
-pub const SERVED: [Served; 23] = [
+pub const SERVED: [Served; 25] = [
     post("/v1/chat/completions", &[("POST", |_| Endpoint::ChatCompletions)]),
     post("/v1/responses", &[("POST", |_| Endpoint::Responses)]),
     post("/anthropic/v1/messages", &[("POST", |_| Endpoint::Messages)]),
@@ -137,6 +154,8 @@ pub const SERVED: [Served; 23] = [
     get("/v1/models", &[("GET", |_| Endpoint::Models)]),
     get("/v1/usage", &[("GET", |_| Endpoint::Account(AccountCall::ListUsage))]),
     get("/v1/credits", &[("GET", |_| Endpoint::Account(AccountCall::ShowCredits))]),
+    post("/v1/route", &[("POST", |_| Endpoint::Account(AccountCall::PreviewRoute))]),
+    post("/v1/feedback", &[("POST", |_| Endpoint::Account(AccountCall::GiveFeedback))]),
     Served {
         path: "/v1/keys",
         allow: "GET, POST",
@@ -292,7 +311,7 @@ fn no_endpoint(path: &str) -> Refusal {
     let hint = if path.starts_with("/v1/") {
         "no such endpoint; POST /v1/chat/completions, /v1/responses, /v1/messages, /v1/embeddings, \
          /v1/images/generations, /v1/images/edits, /v1/audio/transcriptions and /v1/audio/speech, \
-         GET /v1/models, /v1/usage and /v1/credits and /v1/keys are served; GET /openapi.json tells all"
+         /v1/route and /v1/feedback, GET /v1/models, /v1/usage, /v1/credits and /v1/keys are served; GET /openapi.json tells all"
     } else {
         "no such endpoint; OpenAI clients use the base URL with /v1, Anthropic clients with /anthropic"
     };
@@ -355,6 +374,7 @@ mod tests {
             ("HEAD", "/v1/keys?limit=5", Endpoint::Account(AccountCall::ListKeys)),
             ("DELETE", "/v1/keys/7", Endpoint::Account(AccountCall::RevokeKey("7".into()))),
             ("POST", "/v1/keys/7/rotate", Endpoint::Account(AccountCall::RotateKey("7".into()))),
+            ("POST", "/v1/route?quality=1", Endpoint::Account(AccountCall::PreviewRoute)),
             ("GET", "/v1/usage/req_1", Endpoint::Account(AccountCall::ExplainUsage("req_1".into()))),
             ("GET", "/openapi.json", Endpoint::OpenApi),
         ] {

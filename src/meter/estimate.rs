@@ -64,6 +64,11 @@ pub fn prompt_tokens(prompt: &Prompt<'_>, factor_milli: u32) -> u64 {
     counted.saturating_add(PER_MEDIUM * u64::from(*media))
 }
 
+/// What o200k counts, as a model counts it that has `factor_milli` thousandths of its tokens.
+pub fn counted_by(tokens: u64, factor_milli: u32) -> u64 {
+    scale(tokens, u64::from(factor_milli), u64::from(FACTOR_ONE_MILLI))
+}
+
 /// A guess from the length alone, for places where an exact count comes later: `text_bytes` of text, as spelt in
 /// JSON, have about four bytes a token.
 pub fn tokens_by_length(text_bytes: u64, factor_milli: u32) -> u64 {

@@ -1,4 +1,4 @@
-//! What an account asks of itself: read here, answered by `api` on a thread that may block.
+//! What an account asks of Flux and of no model: read here, answered by `api` on a thread that may block.
 //!
 //! Must not decide anything but how much may be asked at once: nothing of it counts against a key's limits, so that a
 //! client at its limit can still see why.
@@ -6,10 +6,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::ACCEPT;
+use http::header::{ACCEPT, HeaderMap, HeaderName};
 use pingora::protocols::http::ServerSession;
 use pingora_limits::rate::Rate;
 
+use super::admit::ANTHROPIC_VERSION;
 use super::reply::{self, Caller};
 use super::{Flux, accept};
 use crate::accounts::key::KeyState;
@@ -20,8 +21,9 @@ use crate::config::Limits;
 use crate::exchange::route::AccountCall;
 use crate::exchange::snapshot::Snapshot;
 
-/// The body of a question.
+/// The body of a question about the account itself.
 const BODY_BYTES_MAX: usize = 64 << 10;
+const X_FLUX_QUALITY: HeaderName = HeaderName::from_static("x-flux-quality");
 /// When to come back.
 const WAIT: Duration = Duration::from_secs(1);
 
@@ -69,25 +71,27 @@ impl Flux {
         caller: Caller,
     ) -> Result<(), Refusal> {
         let place = self.asks.enter(key.account.id, &snapshot.config.limits)?;
-        let has_body = matches!(
-            call,
-            AccountCall::CreateKey
-                | AccountCall::ChangeKey(_)
-                | AccountCall::RevokeNamedKey
-                | AccountCall::RotateKey(_)
-        );
-        let body = if has_body {
-            accept::read_body(session, BODY_BYTES_MAX, snapshot.config.timeouts.body).await?
-        } else {
-            bytes::Bytes::new()
+        let body = match body_bytes_max(&call, &snapshot) {
+            0 => bytes::Bytes::new(),
+            most => accept::read_body(session, most, snapshot.config.timeouts.body).await?,
         };
         let head = session.req_header();
         let target = String::from_utf8_lossy(head.raw_path());
         let query = target.split_once('?').map_or("", |(_, query)| query).to_owned();
-        let accept = head.headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+        let accept = text(&head.headers, &ACCEPT).unwrap_or_default().to_owned();
+        let is_anthropic = head.headers.contains_key(&ANTHROPIC_VERSION);
+        let quality = text(&head.headers, &X_FLUX_QUALITY).map(str::to_owned);
         let store = Arc::clone(&self.store);
         let answered = tokio::task::spawn_blocking(move || {
-            let asked = Asked { key: &key, query: &query, body: &body, accept: &accept, at: caller.at };
+            let asked = Asked {
+                key: &key,
+                query: &query,
+                body: &body,
+                accept: &accept,
+                is_anthropic,
+                quality: quality.as_deref(),
+                at: caller.at,
+            };
             let answer = api::answer(&call, &asked, &store, &snapshot);
             drop(place);
             answer
@@ -100,4 +104,27 @@ impl Flux {
         let _ = reply::own(session, answer, caller).await;
         Ok(())
     }
+}
+
+/// How much may be said; 0 for questions without a body.
+fn body_bytes_max(call: &AccountCall, snapshot: &Snapshot) -> usize {
+    match call {
+        // Whatever a model may be asked may be asked about.
+        AccountCall::PreviewRoute => snapshot.config.limits.body_bytes_max,
+        AccountCall::CreateKey
+        | AccountCall::ChangeKey(_)
+        | AccountCall::RevokeNamedKey
+        | AccountCall::RotateKey(_)
+        | AccountCall::GiveFeedback => BODY_BYTES_MAX,
+        AccountCall::ListKeys
+        | AccountCall::ShowKey(_)
+        | AccountCall::RevokeKey(_)
+        | AccountCall::ListUsage
+        | AccountCall::ExplainUsage(_)
+        | AccountCall::ShowCredits => 0,
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
 }

@@ -37,7 +37,7 @@ use crate::metrics::InFlight;
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const X_FLUX_QUALITY: HeaderName = HeaderName::from_static("x-flux-quality");
 const X_FLUX_SESSION: HeaderName = HeaderName::from_static("x-flux-session");
-const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+pub(super) const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 
 /// Makes request ids from one random seed a process and a counter: no system call a request.
 pub(super) struct RequestIds {

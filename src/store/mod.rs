@@ -7,6 +7,7 @@
 pub mod accounts;
 pub mod backup;
 mod chores;
+pub mod feedback;
 mod folder;
 pub mod health;
 pub mod journal;
@@ -245,6 +246,8 @@ pub struct Store {
     usage: UsageReader,
     // Guards a connection: keys are made and revoked by people, one after the other.
     table: Mutex<KeyTable>,
+    // Guards a connection that is opened when it is first needed: who gives feedback can wait for the one before.
+    feedback: Mutex<Option<Database>>,
     // Guards a connection: the thread looks for changes, and so does whoever has just made one.
     watch: Arc<Mutex<Watch>>,
     // Guards the threads until they are joined.
@@ -316,6 +319,7 @@ impl Store {
             progress,
             usage,
             table: Mutex::new(table),
+            feedback: Mutex::default(),
             watch: Arc::new(Mutex::new(watch)),
             threads: Mutex::default(),
             _lock: lock,

@@ -1,6 +1,7 @@
 //! The store as a whole: exactly once over crashes, two processes at one database, keys that act.
 
 mod accounts;
+mod feedback;
 mod funds;
 mod retention;
 mod trouble;
@@ -17,7 +18,7 @@ use crate::accounts::Found;
 use crate::accounts::key::{KeyHash, KeySettings, Scheme};
 use crate::base::ids::{AccountId, KeyId, RequestId};
 use crate::base::money::NanoUsd;
-use crate::base::outcome::{Draw, Ending, Pieces};
+use crate::base::outcome::{Draw, Ending, Pieces, Routed};
 use crate::base::tariff::Tariff;
 use crate::base::time::{SystemClock, TestClock, UnixMs};
 use crate::base::usage::{CacheWrite, Usage};
@@ -48,6 +49,7 @@ pub(in crate::store) fn charge(n: u64) -> Charge {
         provider_cost: NanoUsd(1),
         idempotency: Some([7; 32]),
         latency: Duration::from_millis(n),
+        routed: Some(Routed::new("code", 0.1234)),
     }
 }
 

@@ -52,6 +52,8 @@ mod endpoints;
 #[cfg(test)]
 mod failover;
 #[cfg(test)]
+mod feedback;
+#[cfg(test)]
 mod framing;
 #[cfg(test)]
 mod import;
@@ -70,6 +72,8 @@ mod pings;
 mod private;
 #[cfg(test)]
 mod refusals;
+#[cfg(test)]
+mod route;
 #[cfg(test)]
 mod streams;
 #[cfg(test)]

@@ -92,6 +92,10 @@ pub struct UsageRow {
     credits_charged: Decimal,
     /// From arrival to the last byte.
     latency_ms: u64,
+    /// The likeliest kind of work that `flux-auto` saw; null where it was not asked.
+    kind_of_work: Option<String>,
+    /// The estimated gain of the dearer lane, -1 to 1; null where `flux-auto` was not asked.
+    route_score: Option<f64>,
     /// How the figure came about; with one row only.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -132,6 +136,8 @@ impl UsageRow {
             written_off_usd: charge.written_off.to_string(),
             credits_charged: Decimal::credits(draw.charged),
             latency_ms: u64::try_from(charge.latency.as_millis()).unwrap_or(u64::MAX),
+            kind_of_work: charge.routed.as_ref().map(|routed| routed.kind.to_string()),
+            route_score: charge.routed.as_ref().map(|routed| f64::from(routed.score_e4) / 10_000.0),
             calculation: None,
         }
     }
@@ -321,7 +327,7 @@ pub(super) fn rows_csv(list: &UsageList) -> String {
     let mut text = "id,created_at,key_id,requested_model,model,provider,lane,wire_format,streamed,status,attempts,\
                     input_tokens,cached_tokens,cache_write_tokens,output_tokens,reasoning_tokens,images,audio_ms,\
                     characters,estimated,cost_usd,from_packs_usd,overage_usd,written_off_usd,credits_charged,\
-                    latency_ms\r\n"
+                    latency_ms,kind_of_work,route_score\r\n"
         .to_owned();
     for row in &list.data {
         let figures = [
@@ -346,6 +352,10 @@ pub(super) fn rows_csv(list: &UsageList) -> String {
             vec![row.estimated.to_string()],
             money.map(String::clone).to_vec(),
             vec![row.credits_charged.0.clone(), row.latency_ms.to_string()],
+            vec![
+                row.kind_of_work.as_deref().map(cell).unwrap_or_default(),
+                row.route_score.map(|score| score.to_string()).unwrap_or_default(),
+            ],
         ];
         text.push_str(&line.concat().join(","));
         text.push_str("\r\n");

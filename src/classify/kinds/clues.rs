@@ -24,6 +24,10 @@ pub enum Part {
 pub trait Sink {
     /// A word or a pair, below [`BUCKETS`].
     fn word(&mut self, part: Part, bucket: usize);
+
+    /// The text that the words since the last call are of; blanks are told too. For those who explain: who only counts
+    /// does without.
+    fn token(&mut self, _text: &str) {}
 }
 
 /// Counts that came up on the way.
@@ -111,6 +115,7 @@ impl<S: Sink> Reader<'_, S> {
         let bytes = self.text.as_bytes();
         let mut at = 0;
         while let Some(byte) = bytes.get(at).copied() {
+            let start = at;
             at = match class(byte) {
                 Class::Space => at + 1,
                 Class::Letter => self.word(at),
@@ -123,6 +128,7 @@ impl<S: Sink> Reader<'_, S> {
                 Class::Mark => self.mark(at, byte),
                 Class::High => self.high(at),
             };
+            self.sink.token(self.text.get(start..at).unwrap_or_default());
         }
     }
 

@@ -240,7 +240,7 @@ impl Weights {
         self.shapes.get(row).unwrap_or(&[0; KINDS_MAX])
     }
 
-    pub(super) fn bias(&self) -> &[f32; KINDS_MAX] {
+    pub(in crate::classify) fn bias(&self) -> &[f32; KINDS_MAX] {
         &self.bias
     }
 

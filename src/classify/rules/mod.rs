@@ -220,6 +220,42 @@ fn value_of(feature: Feature, features: &Features) -> u64 {
     }
 }
 
+/// The value of a feature, as people read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// A count.
+    Number(u64),
+    /// Yes or no.
+    Flag(bool),
+    /// One of a few words.
+    Word(&'static str),
+}
+
+/// Every feature by its name, in the order of the documentation.
+pub fn named(features: &Features) -> impl Iterator<Item = (&'static str, Value)> {
+    FEATURES.into_iter().map(|(name, feature, kind)| {
+        let value = value_of(feature, features);
+        let value = match kind {
+            Kind::Number => Value::Number(value),
+            Kind::Flag => Value::Flag(value == 1),
+            Kind::Effort => Value::Word(features.reasoning_effort.map_or(UNSET, Effort::name)),
+            Kind::Task => Value::Word(features.task_type.map_or(UNSET, TaskType::name)),
+        };
+        (name, value)
+    })
+}
+
+/// A rule that held, and what it did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held<'r> {
+    /// Its name.
+    pub name: &'r str,
+    /// `lane`, `at_least` or `at_most`.
+    pub does: &'static str,
+    /// The lane that it names.
+    pub lane: &'r str,
+}
+
 impl Condition {
     fn holds(&self, features: &Features) -> bool {
         let seen = value_of(self.feature, features);
@@ -247,13 +283,8 @@ impl Otherwise {
 impl RuleSet {
     /// Asks the rules in their order, up to the first that names a lane.
     pub fn judge(&self, features: &Features) -> Verdict<'_> {
-        let group = |range: &Range<usize>| self.conditions.get(range.clone()).unwrap_or_default();
-        let holds = |rule: &&Rule| {
-            group(&rule.all).iter().all(|condition| condition.holds(features))
-                && (rule.any.is_empty() || group(&rule.any).iter().any(|condition| condition.holds(features)))
-        };
         let mut verdict = Verdict { lane: None, at_least: 0, at_most: WORD_LANES - 1 };
-        for rule in self.rules.iter().filter(holds) {
+        for rule in self.rules.iter().filter(|rule| self.is_met(rule, features)) {
             match &rule.effect {
                 Effect::Lane(lane) => return Verdict { lane: Some((lane, &rule.name)), ..verdict },
                 // The rule that was asked first has the last word.
@@ -262,6 +293,31 @@ impl RuleSet {
             }
         }
         Verdict { lane: self.default.lane().map(|lane| (lane, "default")), ..verdict }
+    }
+
+    fn is_met(&self, rule: &Rule, features: &Features) -> bool {
+        let group = |range: &Range<usize>| self.conditions.get(range.clone()).unwrap_or_default();
+        group(&rule.all).iter().all(|condition| condition.holds(features))
+            && (rule.any.is_empty() || group(&rule.any).iter().any(|condition| condition.holds(features)))
+    }
+
+    /// The rules that [`Self::judge`] asks and that hold, in their order: to explain, not to decide.
+    pub fn held<'r>(&'r self, features: &Features) -> impl Iterator<Item = Held<'r>> {
+        let mut is_decided = false;
+        let asked = self.rules.iter().filter(|rule| self.is_met(rule, features)).take_while(move |rule| {
+            let is_asked = !is_decided;
+            is_decided |= matches!(rule.effect, Effect::Lane(_));
+            is_asked
+        });
+        asked.map(|rule| {
+            let word_lane = |lane: &usize| LANES.get(*lane).copied().unwrap_or_default();
+            let (does, lane) = match &rule.effect {
+                Effect::Lane(lane) => ("lane", &**lane),
+                Effect::AtLeast(lane) => ("at_least", word_lane(lane)),
+                Effect::AtMost(lane) => ("at_most", word_lane(lane)),
+            };
+            Held { name: &rule.name, does, lane }
+        })
     }
 
     /// The lanes that can come out, so that they can be checked against the catalogue.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::outcome::Charge;
 
-use super::frame::{self, FRAME_BYTES_MAX, Frame, HEAD_BYTES, SEGMENT_HEAD};
+use super::frame::{self, FRAME_BYTES_MAX, Form, Frame, HEAD_BYTES, SEGMENT_HEAD};
 
 /// Bytes read at once.
 const WINDOW_BYTES: usize = 128 * 1024;
@@ -52,6 +52,8 @@ pub(in crate::store) struct Segment {
     pub(in crate::store) number: u64,
     /// The first byte that is not to be read.
     pub(in crate::store) limit: u64,
+    /// What its beginning tells; `None`: it is of no known form.
+    form: Option<Form>,
 }
 
 impl Segment {
@@ -61,18 +63,19 @@ impl Segment {
     /// When it is not there or cannot be read.
     pub(in crate::store) fn open(dir: &Path, number: u64) -> io::Result<Self> {
         let file = File::open(segment_path(dir, number))?;
+        // Before the head is read: who finds bytes behind it finds the head as well.
         let limit = file.metadata()?.len();
-        Ok(Self { file, number, limit })
+        let form = form(&file)?;
+        Ok(Self { file, number, limit, form })
     }
+}
 
-    /// Whether it begins as a segment of this version does.
-    fn has_head(&self) -> io::Result<bool> {
-        let mut head = [0; SEGMENT_HEAD.len()];
-        match self.file.read_exact_at(&mut head, 0) {
-            Ok(()) => Ok(head == *SEGMENT_HEAD),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
-            Err(error) => Err(error),
-        }
+fn form(file: &File) -> io::Result<Option<Form>> {
+    let mut head = [0; SEGMENT_HEAD.len()];
+    match file.read_exact_at(&mut head, 0) {
+        Ok(()) => Ok(Form::of(&head)),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -129,7 +132,7 @@ impl Cursor {
             self.position = Position { segment: segment.number, offset: HEAD_BYTES };
             self.damage_from = None;
             self.sound_end = HEAD_BYTES.min(segment.limit);
-            if segment.limit > 0 && !segment.has_head()? {
+            if segment.limit > 0 && segment.form.is_none() {
                 self.count_damage();
                 log::error!(segment = segment.number, bytes = segment.limit; "this journal segment is of no known form");
                 self.position.offset = segment.limit;
@@ -138,7 +141,7 @@ impl Cursor {
         }
         while self.position.offset < segment.limit && charges.len() < max {
             self.fill(segment)?;
-            self.consume(segment.limit, charges, max);
+            self.consume(segment, charges, max);
         }
         Ok(self.position.offset >= segment.limit)
     }
@@ -150,12 +153,13 @@ impl Cursor {
     }
 
     /// Takes records out of the window, which holds the bytes from the position on.
-    fn consume(&mut self, limit: u64, charges: &mut Vec<Charge>, max: usize) {
+    fn consume(&mut self, segment: &Segment, charges: &mut Vec<Charge>, max: usize) {
+        let (limit, form) = (segment.limit, segment.form.unwrap_or(Form::Present));
         let window = std::mem::take(&mut self.window);
         let is_last = self.position.offset + window.len() as u64 >= limit;
         let mut rest = window.as_slice();
         while !rest.is_empty() && charges.len() < max {
-            let step = match frame::decode(rest) {
+            let step = match frame::decode(rest, form) {
                 Frame::Charge(charge, length) => {
                     self.end_damage();
                     charges.push(*charge);

@@ -129,6 +129,35 @@ fn a_file_of_another_form_is_not_read_but_counted_and_put_aside() {
     assert!(segment_path(dir.path(), 1).with_extension("damaged").is_file());
 }
 
+/// A record that the build before has written: that of charge 7, when charges did not tell what `flux-auto` saw.
+const FORMER_RECORD: &str = "\
+    810000009a5cde768780808080808080808080b8c08d94e2a003020287d8c1a28c3409666c75782d6175746f07657870\
+    72657373066f70656e6169056770742d390001000207020304050607010000000000000764656661756c740102030e00\
+    0e020201070707070707070707070707070707070707070707070707070707070707070700c09fab03";
+
+/// A build that stops in order leaves no journal, but one that is killed does: the next one books it.
+#[test]
+fn the_journal_of_the_build_before_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let digits: Vec<u8> = FORMER_RECORD.bytes().collect();
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+    let record: Vec<u8> = digits.chunks(2).map(byte).collect();
+    let former = [b"flux journal 2\r\n", record.as_slice(), &record, b"torn"].concat();
+    std::fs::write(segment_path(dir.path(), 1), former).unwrap();
+    let journal = open(dir.path());
+    append_all(&journal, &charges(1));
+    let seven = Charge { routed: None, ..charge(7) };
+    assert_eq!(read_all(dir.path(), journal.end()), (vec![seven.clone(), seven, charge(1)], 0));
+    // In the middle of the old segment it goes on in the old form.
+    let middle = Position { segment: 1, offset: HEAD_BYTES + record.len() as u64 };
+    let mut reader = Reader::new(dir.path(), middle);
+    let mut rest = Vec::new();
+    while reader.position() < journal.end() {
+        reader.read(journal.end(), &mut rest, 9).unwrap();
+    }
+    assert_eq!(rest.iter().map(|charge| charge.routed.is_some()).collect::<Vec<_>>(), [false, true]);
+}
+
 #[test]
 fn a_full_journal_refuses_and_takes_again_when_it_was_booked() {
     let dir = tempfile::tempdir().unwrap();

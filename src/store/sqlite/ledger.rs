@@ -25,9 +25,9 @@ const INSERT: &str = "INSERT INTO ledger (
         ending, attempts, input, cache_read, cache_write_5m, cache_write_30m, cache_write_1h,
         cache_write_12h, output, reasoning, input_image, cache_read_image, output_image, input_audio,
         output_audio, estimated, amount_nano, provider_cost_nano, latency_us, from_packs_nano, overage_nano,
-        written_off_nano, service_tier, images, audio_ms, characters, idempotency
+        written_off_nano, service_tier, images, audio_ms, characters, idempotency, kind_of_work, route_score_e4
     ) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,
-        ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37)
+        ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37, ?38, ?39)
     ON CONFLICT (request_id) DO NOTHING";
 
 /// What became of a batch.
@@ -179,7 +179,7 @@ fn insert<'a>(
 }
 
 /// The values of a row behind its id, in the order of the columns.
-type Row<'a> = [ValueRef<'a>; 36];
+type Row<'a> = [ValueRef<'a>; 38];
 
 fn row(charge: &Charge) -> Result<Row<'_>, DatabaseError> {
     let Charge {
@@ -204,6 +204,7 @@ fn row(charge: &Charge) -> Result<Row<'_>, DatabaseError> {
         provider_cost,
         idempotency,
         latency,
+        routed,
     } = charge;
     let text = |text: &'static str| ValueRef::Text(text.as_bytes());
     let latency_us = i64::try_from(latency.as_micros()).unwrap_or(i64::MAX);
@@ -233,8 +234,10 @@ fn row(charge: &Charge) -> Result<Row<'_>, DatabaseError> {
         ValueRef::Integer(count(*audio_ms, "a length of sound")?),
         ValueRef::Integer(count(*characters, "a count of characters")?),
         idempotency.as_ref().map_or(ValueRef::Null, |mark| ValueRef::Blob(mark)),
+        ValueRef::Text(routed.as_ref().map_or(b"", |routed| routed.kind.as_bytes())),
+        routed.as_ref().map_or(ValueRef::Null, |routed| ValueRef::Integer(routed.score_e4.into())),
     ];
-    let mut row = [ValueRef::Null; 36];
+    let mut row = [ValueRef::Null; 38];
     for (place, value) in row.iter_mut().zip(facts.into_iter().chain(tokens(*usage)?).chain(sums)) {
         *place = value;
     }

@@ -6,6 +6,7 @@
 pub(super) mod accounts;
 pub(super) mod audit;
 pub(super) mod backup;
+pub(super) mod feedback;
 pub(super) mod keys;
 pub(super) mod ledger;
 pub(super) mod load;
@@ -28,6 +29,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_accounts_keys_ledger.sql"),
     include_str!("../migrations/0002_tariffs_budgets_rollups.sql"),
     include_str!("../migrations/0003_auto_wishes.sql"),
+    include_str!("../migrations/0004_kinds_feedback.sql"),
 ];
 /// No schema is named: the main one.
 const MAIN: Option<&str> = None;

@@ -61,7 +61,7 @@ impl Database {
     }
 
     /// Takes what tells of a person out of accounts that were closed before `before`: their names, the names of their
-    /// keys, the notes of their packs. Sums stay. Returns how many accounts that were.
+    /// keys, the notes of their packs, what they said of answers. Sums stay. Returns how many accounts that were.
     ///
     /// # Errors
     /// When the database cannot be written; nothing has changed then.
@@ -76,6 +76,7 @@ impl Database {
         let of_due = format!("account_id IN (SELECT id FROM accounts WHERE {due})");
         transaction.execute(&format!("UPDATE keys SET name = '' WHERE name <> '' AND {of_due}"), [before])?;
         transaction.execute(&format!("UPDATE packs SET note = '' WHERE note <> '' AND {of_due}"), [before])?;
+        transaction.execute(&format!("DELETE FROM feedback WHERE {of_due}"), [before])?;
         // Names are unique; nobody can have taken this one.
         let rename = "name = 'deleted-' || id || '-' || lower(hex(randomblob(4)))";
         let purged =

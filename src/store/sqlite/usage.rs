@@ -11,7 +11,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use super::{Database, DatabaseError, unix_ms};
 use crate::base::ids::{AccountId, KeyId, RequestId};
 use crate::base::money::NanoUsd;
-use crate::base::outcome::{Charge, Draw, Ending, Pieces};
+use crate::base::outcome::{Charge, Draw, Ending, Pieces, Routed};
 use crate::base::usage::{CacheWrite, Usage};
 use crate::base::wire_format::WireFormat;
 use crate::store::usage::{Group, Page, SumOf, Sums, UsageFilter};
@@ -21,7 +21,7 @@ const SELECT_CHARGE: &str = "SELECT request_id, account_id, key_id, at, requeste
         streamed, ending, attempts, input, cache_read, cache_write_5m, cache_write_30m, cache_write_1h,
         cache_write_12h, output, reasoning, input_image, cache_read_image, output_image, input_audio, output_audio,
         estimated, amount_nano, provider_cost_nano, latency_us, from_packs_nano, overage_nano, written_off_nano,
-        service_tier, images, audio_ms, characters
+        service_tier, images, audio_ms, characters, kind_of_work, route_score_e4
     FROM ledger";
 /// Rows that one page looks at: a rare filter over millions of rows comes in several pages, none of them late.
 const SCANNED_ROWS_MAX: usize = 10_000;
@@ -206,5 +206,9 @@ fn charge(row: &Row<'_>) -> rusqlite::Result<Charge> {
         provider_cost: NanoUsd(row.get(27)?),
         idempotency: None,
         latency: Duration::from_micros(tokens(28)?),
+        routed: match row.get(37)? {
+            Some(score_e4) => Some(Routed { kind: name(36)?, score_e4 }),
+            None => None,
+        },
     })
 }

@@ -19,7 +19,7 @@ EXAMPLES_MAX = 20
 
 config = schemathesis.Config.from_dict({"rate-limit": "18/s", "phases": {"coverage": {"enabled": False}}})
 schema = schemathesis.openapi.from_url(URL + "/openapi.json", config=config)
-own = schema.include(path_regex="^/v1/(keys|usage|credits|models)").include(path="/openapi.json")
+own = schema.include(path_regex="^/v1/(keys|usage|credits|models|route|feedback)").include(path="/openapi.json")
 
 
 def own_id():
