@@ -105,8 +105,8 @@ pub fn preview<'s>(snapshot: &'s Snapshot, question: &Question<'_>) -> Result<Pr
     let model = head.model(body);
     let route = catalog.resolve(&model).ok_or_else(|| unknown_model(&model))?;
     let wishes = key.map_or_else(|| Wishes::nobodys(quality), |key| Wishes::of(key, quality));
-    let wished = wishes.quality.unwrap_or_else(|| catalog.quality());
-    let terms = Terms { quality: wished.share(), prices: snapshot.lane_prices };
+    let sought = wishes.quality.unwrap_or_else(|| catalog.quality());
+    let terms = Terms { quality: sought.share(), prices: snapshot.lane_prices };
     let task_type =
         head.task_type.as_ref().map_or(Ok(None), |member| task(body.get(member.value.clone()).unwrap_or_default()))?;
     let input = FeatureInput { task_type, ..FeatureInput::of(format, &head, body) };
