@@ -9,6 +9,7 @@ pub mod models;
 pub mod openapi;
 pub mod private;
 mod query;
+pub mod status;
 pub mod usage;
 
 use std::time::Duration;

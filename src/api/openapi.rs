@@ -11,6 +11,7 @@ use super::credits::CreditsView;
 use super::keys::view::{KeyView, NewKeyView};
 use super::keys::wanted::{ChangeKey, CreateKey, RevokeKey, RotateKey};
 use super::keys::{KeyList, RevokedKey};
+use super::status::StatusView;
 use super::usage::GROUPS;
 use super::usage::view::{SumsView, UsageList, UsageRow};
 use crate::base::outcome::Ending;
@@ -20,6 +21,7 @@ const KEYS: &str = "Keys";
 const USAGE: &str = "Usage and credits";
 const MODELS: &str = "Models";
 const INFERENCE: &str = "Inference";
+const STATUS: &str = "Status";
 /// What any question of an account may be answered with, when it is not answered.
 const REFUSALS: [(&str, &str); 8] = [
     ("400", "What was sent makes no sense; `param` names the field"),
@@ -70,6 +72,7 @@ fn operation(method: &str, path: &str) -> Option<Value> {
         }
         "/v1/usage" | "/v1/usage/{id}" | "/v1/credits" => usage(path),
         "/v1/models" | "/v1/models/{id}" | "/openapi.json" => listing(path),
+        "/v1/status" | "/status" => status(path),
         _ => inference(path),
     }?;
     let mut operation = json!({
@@ -181,6 +184,18 @@ fn listing(path: &str) -> Option<Described> {
     })
 }
 
+fn status(path: &str) -> Option<Described> {
+    let describe = |summary, content: Value| {
+        let good = json!({ "200": { "description": "The answer", "content": content } });
+        Described { is_public: true, ..Described::new(STATUS, summary, good) }
+    };
+    Some(match path {
+        "/v1/status" => describe("How providers and models are doing; it needs no key", in_json("StatusView")),
+        "/status" => describe("The same as a page; it needs no key", json!({ "text/html": {} })),
+        _ => return None,
+    })
+}
+
 /// Endpoints of models, in brief: their bodies are those of the APIs that they are compatible with.
 fn inference(path: &str) -> Option<Described> {
     const JSON: &str = "application/json";
@@ -286,6 +301,7 @@ fn schemas() -> Value {
     add::<UsageRow>(&mut found);
     add::<SumsView>(&mut found);
     add::<CreditsView>(&mut found);
+    add::<StatusView>(&mut found);
     let named = |(name, schema): (String, Schema)| Some((name, serde_json::to_value(schema).ok()?));
     let mut schemas: Map<String, Value> = found.into_iter().filter_map(named).collect();
     schemas.insert("Error".to_owned(), error());

@@ -17,7 +17,9 @@ use super::World;
 use crate::base::secret::Secret;
 use crate::base::time::Clock;
 use crate::config::load::Fingerprint;
+use crate::exchange::live;
 use crate::exchange::snapshot::Snapshot;
+use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::store::Store;
 
@@ -56,6 +58,7 @@ pub(super) struct Reloader {
     store: Arc<Store>,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
+    health: Arc<Health>,
 }
 
 impl Reloader {
@@ -65,10 +68,20 @@ impl Reloader {
         snapshot: Arc<ArcSwap<Snapshot>>,
         mock: MockAddress,
         (store, metrics, clock): (Arc<Store>, Arc<Metrics>, Arc<dyn Clock>),
+        health: Arc<Health>,
     ) -> Self {
         metrics.config_reloaded(clock.unix_ms().0 / 1000);
         let seen = Seen { config, rules: rules_stamp(config_dir) };
-        Self { config_dir: config_dir.to_owned(), seen: Mutex::new(seen), snapshot, mock, store, metrics, clock }
+        Self {
+            config_dir: config_dir.to_owned(),
+            seen: Mutex::new(seen),
+            snapshot,
+            mock,
+            store,
+            metrics,
+            clock,
+            health,
+        }
     }
 
     /// Notes what the files look like now; `true` when that is new.
@@ -91,7 +104,9 @@ impl Reloader {
                 if let Err(error) = self.store.change_tariffs(Arc::clone(&snapshot.tariffs)) {
                     log::warn!("accounts keep their tariffs: {error}");
                 }
-                self.snapshot.store(Arc::new(self.mock.put_into(snapshot)));
+                let snapshot = Arc::new(self.mock.put_into(snapshot));
+                live::forget_others(&self.health, &snapshot.catalog);
+                self.snapshot.store(snapshot);
                 self.metrics.config_reloaded(self.clock.unix_ms().0 / 1000);
                 log::info!("configuration reloaded");
             }

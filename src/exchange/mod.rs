@@ -11,6 +11,7 @@ mod close;
 pub mod count;
 mod counted;
 pub mod deny;
+pub mod live;
 mod outgoing;
 mod reserve;
 pub mod retry;
@@ -33,6 +34,7 @@ use crate::base::wire_format::WireFormat;
 use crate::catalog::{Catalog, Chain, ChainKind, ModelKind, Route, Target};
 use crate::classify;
 use crate::classify::features::FeatureInput;
+use crate::health::{Health, Moment};
 use crate::plan::{self, Needs, Plan, PlanError, Terms, Via};
 use crate::translate::envelope::{Envelope, SealingKey};
 use crate::wire::head::{self, Head, HeadError};
@@ -71,6 +73,8 @@ pub struct Arrival {
     pub key: Arc<KeyState>,
     /// Seals what only a model may get back on its way through a client of another format.
     pub sealing_key: SealingKey,
+    /// How providers are doing.
+    pub health: Arc<Health>,
 }
 
 /// What routing decided, for the `x-flux-*` headers.
@@ -169,9 +173,12 @@ impl Exchange {
             at: arrival.at,
             attempts_max: snapshot.config.limits.attempts_max,
         };
-        let plan = plan::plan(chain, &needs, &terms).map_err(|error| {
+        let moment = arrival.health.moment(arrival.read);
+        let standing = live::standing_for(&arrival, &snapshot.config.health, moment);
+        let plan = plan::plan(chain, &needs, &terms, standing).map_err(|error| {
             let routing = Routing::before_attempts(original.clone(), requested.clone(), chain);
-            Box::new(Refused { refusal: unplannable(&error, &routing, arrival.format), routing: Some(routing) })
+            let refusal = unplannable(&error, &routing, arrival.format, moment);
+            Box::new(Refused { refusal, routing: Some(routing) })
         })?;
         let asked_for_usage =
             head.stream_options.as_ref().and_then(|o| o.include_usage.as_ref()).is_some_and(|(asked, _)| *asked);
@@ -204,7 +211,8 @@ impl Exchange {
     }
 
     /// Records why the current attempt failed.
-    pub fn fail(&mut self, failure: Failure) {
+    pub fn fail(&mut self, failure: Failure, now: Instant) {
+        self.report_failure(failure, now);
         self.attempts.last_failure = Some(failure);
         self.attempts.passing_failures =
             self.attempts.passing_failures.saturating_add(u8::from(!failure.is_operators()));
@@ -452,9 +460,10 @@ fn unknown_model(model: &str) -> Refusal {
     Refusal::new(RefusalKind::ModelNotFound, message).with_param("model").with_detail("unknown model")
 }
 
-fn unplannable(error: &PlanError, routing: &Routing, sent: WireFormat) -> Refusal {
+fn unplannable(error: &PlanError, routing: &Routing, sent: WireFormat, now: Moment) -> Refusal {
     let name = &routing.original;
     match error {
+        PlanError::AllAway { until } => retry::all_away(now.until(*until)),
         PlanError::NothingConfigured => Refusal::new(
             RefusalKind::AllAttemptsFailed,
             format!("no provider is configured for \"{name}\"; choose another model from GET /v1/models"),

@@ -67,13 +67,11 @@ impl Flux {
         accept::check_framing(head)?;
         let endpoint = route::endpoint(head.method.as_str(), &target)?;
         ctx.route = endpoint.name();
-        if endpoint == Endpoint::OpenApi {
-            // A client that is gone needs no description.
-            let _ = reply::json(downstream, self.openapi.clone(), caller).await;
+        if self.answer_public(downstream, &endpoint, &snapshot, caller).await? {
             return Ok(true);
         }
         self.check_keys()?;
-        let key = match accept::authenticate(&head.headers, &self.keys, at) {
+        let key = match accept::authenticate(&downstream.req_header().headers, &self.keys, at) {
             Ok(key) => key,
             Err(refusal) => return Err(self.shed_or(refusal, downstream, &snapshot).into()),
         };
@@ -114,6 +112,7 @@ impl Flux {
             media_type,
             key,
             sealing_key: self.sealing_key,
+            health: Arc::clone(&self.health),
         };
         let mut exchange = Box::new(Exchange::open(snapshot, arrival, admission, body)?);
         let link =

@@ -4,6 +4,8 @@
 //! number of series has a bound whatever is sent. Names and units follow the Prometheus conventions:
 //! base units, `_total` on counters, `_seconds` on times.
 
+mod fitness;
+
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
@@ -13,9 +15,11 @@ use arc_swap::ArcSwap;
 use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
+use self::fitness::Fitness;
 use crate::base::outcome::Outcome;
 use crate::store::health::Health;
 
@@ -41,6 +45,7 @@ pub struct Metrics {
     overhead: Histogram,
     gauges: Gauges,
     counters: Counters,
+    fitness: Fitness,
 }
 
 /// Families with labels, of which [`Series`] holds the children of one label set.
@@ -178,6 +183,10 @@ impl Register<'_> {
         self.keep(IntGauge::new(name, help)?)
     }
 
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
+        self.keep(IntGaugeVec::new(Opts::new(name, help), labels)?)
+    }
+
     fn histograms(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<HistogramVec> {
         let options = HistogramOpts::new(name, help).buckets(LATENCY_BUCKETS.to_vec());
         self.keep(HistogramVec::new(options, labels)?)
@@ -197,10 +206,10 @@ impl Metrics {
             "Own work between the last byte of a request and its first attempt; work on the answer is not in it",
         );
         let overhead = register.keep(Histogram::with_opts(overhead.buckets(OVERHEAD_BUCKETS.to_vec()))?)?;
-        let info =
-            register.keep(prometheus::IntGaugeVec::new(Opts::new("flux_build_info", "Always 1"), &["version"])?)?;
+        let info = register.keep(IntGaugeVec::new(Opts::new("flux_build_info", "Always 1"), &["version"])?)?;
         info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let (families, gauges, counters) = (families(&register)?, gauges(&register)?, counters(&register)?);
+        let fitness = Fitness::new(&register)?;
         Ok(Self {
             families,
             series: ArcSwap::default(),
@@ -209,6 +218,7 @@ impl Metrics {
             overhead,
             gauges,
             counters,
+            fitness,
             registry,
         })
     }
