@@ -48,6 +48,8 @@ mod failover;
 #[cfg(test)]
 mod framing;
 #[cfg(test)]
+mod health;
+#[cfg(test)]
 mod import;
 #[cfg(test)]
 mod keys;

@@ -79,7 +79,7 @@ fn target(name: &str) -> Target {
 }
 
 fn changed(name: &str, change: impl FnOnce(&mut Model)) -> Target {
-    let Target { provider, model, ready: _ } = target(name);
+    let Target { provider, model, ready: _, live: _ } = target(name);
     let mut model = Model::clone(&model);
     change(&mut model);
     Target::new(provider, model.into())
