@@ -185,9 +185,9 @@ fn listing(path: &str) -> Option<Described> {
 }
 
 fn status(path: &str) -> Option<Described> {
-    let describe = |summary, content: Value| {
-        let good = json!({ "200": { "description": "The answer", "content": content } });
-        Described { is_public: true, ..Described::new(STATUS, summary, good) }
+    let describe = |summary, content: Value| Described {
+        is_public: true,
+        ..Described::new(STATUS, summary, responses("200", &content))
     };
     Some(match path {
         "/v1/status" => describe("How providers and models are doing; it needs no key", in_json("StatusView")),

@@ -153,7 +153,7 @@ impl Exchange {
         if self.has_tried_enough() {
             return None;
         }
-        let running = match self.enter(&attempt.target, Wish { tried: 0, place }, now) {
+        let running = match self.enter(&attempt.target, Wish { place, ..Wish::default() }, now) {
             Some(Entry::In(running)) => Some(running),
             Some(Entry::Away(until)) => {
                 self.pass_over(until);
@@ -187,7 +187,7 @@ impl Exchange {
     fn by_another_access(&mut self, failure: Failure, now: Instant) -> Option<Next> {
         let tried = self.worth_another_access(failure).filter(|_| !self.has_tried_enough())?;
         let target = Arc::clone(self.target()?);
-        match self.enter(&target, Wish { tried, place: None }, now)? {
+        match self.enter(&target, Wish { tried, is_again: true, place: None }, now)? {
             Entry::In(running) => self.begin_again(running, Duration::ZERO),
             Entry::Away(_) | Entry::Full => None,
         }
@@ -220,18 +220,17 @@ impl Exchange {
         let half = health.retry_delay.saturating_mul(1 << self.attempts.retries.min(16)) / 2;
         let part = u32::try_from(self.draw() % u64::from(PARTS)).unwrap_or_default();
         let delay = half.saturating_add(half.saturating_mul(part) / PARTS);
-        if !self.arrival.health.budget.take(health.retry_reserve) {
+        if self.attempts.retry_after.is_some_and(|wait| wait > delay) {
             return None;
         }
-        self.attempts.retries = self.attempts.retries.saturating_add(1);
+        let reserve = health.retry_reserve;
         let target = Arc::clone(self.target()?);
-        match self.enter(&target, Wish::default(), now)? {
-            Entry::In(running) => self.begin_again(running, delay),
-            Entry::Away(until) => {
-                self.pass_over(until);
-                None
+        match self.enter(&target, Wish { is_again: true, ..Wish::default() }, now)? {
+            Entry::In(running) if self.arrival.health.budget.take(reserve) => {
+                self.attempts.retries = self.attempts.retries.saturating_add(1);
+                self.begin_again(running, delay)
             }
-            Entry::Full => None,
+            Entry::In(_) | Entry::Away(_) | Entry::Full => None,
         }
     }
 

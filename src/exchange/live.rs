@@ -73,6 +73,15 @@ pub(super) enum Entry {
     Full,
 }
 
+impl Entry {
+    fn away(standing: Option<Standing>, now: Moment) -> Self {
+        match standing {
+            Some(Standing::Away { until, .. }) => Self::Away(until),
+            Some(Standing::Well | Standing::Doubtful) | None => Self::Away(now),
+        }
+    }
+}
+
 /// What a request must have come to for an attempt to go to a target.
 #[derive(Debug, Default)]
 pub(super) struct Wish {
@@ -80,6 +89,8 @@ pub(super) struct Wish {
     pub(super) tried: u64,
     /// A place that was waited for.
     pub(super) place: Option<Place>,
+    /// Whether the same target was asked just before: then an open breaker holds.
+    pub(super) is_again: bool,
 }
 
 /// The live state of a target; found once after a reload.
@@ -125,12 +136,8 @@ pub(super) fn standing_for(arrival: &Arrival, bounds: &Bounds, now: Moment) -> i
 /// How a target stands.
 pub fn standing(health: &Health, target: &Target, now: Moment) -> Standing {
     let Some(live) = of_target(health, target) else { return Standing::Well };
-    match live.breaker.state(now) {
-        State::Open { until, is_asked } => return Standing::Away { until, is_asked },
-        State::Trial { until } => return Standing::Away { until, is_asked: false },
-        State::Closed | State::Due => {}
-    }
-    of_accesses(health, &target.provider, now)
+    let of_breaker = Standing::of_breaker(live.breaker.state(now), now);
+    of_breaker.unwrap_or_else(|| of_accesses(health, &target.provider, now))
 }
 
 /// How the best access of a provider stands.
@@ -175,16 +182,12 @@ impl Exchange {
             Err(full) => return Some(full),
         };
         let Some(access) = self.choose_access(&target.provider, wish.tried, now) else {
-            let Standing::Away { until, .. } = of_accesses(health, &target.provider, now) else {
-                return Some(Entry::Away(now));
-            };
-            return Some(Entry::Away(until));
+            return Some(Entry::away(Some(of_accesses(health, &target.provider, now)), now));
         };
         let pass = match live.breaker.enter(now, &bounds.breaker) {
             Ok(pass) => pass,
-            Err(state) if self.goes_as_last_resort(state) => Pass::LastResort,
-            Err(State::Open { until, .. } | State::Trial { until }) => return Some(Entry::Away(until)),
-            Err(State::Closed | State::Due) => return Some(Entry::Away(now)),
+            Err(state) if self.goes_as_last_resort(state, wish.is_again) => Pass::LastResort,
+            Err(state) => return Some(Entry::away(Standing::of_breaker(state, now), now)),
         };
         let access_live = of_access(health, target.provider.accesses.get(access)?)?;
         let has_several = target.provider.accesses.len() > 1;
@@ -202,9 +205,12 @@ impl Exchange {
 
     /// An open breaker is asked where nothing else is left that has not failed, at the cost of a retry, unless the
     /// provider has named a time.
-    fn goes_as_last_resort(&self, state: State) -> bool {
+    fn goes_as_last_resort(&self, state: State, is_again: bool) -> bool {
         if !self.bounds().passes_over {
             return true;
+        }
+        if is_again {
+            return false;
         }
         let is_asked = matches!(state, State::Open { is_asked: true, .. });
         self.attempts.started > 0 && !is_asked && self.arrival.health.budget.take(self.bounds().retry_reserve)

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use super::breaker::{self, Breaker, State};
+use super::breaker::{self, Breaker};
 use super::latency::PeakEwma;
 use super::probes::{Fitness, Probes};
 use super::{Moment, Standing, jittered};
@@ -37,10 +37,8 @@ impl AccessLive {
         if rests_until > now {
             return Standing::Away { until: rests_until, is_asked: true };
         }
-        match self.breaker.state(now) {
-            State::Open { until, is_asked } => return Standing::Away { until, is_asked },
-            State::Trial { until } => return Standing::Away { until, is_asked: false },
-            State::Closed | State::Due => {}
+        if let Some(away) = Standing::of_breaker(self.breaker.state(now), now) {
+            return away;
         }
         if self.probes.fitness() == Fitness::Well { Standing::Well } else { Standing::Doubtful }
     }

@@ -25,7 +25,7 @@ pub struct Bounds {
     pub cooldown_ms: u64,
     /// The longest.
     pub cooldown_max_ms: u64,
-    /// A trial of which nothing is heard for so long is given to another.
+    /// While nothing is heard of a trial for so long, one more attempt is let through.
     pub trial_ms: u64,
 }
 
@@ -65,7 +65,7 @@ pub enum State {
     },
     /// The cool-down is over: the next attempt is the trial.
     Due,
-    /// An attempt is on trial; others wait until it has reported, at most until this moment.
+    /// An attempt is on trial; others wait until it has reported, or until it is given up at this moment.
     Trial {
         /// When it is given up.
         until: Moment,
@@ -138,8 +138,8 @@ impl Breaker {
     pub fn report(&self, pass: Pass, verdict: Verdict, now: Moment, (bounds, draw): (&Bounds, u64)) -> bool {
         match (pass, verdict) {
             (Pass::LastResort, _) => false,
-            (Pass::Trial(trial), Verdict::Good | Verdict::Slow) => {
-                self.close(trial, now);
+            (Pass::Trial(_), Verdict::Good | Verdict::Slow) => {
+                self.close(now);
                 false
             }
             (Pass::Trial(trial), Verdict::Fault) => self.open(trial, now, bounds, draw),
@@ -199,11 +199,19 @@ impl Breaker {
             && (is_much(errors, bounds.error_percent) || is_much(slow, bounds.slow_percent))
     }
 
-    fn close(&self, trial: u64, now: Moment) {
-        if self.gate.compare_exchange(trial, CLOSED, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-            self.window.clear();
-            self.errors_in_a_row.store(0, Ordering::Relaxed);
-            self.since.store(now.0, Ordering::Relaxed);
+    /// A trial was good: so it is well, also where it was given up before it reported, unless another has failed since.
+    fn close(&self, now: Moment) {
+        loop {
+            let gate = self.gate.load(Ordering::Acquire);
+            if gate == CLOSED || matches!(read(gate, now), State::Open { .. }) {
+                return;
+            }
+            if self.gate.compare_exchange(gate, CLOSED, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+                self.window.clear();
+                self.errors_in_a_row.store(0, Ordering::Relaxed);
+                self.since.store(now.0, Ordering::Relaxed);
+                return;
+            }
         }
     }
 

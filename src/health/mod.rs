@@ -97,6 +97,19 @@ pub enum Standing {
 }
 
 impl Standing {
+    /// What a breaker says of it; `None` where it lets an attempt go.
+    pub fn of_breaker(state: breaker::State, now: Moment) -> Option<Self> {
+        // A trial mostly ends soon; that it may be given up much later is no reason to send clients away for so long.
+        const TRIAL_WAIT_MS: u64 = 1_000;
+        match state {
+            breaker::State::Closed | breaker::State::Due => None,
+            breaker::State::Open { until, is_asked } => Some(Self::Away { until, is_asked }),
+            breaker::State::Trial { until } => {
+                Some(Self::Away { until: until.min(now.plus(TRIAL_WAIT_MS)), is_asked: false })
+            }
+        }
+    }
+
     /// Whether no attempt should go.
     pub fn is_away(self) -> bool {
         matches!(self, Self::Away { .. })

@@ -230,3 +230,17 @@ fn the_doubtful_come_after_the_well_and_the_away_last() {
         "the first that comes back"
     );
 }
+
+#[test]
+fn t56_a_prompt_never_goes_to_a_smaller_window_because_the_larger_one_is_away() {
+    let large = target("large", |_, model| model.limits.context_tokens = Some(100_000));
+    let away = |target: &Target| match &*target.model.id {
+        "large" => Standing::Away { until: Moment(7), is_asked: false },
+        _ => Standing::Well,
+    };
+    let chain = chain(vec![large, target("small", |_, _| {})]);
+    let long = Needs { text_bytes: 40_000, ..Needs::default() };
+    assert_eq!(plan(&chain, &long, &TERMS, away).unwrap_err(), PlanError::AllAway { until: Moment(7) });
+    let short = plan(&chain, &Needs::default(), &TERMS, away).unwrap();
+    assert_eq!(&*short.attempts[0].target.model.id, "small");
+}
