@@ -28,10 +28,11 @@ check: ## the quick half of `make test`: format and lints
 fmt: ## format the sources
 	cargo fmt
 
-bench: ## Flux beside a bare Pingora proxy and nginx, and what translation costs (ARGS=--quick for a smoke)
+bench: ## Flux beside a bare Pingora proxy and nginx, what translation costs, and plan and breakers (ARGS=--quick for a smoke)
 	@scripts/bootstrap.sh build
 	cargo bench --locked --bench gateway -- compare $(ARGS)
 	cargo bench --locked --bench translate -- $(ARGS)
+	cargo bench --locked --bench health
 
 bench-governed: ## the same as `bench` with a ceiling, tokens a minute and requests at once switched on for the key
 	@scripts/bootstrap.sh build

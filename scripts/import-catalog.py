@@ -188,6 +188,10 @@ CONTROL = {"model": "always"}
 NO_INLINE_MARKS = ("google", "vertex")
 
 
+# provider -> a path below the host where its health check is not below the base URL, or none that proves anything.
+PROBE = {"vllm": {"root_path": "/health"}, "ollama": {"root_path": "/api/version"}, "bedrock": None, "vertex": None}
+
+
 def provider(p, lines):
     pid = p["id"]
     lines += ["", f"[{key(pid)}]", f"name = {text(p['name'])}", f"base_url = {text(p['base_url'])}"]
@@ -214,6 +218,9 @@ def provider(p, lines):
         lines.append("cached_outside_input = true")
     if not usage.get("completion_includes_reasoning", True):
         lines.append("reasoning_outside_output = true")
+    probe = PROBE.get(pid, p["health_check"]["path"])
+    if probe:
+        lines.append(f"probe = {text(probe) if isinstance(probe, str) else inline(probe)}")
     formats = {}
     for name, path_key in PATH_KEY.items():
         if path_key in p["paths"]:
@@ -358,6 +365,10 @@ def main():
         "# auth: bearer, x-api-key, x-goog-api-key, api-key, none; not served yet: aws-sigv4, oauth2.",
         "# dialect: whose variant of its formats it speaks; plain where none is written.",
         "# stream_usage: what makes usage arrive in a chat stream: stream_options (we add it), always, never.",
+        "# probe: a cheap question that shows whether address and key work; below base_url, or { root_path = \"…\" }.",
+        "# accesses: further keys and addresses, each with one of them or both, and all with a weight (1):",
+        "#   accesses = [{ api_key_env = \"GROQ_API_KEY_2\", weight = 2 }, { base_url = \"https://…\" }]",
+        "# concurrent_max: requests that the provider is sent at once; 0 for any number.",
         "# http:// only to this machine, private addresses and local names; allow_link_local = true opens 169.254.0.0/16.",
     ]
     for p in read["providers"]["providers"]:

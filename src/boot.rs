@@ -37,15 +37,18 @@ use crate::exchange::conversations::Conversations;
 use crate::exchange::preview::{self, Question};
 use crate::exchange::route::Endpoint;
 use crate::exchange::snapshot::Snapshot;
+use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::mock::serve::MockService;
 use crate::mock::{Fault, MockOptions};
 use crate::plan::Via;
-use crate::proxy::{App, Flux, Front, Parts};
+use crate::proxy::{App, Flux, Front, Parts, Prober};
 use crate::request_log;
 use crate::store::{self, Store};
 use crate::translate::envelope::SealingKey;
 
+/// The most that `health.retries_max` can be; a reload may raise it.
+const RETRIES_MAX: usize = 5;
 /// Bytes gathered before they are written to a client.
 const WRITE_BUFFER_BYTES: usize = 4096;
 
@@ -153,6 +156,8 @@ pub fn serve(config_dir: &Path) -> Result<()> {
     let (log, log_writer) = request_log::start(&config.log.requests, config.limits.log_queue_max)
         .context("the request log cannot be opened")?;
 
+    let health = Arc::new(Health::new(clock.now(), clock.unix_ms()));
+
     let mut server = Server::new_with_opt_and_conf(None, server_conf(&config));
     server.bootstrap();
     let flux = Flux::new(Parts {
@@ -164,6 +169,7 @@ pub fn serve(config_dir: &Path) -> Result<()> {
         seed: random_seed()?,
         conversations: Conversations::new(config.conversations.remembered_max, config.conversations.idle),
         sealing_key: SealingKey(store.sealing_key().context("the sealing key cannot be read")?),
+        health: Arc::clone(&health),
     });
     let proxy = pingora::proxy::http_proxy(&server.configuration, flux);
     let app = App::new(proxy, Arc::clone(&snapshot), Arc::clone(&clock));
@@ -171,7 +177,9 @@ pub fn serve(config_dir: &Path) -> Result<()> {
     let public = Reserved::new(config.server.listen)?;
     let private = Reserved::new(config.server.private_listen)?;
     add_public(&mut server, app, &public, &config)?;
-    add_private(&mut server, Private::new(Arc::clone(&metrics), Arc::clone(&store), log, Arc::clone(&clock)), &private);
+    let fed = (Arc::clone(&metrics), Arc::clone(&store), log);
+    let answers = Private::new(fed, Arc::clone(&clock), Arc::clone(&health), Arc::clone(&snapshot));
+    add_private(&mut server, answers, &private);
     let options = mock_options(&config.mock);
     // Faults are for trying out failover; whoever tries out a client with a test key is to see answers.
     let faultless = MockOptions { fault: Fault::None, ..options.clone() };
@@ -183,8 +191,11 @@ pub fn serve(config_dir: &Path) -> Result<()> {
         Arc::clone(&snapshot),
         mock,
         (Arc::clone(&store), Arc::clone(&metrics), Arc::clone(&clock)),
+        Arc::clone(&health),
     );
     add_background(&mut server, "reload", reloader);
+    let seed = u64::try_from(random_seed()? >> 64).unwrap_or_default();
+    add_background(&mut server, "probes", Prober::new(Arc::clone(&snapshot), health, Arc::clone(&clock), seed));
 
     let addresses = welcome::Addresses { listen: public.address, private_listen: private.address };
     // Only now: a start that fails before must not use up the one occasion on which the keys are shown.
@@ -255,8 +266,8 @@ fn server_conf(config: &Config) -> ServerConf {
     ServerConf {
         threads: if config.server.threads == 0 { cores } else { config.server.threads },
         upstream_keepalive_pool_size: config.limits.upstream_pool_size,
-        // Each attempt may be repeated once on a fresh connection.
-        max_retries: config.limits.attempts_max.saturating_mul(2),
+        // Each attempt, retries too, may be repeated once on a fresh connection.
+        max_retries: config.limits.attempts_max.saturating_add(RETRIES_MAX).saturating_mul(2),
         // Draining is over when the signal is handed to Pingora: see `signals`.
         grace_period_seconds: Some(0),
         graceful_shutdown_timeout_seconds: Some(1),

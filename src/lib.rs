@@ -27,6 +27,7 @@ pub mod accounts;
 pub mod base;
 pub mod catalog;
 pub mod config;
+pub mod health;
 pub mod wire;
 
 // Around it.

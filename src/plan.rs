@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 use crate::base::time::UnixMs;
 use crate::base::wire_format::WireFormat;
 use crate::catalog::{Capabilities, Chain, Model, ModelKind, Target};
+use crate::health::{Moment, Standing};
 
 /// Attempts that fit into a plan without allocation.
 const ATTEMPTS_INLINE: usize = 6;
@@ -102,6 +103,12 @@ pub enum PlanError {
         /// What is lacking, in words.
         capability: &'static str,
     },
+    /// Targets would do, and all are passed over.
+    #[error("every target is ill or rests")]
+    AllAway {
+        /// When the first of them may be asked again.
+        until: Moment,
+    },
     /// The prompt is longer than any target's window.
     #[error("the prompt is about {prompt_tokens} tokens long, the largest window is {prompt_tokens_max}")]
     ContextTooLong {
@@ -116,12 +123,18 @@ pub enum PlanError {
 type Wanted = (&'static str, bool, fn(&Capabilities) -> bool);
 type Candidates<'a> = SmallVec<[&'a Arc<Target>; ATTEMPTS_INLINE]>;
 
-/// Chooses the targets to try for one request, in the order of the chain.
+/// Chooses the targets to try for one request, in the order of the chain: first those that stand well, last those that
+/// are away.
 ///
 /// # Errors
-/// When no target is live, speaks the client's format, has the capabilities, and is large enough:
+/// When no target is live, speaks the client's format, has the capabilities, is large enough, and is not away:
 /// the first of these tests that leaves nothing is told.
-pub fn plan(chain: &Arc<Chain>, needs: &Needs, terms: &Terms) -> Result<Plan, PlanError> {
+pub fn plan(
+    chain: &Arc<Chain>,
+    needs: &Needs,
+    terms: &Terms,
+    standing: impl Fn(&Target) -> Standing,
+) -> Result<Plan, PlanError> {
     if terms.via == Via::Mock {
         return on_mock(chain, needs, terms);
     }
@@ -135,10 +148,30 @@ pub fn plan(chain: &Arc<Chain>, needs: &Needs, terms: &Terms) -> Result<Plan, Pl
         return Err(PlanError::OtherFormats { formats: client_formats(&live) });
     }
     let able = able(&speaking, needs)?;
-    let mut fitting = fitting(&able, needs)?;
+    let mut fitting = in_order(&fitting(&able, needs)?, standing)?;
     fitting.truncate(terms.attempts_max.max(1));
     let attempts = fitting.into_iter().filter_map(|target| attempt(target, needs, terms));
     Ok(Plan { chain: Arc::clone(chain), attempts: attempts.collect() })
+}
+
+/// The doubtful behind the well, the away behind both; nothing where all are away.
+fn in_order<'a>(fitting: &Candidates<'a>, standing: impl Fn(&Target) -> Standing) -> Result<Candidates<'a>, PlanError> {
+    let standings: SmallVec<[Standing; ATTEMPTS_INLINE]> = fitting.iter().map(|target| standing(target)).collect();
+    if standings.iter().all(|standing| *standing == Standing::Well) {
+        return Ok(fitting.clone());
+    }
+    let first_back = standings.iter().map(|standing| match standing {
+        Standing::Away { until, .. } => Some(*until),
+        Standing::Well | Standing::Doubtful => None,
+    });
+    if let Some(until) = first_back.min().flatten() {
+        return Err(PlanError::AllAway { until });
+    }
+    let of = |is_wanted: fn(Standing) -> bool| {
+        fitting.iter().zip(&standings).filter(move |(_, standing)| is_wanted(**standing)).map(|(target, _)| *target)
+    };
+    let well = of(|standing| standing == Standing::Well);
+    Ok(well.chain(of(|standing| standing == Standing::Doubtful)).chain(of(Standing::is_away)).collect())
 }
 
 /// The mock takes any format and any size, as whichever model would have come first.

@@ -21,8 +21,9 @@ use flux::base::ids::{AccountId, RequestId};
 use flux::base::secret::Secret;
 use flux::base::time::UnixMs;
 use flux::base::wire_format::WireFormat;
+use flux::catalog::kept::Kept;
 use flux::catalog::price::{PriceCard, PriceList};
-use flux::catalog::provider::{Dialect, Endpoints, Provider, StreamUsage};
+use flux::catalog::provider::{Access, Dialect, Endpoints, Provider, StreamUsage};
 use flux::catalog::thinking::{ThinkingControl, ThinkingSupport};
 use flux::catalog::{Capabilities, Limits, Model, ModelKind, Target};
 use flux::meter::{Asked, Pieces, StreamBounds, StreamMeter};
@@ -225,7 +226,6 @@ fn target(format: WireFormat) -> Target {
     let provider = Provider {
         id: "host".into(),
         name: "Host".into(),
-        key: Secret::new(""),
         headers: Vec::new(),
         dialect: if format == WireFormat::OpenaiChat { Dialect::Openai } else { Dialect::Plain },
         stream_usage: StreamUsage::Always,
@@ -233,7 +233,9 @@ fn target(format: WireFormat) -> Target {
         cached_outside_input: false,
         region: "".into(),
         unusable: "".into(),
-        endpoints: Endpoints::default(),
+        accesses: vec![Access::only(Secret::new(""), Endpoints::default())],
+        concurrent_max: 0,
+        live: Kept::default(),
     };
     let model = Model {
         id: "host/model-x".into(),

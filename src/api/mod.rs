@@ -11,6 +11,7 @@ pub mod openapi;
 pub mod private;
 mod query;
 pub mod route;
+pub mod status;
 pub mod usage;
 
 use std::time::Duration;

@@ -13,6 +13,7 @@ use super::keys::view::{KeyView, NewKeyView};
 use super::keys::wanted::{ChangeKey, CreateKey, RevokeKey, RotateKey};
 use super::keys::{KeyList, RevokedKey};
 use super::route::{FORMATS, RouteView};
+use super::status::StatusView;
 use super::usage::GROUPS;
 use super::usage::view::{SumsView, UsageList, UsageRow};
 use crate::base::outcome::Ending;
@@ -25,6 +26,7 @@ const USAGE: &str = "Usage and credits";
 const MODELS: &str = "Models";
 const ROUTING: &str = "Routing";
 const INFERENCE: &str = "Inference";
+const STATUS: &str = "Status";
 /// What any question of an account may be answered with, when it is not answered.
 const REFUSALS: [(&str, &str); 8] = [
     ("400", "What was sent makes no sense; `param` names the field"),
@@ -76,6 +78,7 @@ fn operation(method: &str, path: &str) -> Option<Value> {
         "/v1/usage" | "/v1/usage/{id}" | "/v1/credits" => usage(path),
         "/v1/route" | "/v1/feedback" => routing(path),
         "/v1/models" | "/v1/models/{id}" | "/openapi.json" => listing(path),
+        "/v1/status" | "/status" => status(path),
         _ => inference(path),
     }?;
     let mut operation = json!({
@@ -207,6 +210,18 @@ fn listing(path: &str) -> Option<Described> {
             describe(MODELS, "One name that can be asked for").with_parameters(vec![id, version])
         }
         "/openapi.json" => Described { is_public: true, ..describe(MODELS, "This document; it needs no key") },
+        _ => return None,
+    })
+}
+
+fn status(path: &str) -> Option<Described> {
+    let describe = |summary, content: Value| Described {
+        is_public: true,
+        ..Described::new(STATUS, summary, responses("200", &content))
+    };
+    Some(match path {
+        "/v1/status" => describe("How providers and models are doing; it needs no key", in_json("StatusView")),
+        "/status" => describe("The same as a page; it needs no key", json!({ "text/html": {} })),
         _ => return None,
     })
 }
@@ -362,6 +377,7 @@ fn schemas() -> Value {
     add::<RouteView>(&mut found);
     add::<GiveFeedback>(&mut found);
     add::<FeedbackView>(&mut found);
+    add::<StatusView>(&mut found);
     let named = |(name, schema): (String, Schema)| Some((name, serde_json::to_value(schema).ok()?));
     let mut schemas: Map<String, Value> = found.into_iter().filter_map(named).collect();
     schemas.insert("Error".to_owned(), error());

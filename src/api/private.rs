@@ -4,13 +4,17 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
 use pingora::apps::http_app::ServeHttp;
 use pingora::protocols::http::ServerSession;
 
+use super::status;
 use crate::base::time::Clock;
+use crate::exchange::snapshot::Snapshot;
+use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::request_log::RequestLog;
 use crate::store::Store;
@@ -22,18 +26,42 @@ pub struct Private {
     store: Arc<Store>,
     log: RequestLog,
     clock: Arc<dyn Clock>,
+    health: Arc<Health>,
+    snapshot: Arc<ArcSwap<Snapshot>>,
 }
 
 impl Private {
     /// Serves these.
-    pub fn new(metrics: Arc<Metrics>, store: Arc<Store>, log: RequestLog, clock: Arc<dyn Clock>) -> Self {
-        Self { metrics, store, log, clock }
+    pub fn new(
+        (metrics, store, log): (Arc<Metrics>, Arc<Store>, RequestLog),
+        clock: Arc<dyn Clock>,
+        health: Arc<Health>,
+        snapshot: Arc<ArcSwap<Snapshot>>,
+    ) -> Self {
+        Self { metrics, store, log, clock, health, snapshot }
     }
 
     fn metrics(&self) -> Vec<u8> {
         self.metrics.observe_store(&self.store.health());
         self.metrics.observe_log(self.log.queued(), self.log.dropped());
+        self.observe_health();
         self.metrics.render()
+    }
+
+    fn observe_health(&self) {
+        let snapshot = self.snapshot.load();
+        let status = status::view(&self.health, &snapshot, self.clock.now(), self.clock.unix_ms());
+        self.metrics.forget_states();
+        for provider in &status.providers {
+            self.metrics.observe_provider(&provider.id, provider.state, &self.health.provider(&provider.id));
+            for access in &provider.accesses {
+                self.metrics.observe_access(&provider.id, &access.name, access.state);
+            }
+            for model in &provider.models {
+                self.metrics.observe_breaker(&provider.id, &model.id, model.state, model.trips);
+            }
+        }
+        self.metrics.observe_budget(&self.health.budget, &snapshot.config.health);
     }
 
     fn readiness(&self) -> (StatusCode, String) {

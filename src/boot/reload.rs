@@ -18,7 +18,9 @@ use super::rules;
 use crate::base::secret::Secret;
 use crate::base::time::Clock;
 use crate::config::load::Fingerprint;
+use crate::exchange::live;
 use crate::exchange::snapshot::Snapshot;
+use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::store::Store;
 
@@ -71,6 +73,7 @@ pub(super) struct Reloader {
     store: Arc<Store>,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
+    health: Arc<Health>,
 }
 
 impl Reloader {
@@ -80,11 +83,12 @@ impl Reloader {
         snapshot: Arc<ArcSwap<Snapshot>>,
         mock: MockAddress,
         (store, metrics, clock): (Arc<Store>, Arc<Metrics>, Arc<dyn Clock>),
+        health: Arc<Health>,
     ) -> Self {
         metrics.config_reloaded(clock.unix_ms().0 / 1000);
         let seen = Mutex::new(Seen { config, ..Seen::now(config_dir, shadow.as_deref()) });
         let (config_dir, shadow) = (config_dir.to_owned(), Mutex::new(shadow));
-        Self { config_dir, seen, shadow, snapshot, mock, store, metrics, clock }
+        Self { config_dir, seen, shadow, snapshot, mock, store, metrics, clock, health }
     }
 
     /// Notes what the files look like now; `true` when that is new.
@@ -109,7 +113,9 @@ impl Reloader {
                 if let Err(error) = self.store.change_tariffs(Arc::clone(&snapshot.tariffs)) {
                     log::warn!("accounts keep their tariffs: {error}");
                 }
-                self.snapshot.store(Arc::new(self.mock.put_into(snapshot)));
+                let snapshot = Arc::new(self.mock.put_into(snapshot));
+                live::forget_others(&self.health, &snapshot.catalog);
+                self.snapshot.store(snapshot);
                 *self.shadow() = shadow;
                 self.metrics.config_reloaded(self.clock.unix_ms().0 / 1000);
                 log::info!("configuration reloaded");

@@ -20,7 +20,7 @@ use crate::base::wire_format::WireFormat;
 
 use self::kept::Kept;
 use self::price::PriceCard;
-use self::provider::{AuthKind, Dialect, Endpoint, Endpoints, Provider, StreamUsage};
+use self::provider::{Access, AuthKind, Dialect, Endpoint, Endpoints, Provider, StreamUsage};
 use self::thinking::ThinkingSupport;
 
 /// The id of the built-in provider that stands in while no real one has a key.
@@ -159,18 +159,20 @@ pub struct Target {
     pub model: Arc<Model>,
     /// What `proxy` keeps ready for answers of this target.
     pub ready: Kept,
+    /// What `exchange` keeps ready of its live state.
+    pub live: Kept,
 }
 
 impl Target {
     /// A model at its provider.
     pub fn new(provider: Arc<Provider>, model: Arc<Model>) -> Self {
-        Self { provider, model, ready: Kept::default() }
+        Self { provider, model, ready: Kept::default(), live: Kept::default() }
     }
 
     /// Whether a client's bytes in this format can be passed on as they are, perhaps with losses at
     /// the provider. Not so where the model's name belongs into the path.
     pub fn takes_bytes_of(&self, format: WireFormat) -> bool {
-        let Self { provider, model, ready: _ } = self;
+        let Self { provider, model, ready: _, live: _ } = self;
         let is_listed = model.formats.contains(&format) || model.secondary_formats.contains(&format);
         is_listed && provider.endpoint(format).is_some_and(|endpoint| !endpoint.has_model_in_path())
     }
@@ -452,7 +454,6 @@ fn mock(at: SocketAddr, key: &Secret) -> Provider {
     Provider {
         id: MOCK_ID.into(),
         name: "built-in mock".into(),
-        key: key.clone(),
         headers: Vec::new(),
         dialect: Dialect::Plain,
         stream_usage: StreamUsage::StreamOptions,
@@ -460,6 +461,8 @@ fn mock(at: SocketAddr, key: &Secret) -> Provider {
         cached_outside_input: false,
         region: "".into(),
         unusable: "".into(),
-        endpoints,
+        accesses: vec![Access { id: at.to_string().into(), ..Access::only(key.clone(), endpoints) }],
+        concurrent_max: 0,
+        live: Kept::default(),
     }
 }

@@ -148,6 +148,32 @@ impl Endpoint {
     }
 }
 
+/// A way to a provider: a key at one of its addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// What it is called in the status and in metrics: `1`, `2`, … in the order of the file.
+    pub name: Arc<str>,
+    /// Another one for each key and address, and tells neither: whose live state it is.
+    pub id: Arc<str>,
+    /// The key; empty where none is needed.
+    pub key: Secret,
+    /// Its share among the accesses of its provider; at least 1.
+    pub weight: u32,
+    /// By wire format.
+    pub endpoints: Endpoints,
+    /// What is asked to see whether it works; `None` where nothing cheap is known.
+    pub probe: Option<Endpoint>,
+    /// What `exchange` keeps ready of its live state.
+    pub live: Kept,
+}
+
+impl Access {
+    /// The only one of a provider, without a probe.
+    pub fn only(key: Secret, endpoints: Endpoints) -> Self {
+        Self { name: "1".into(), id: "".into(), key, weight: 1, endpoints, probe: None, live: Kept::default() }
+    }
+}
+
 /// A provider of models.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Provider {
@@ -155,8 +181,6 @@ pub struct Provider {
     pub id: Arc<str>,
     /// Its name for people.
     pub name: Arc<str>,
-    /// The key; empty where none is needed.
-    pub key: Secret,
     /// Headers that are sent unless the client's allowed headers already say them; lower case.
     pub headers: Vec<(Arc<str>, Arc<str>)>,
     /// Whose variant of its formats it speaks.
@@ -171,8 +195,12 @@ pub struct Provider {
     pub region: Arc<str>,
     /// Why it cannot be used; empty when it is live.
     pub unusable: Arc<str>,
-    /// By wire format.
-    pub endpoints: Endpoints,
+    /// Its keys and addresses. Never empty; all serve the same formats.
+    pub accesses: Vec<Access>,
+    /// Requests that it is sent at once; 0 for any number.
+    pub concurrent_max: u64,
+    /// What `exchange` keeps ready of its live state.
+    pub live: Kept,
 }
 
 impl Provider {
@@ -181,9 +209,9 @@ impl Provider {
         self.unusable.is_empty()
     }
 
-    /// Where it serves a format.
+    /// Where it serves a format, by its first access.
     pub fn endpoint(&self, format: WireFormat) -> Option<&Endpoint> {
-        self.endpoints.get(format)
+        self.accesses.first()?.endpoints.get(format)
     }
 }
 

@@ -16,8 +16,8 @@ use super::{Config, lanes, models, providers, settings, tariffs};
 const PREFIX: &str = "FLUX_";
 /// Between section and key, and key and key.
 const SEPARATOR: &str = "__";
-const SETTINGS_SECTIONS: [&str; 8] =
-    ["server", "limits", "timeouts", "money", "conversations", "ledger", "log", "mock"];
+const SETTINGS_SECTIONS: [&str; 9] =
+    ["server", "limits", "timeouts", "money", "conversations", "health", "ledger", "log", "mock"];
 const LANES_SECTIONS: [&str; 4] = ["auto", "lanes", "pins", "client_names"];
 
 /// The five files: name for complaints, and content.

@@ -3,6 +3,7 @@
 //! Must not know how anything is served. `raw` is the tree of what was written, `fields` reads it,
 //! `check` turns it into the types here and into a catalogue, `load` (a shell) reads the files.
 
+mod accesses;
 pub mod address;
 pub mod check;
 mod fields;
@@ -33,6 +34,8 @@ pub struct Config {
     pub money: Money,
     /// `[conversations]`
     pub conversations: Conversations,
+    /// `[health]`
+    pub health: crate::health::Bounds,
     /// `[ledger]`
     pub ledger: Ledger,
     /// `[log]`

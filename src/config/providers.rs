@@ -11,6 +11,7 @@ use crate::catalog::MOCK_ID;
 use crate::catalog::kept::Kept;
 use crate::catalog::provider::{AuthKind, Dialect, Endpoint, Endpoints, Provider, StreamUsage};
 
+use super::accesses;
 use super::address::{self, BaseUrl, LinkLocal};
 use super::fields::{Fields, Findings, as_text, meant};
 use super::raw::{Node, Origin, Table, Value};
@@ -40,13 +41,14 @@ pub(super) fn read(file: &Table, environment: &Environment<'_>, findings: &mut F
             findings.complaints.push(node.origin.complaint("the provider mock is built in", "take another name"));
         }
         let mut fields = Fields::new(table, &node.origin, id, findings);
-        providers.push(Arc::new(read_one(&mut fields, id, environment)));
+        providers.push(Arc::new(read_one(&mut fields, id, table, environment)));
         fields.finish();
     }
     providers
 }
 
-fn read_one(fields: &mut Fields<'_, '_>, id: &str, environment: &Environment<'_>) -> Provider {
+fn read_one(fields: &mut Fields<'_, '_>, id: &str, table: &Table, environment: &Environment<'_>) -> Provider {
+    const CONCURRENT_MAX: u64 = 1_000_000;
     let name = fields.text("name").unwrap_or_else(|| id.to_owned());
     let auth = fields.choice("auth", AuthKind::Bearer, &AuthKind::NAMES);
     let key = read_key(fields, environment);
@@ -58,18 +60,19 @@ fn read_one(fields: &mut Fields<'_, '_>, id: &str, environment: &Environment<'_>
     let place = Place { values, link_local, auth };
     let base = read_base(fields, &place);
     let region = read_region(fields, &place, base.as_ref().ok());
-    let endpoints = read_endpoints(fields, &place, base.as_ref().ok());
+    let own = accesses::Own { id, table, key, is_key_optional, base: base.as_ref().ok(), place: &place };
+    let accesses = accesses::read(fields, &own, environment);
+    let has_key = accesses.iter().any(|access| !access.key.expose().is_empty());
     let unusable = match &base {
         _ if !is_enabled => "it is not enabled".to_owned(),
         _ if !auth.is_served() => "its way of authentication is not served yet".to_owned(),
         Err(reason) => reason.clone(),
-        Ok(_) if key.is_none() && !is_key_optional => "it has no key".to_owned(),
+        Ok(_) if !has_key && !is_key_optional => "it has no key".to_owned(),
         Ok(_) => String::new(),
     };
     Provider {
         id: id.into(),
         name: name.into(),
-        key: key.unwrap_or_else(|| Secret::new("")),
         headers: read_headers(fields),
         dialect: fields.choice("dialect", Dialect::Plain, &Dialect::NAMES),
         stream_usage: fields.choice("stream_usage", StreamUsage::StreamOptions, &StreamUsage::NAMES),
@@ -77,7 +80,9 @@ fn read_one(fields: &mut Fields<'_, '_>, id: &str, environment: &Environment<'_>
         cached_outside_input: fields.flag("cached_outside_input", false),
         region: region.into(),
         unusable: unusable.into(),
-        endpoints,
+        accesses,
+        concurrent_max: fields.whole("concurrent_max", 0, 0..=CONCURRENT_MAX),
+        live: Kept::default(),
     }
 }
 
@@ -103,6 +108,15 @@ fn read_key(fields: &mut Fields<'_, '_>, environment: &Environment<'_>) -> Optio
             return checked_key(fields, &text, &variable);
         }
     }
+    key_of_environment(fields, &names, environment)
+}
+
+/// The first of the variables that is set and not empty.
+pub(super) fn key_of_environment(
+    fields: &mut Fields<'_, '_>,
+    names: &[String],
+    environment: &Environment<'_>,
+) -> Option<Secret> {
     let set = |name: &&String| environment.get(name.as_str()).is_some_and(|text| !text.trim().is_empty());
     let name = names.iter().find(set)?;
     let text = environment.get(name.as_str())?.trim();
@@ -121,7 +135,7 @@ fn checked_key(fields: &mut Fields<'_, '_>, text: &str, variable: &str) -> Optio
 }
 
 /// What fills placeholders, and what holds for all addresses of a provider.
-struct Place {
+pub(super) struct Place {
     values: Vec<(String, String)>,
     link_local: LinkLocal,
     auth: AuthKind,
@@ -173,7 +187,7 @@ fn read_pairs(fields: &mut Fields<'_, '_>, key: &'static str, is_good: fn(&str) 
 }
 
 /// The base URL, or why there is none. A placeholder without a value is no fault: the provider waits.
-fn read_base(fields: &mut Fields<'_, '_>, place: &Place) -> Result<BaseUrl, String> {
+pub(super) fn read_base(fields: &mut Fields<'_, '_>, place: &Place) -> Result<BaseUrl, String> {
     let url = fields.text_needed("base_url");
     let filled = place.fill(&url).map_err(|name| format!("its {name} is not set"))?;
     address::parse(&filled, place.link_local).map_err(|error| {
@@ -198,7 +212,7 @@ fn read_region(fields: &mut Fields<'_, '_>, place: &Place, base: Option<&BaseUrl
     if stated.is_empty() { region } else { stated }
 }
 
-fn read_endpoints(fields: &mut Fields<'_, '_>, place: &Place, base: Option<&BaseUrl>) -> Endpoints {
+pub(super) fn read_endpoints(fields: &mut Fields<'_, '_>, place: &Place, base: Option<&BaseUrl>) -> Endpoints {
     let mut endpoints = Endpoints::default();
     let Some((table, _)) = fields.table("formats") else {
         fields.complain("formats", "is missing", "such as formats.openai-chat = \"/chat/completions\"");
@@ -220,7 +234,7 @@ fn read_endpoints(fields: &mut Fields<'_, '_>, place: &Place, base: Option<&Base
 }
 
 /// One entry of `formats`: a path below the base URL, or a table with more to say.
-fn read_endpoint(
+pub(super) fn read_endpoint(
     node: &Node,
     name: &str,
     place: &Place,

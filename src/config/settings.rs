@@ -5,6 +5,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use crate::catalog::StandIn;
+use crate::health::{self, breaker, probes};
 
 use super::fields::{Fields, Findings};
 use super::raw::{Origin, Table};
@@ -25,8 +26,8 @@ const SEGMENTS_MIN: u64 = 2;
 pub(super) fn read(file: &Table, origin: &Origin, findings: &mut Findings) -> Config {
     let empty = Table::default();
     let mut sections = Fields::new(file, origin, "", findings);
-    let [server, limits, timeouts, money, conversations, ledger, log, mock] =
-        ["server", "limits", "timeouts", "money", "conversations", "ledger", "log", "mock"].map(|name| {
+    let [server, limits, timeouts, money, conversations, health, ledger, log, mock] =
+        ["server", "limits", "timeouts", "money", "conversations", "health", "ledger", "log", "mock"].map(|name| {
             let (table, at) = sections.table(name).unwrap_or((&empty, origin));
             (table, at, name)
         });
@@ -37,6 +38,7 @@ pub(super) fn read(file: &Table, origin: &Origin, findings: &mut Findings) -> Co
         timeouts: section(timeouts, findings, read_timeouts),
         money: section(money, findings, read_money),
         conversations: section(conversations, findings, read_conversations),
+        health: section(health, findings, read_health),
         ledger: section(ledger, findings, read_ledger),
         log: section(log, findings, read_log),
         mock: section(mock, findings, read_mock),
@@ -170,6 +172,49 @@ fn timeouts(fields: &mut Fields<'_, '_>) -> Timeouts {
         total: fields.ms("total_ms", 600_000, 1..=DAY_MS),
         upstream_keepalive: fields.ms("upstream_keepalive_ms", 60_000, 1..=DAY_MS),
         shutdown: fields.ms("shutdown_ms", 30_000, 0..=DAY_MS),
+    }
+}
+
+fn read_health(fields: &mut Fields<'_, '_>) -> health::Bounds {
+    const PERCENT_MAX: u64 = 100;
+    let breaker = read_breaker(fields);
+    if breaker.cooldown_max_ms < breaker.cooldown_ms {
+        let message = format!("{} is shorter than health.cooldown_ms", breaker.cooldown_max_ms);
+        fields.complain("cooldown_max_ms", message, "make it longer");
+    }
+    health::Bounds {
+        passes_over: fields.flag("passes_over", true),
+        breaker,
+        slow_factor: fields.whole("slow_factor", 4, 1..=1_000),
+        slow_ms: fields.whole("slow_ms", 5_000, 1..=DAY_MS),
+        key_rest_ms: fields.whole("key_rest_ms", 1_000, 1..=DAY_MS),
+        probes: probes::Bounds {
+            ill_after: fields.whole("probes_ill", 3, 1..=100),
+            well_after: fields.whole("probes_well", 2, 1..=100),
+        },
+        probe_interval: fields.ms("probe_interval_ms", 60_000, 0..=DAY_MS),
+        probe_timeout: fields.ms("probe_timeout_ms", 5_000, 1..=600_000),
+        probes_at_once: fields.count("probes_at_once", 4, 1..=64),
+        retries_max: fields.whole("retries_max", 1, 0..=5),
+        retry_delay: fields.ms("retry_delay_ms", 200, 0..=60_000),
+        retry_percent: fields.whole("retry_percent", 10, 0..=PERCENT_MAX),
+        retry_reserve: fields.whole("retry_reserve", 20, 0..=1_000_000),
+        queue_max: fields.count("queue_max", 100, 0..=1_000_000),
+        queue_wait: fields.ms("queue_wait_ms", 2_000, 0..=DAY_MS),
+    }
+}
+
+fn read_breaker(fields: &mut Fields<'_, '_>) -> breaker::Bounds {
+    const PERCENT_MAX: u64 = 100;
+    breaker::Bounds {
+        window_ms: fields.whole("window_ms", 30_000, 100..=DAY_MS),
+        requests_min: fields.whole("requests_min", 20, 1..=100_000),
+        error_percent: fields.whole("error_percent", 50, 0..=PERCENT_MAX),
+        errors_in_a_row: u32::try_from(fields.whole("errors_in_a_row", 5, 0..=100_000)).unwrap_or(u32::MAX),
+        slow_percent: fields.whole("slow_percent", 50, 0..=PERCENT_MAX),
+        cooldown_ms: fields.whole("cooldown_ms", 2_000, 1..=DAY_MS),
+        cooldown_max_ms: fields.whole("cooldown_max_ms", 120_000, 1..=DAY_MS),
+        trial_ms: fields.whole("trial_ms", 30_000, 1..=DAY_MS),
     }
 }
 

@@ -170,6 +170,61 @@ fn keys_make_providers_live() {
 }
 
 #[test]
+fn a_provider_has_several_keys_and_addresses() {
+    let accesses = |added: &str, pairs: &[(&str, &str)]| {
+        let mut texts = small();
+        texts.providers.1 += added;
+        let checked = check(&texts, &environment(pairs)).unwrap_or_else(|complaints| panic!("{}", told(&complaints)));
+        let provider = Arc::clone(&checked.catalog.providers()[0]);
+        let shown = provider.accesses.iter().map(|access| {
+            let endpoint = access.endpoints.get(WireFormat::OpenaiChat).unwrap();
+            let probe = access.probe.as_ref().map_or("", |probe| &*probe.path);
+            format!(
+                "{} {} {}{} {probe} {}",
+                access.name,
+                access.key.expose(),
+                endpoint.host,
+                endpoint.path,
+                access.weight
+            )
+        });
+        (shown.collect::<Vec<_>>(), provider)
+    };
+    let more = "probe = \"/models\"\naccesses = [{ api_key_env = \"B\", weight = 3 }, { base_url = \"https://b.example/x\" }]\n";
+    let (both, provider) = accesses(more, &[("ACME_KEY", "a"), ("B", "b")]);
+    let expected = [
+        "1 a acme.example/v1/chat/completions /v1/models 1",
+        "2 b acme.example/v1/chat/completions /v1/models 3",
+        "3 a b.example/x/chat/completions /x/models 1",
+    ];
+    assert_eq!(both, expected);
+    let (again, same) = accesses(more, &[("ACME_KEY", "a"), ("B", "another")]);
+    assert_eq!(again.len(), 3);
+    let is_kept = |at: usize| provider.accesses[at].id == same.accesses[at].id;
+    assert_eq!([0, 1, 2].map(is_kept), [true, false, true], "a key that changes is another access");
+    assert!(!provider.accesses[1].id.contains('b') || provider.accesses[1].id.len() > 16, "tells no key");
+    // A key that is not set waits; where the provider's own is not, the others serve.
+    let (own, _) = accesses(more, &[("ACME_KEY", "a")]);
+    assert_eq!(own, [expected[0], expected[2]]);
+    let (other, provider) = accesses(more, &[("B", "b")]);
+    assert_eq!(other, [expected[1]]);
+    assert!(provider.is_configured());
+    let (none, provider) = accesses(more, &[]);
+    assert_eq!((none.len(), &*provider.unusable), (2, "it has no key"));
+    for (added, complaint) in [
+        ("accesses = [{ weight = 2 }]\n", "api_key_env: is missing"),
+        ("accesses = [{ base_url = \"ftp://x\" }]\n", "base_url: "),
+        ("accesses = [{ api_key = \"sk-1\", api_key_env = \"B\" }]\n", "unknown setting acme.accesses.api_key"),
+        ("concurrent_max = -1\n", "concurrent_max: expected a whole number"),
+    ] {
+        let mut texts = small();
+        texts.providers.1 += added;
+        let said = told(&refused(&texts, &[("ACME_KEY", "a")]));
+        assert!(said.contains(complaint), "{added}: {said}");
+    }
+}
+
+#[test]
 fn endpoints_are_put_together() {
     let catalog = checked(&[
         ("OPENAI_API_KEY", "sk-1"),
@@ -374,7 +429,8 @@ fn what_no_client_can_reach_is_not_routable() {
 #[test]
 fn keys_are_never_printed() {
     let catalog = checked(&[("OPENAI_API_KEY", "sk-very-secret")]).catalog;
-    assert!(catalog.providers().iter().any(|provider| provider.key.expose() == "sk-very-secret"));
+    let keys = catalog.providers().iter().flat_map(|provider| &provider.accesses).map(|access| access.key.expose());
+    assert!(keys.into_iter().any(|key| key == "sk-very-secret"));
     assert!(!format!("{catalog:?}").contains("very-secret"));
 }
 

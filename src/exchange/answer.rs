@@ -79,6 +79,8 @@ pub struct ProviderHead {
     pub is_event_stream: bool,
     /// The provider's `retry-after`, if it sent one.
     pub retry_after: Option<Duration>,
+    /// How long our key has nothing left, if the provider says so.
+    pub key_rests: Option<Duration>,
 }
 
 impl Answer {
@@ -98,7 +100,10 @@ impl Exchange {
     /// # Errors
     /// `Stop::Failed` when its status is the provider's fault, or it streams where a whole answer was
     /// asked for.
-    pub fn on_head(&mut self, head: ProviderHead) -> Result<(), Stop> {
+    pub fn on_head(&mut self, head: ProviderHead, now: Instant) -> Result<(), Stop> {
+        if let Some(wait) = head.key_rests {
+            self.rest_key(wait, now);
+        }
         match judge_status(head.status) {
             StatusVerdict::Interim => Ok(()),
             StatusVerdict::Failed(failure) if head.retry_after.is_some() || !self.tells_wait_in_body(failure) => {
@@ -200,7 +205,7 @@ impl Exchange {
     /// The provider failed after content had gone out: the last frame for the client, if the answer is a
     /// stream. What was sent so far costs nothing.
     pub fn cut(&mut self, failure: Failure, now: Instant, keep: Keep<'_>) -> Option<Bytes> {
-        self.fail(failure);
+        self.fail(failure, now);
         self.settle_free(Ending::Cut, now, keep);
         let refusal = super::retry::broken_off();
         let event = || wire::refusal::stream_event(&refusal, self.arrival.format, self.arrival.id);
@@ -458,6 +463,7 @@ impl Exchange {
 
     pub(super) fn note_content(&mut self, now: Instant) {
         self.attempts.first_content.get_or_insert(now);
+        self.report_success(now);
     }
 }
 

@@ -7,15 +7,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use super::Exchange;
 use super::answer::Answer;
 use super::count::Purpose;
-use super::retry::Failure;
+use super::live::{Entry, Running, Wish};
+use super::retry::{self, Failure};
 use crate::base::refusal::{Refusal, RefusalKind};
 use crate::base::wire_format::WireFormat;
 use crate::catalog::Target;
 use crate::catalog::provider::StreamUsage;
+use crate::health::Moment;
+use crate::health::places::{Place, Turn};
 use crate::plan::Attempt;
 use crate::translate::openai_chat;
 use crate::translate::unseal::Unsealed;
@@ -25,6 +29,7 @@ use crate::wire::splice::{self, UsageAsk};
 
 /// What has been tried.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of a request")]
 pub(super) struct Attempts {
     /// Those of the plan that were begun or skipped.
     pub(super) taken: usize,
@@ -43,6 +48,20 @@ pub(super) struct Attempts {
     pub(super) passing_failures: u8,
     /// The longest that a provider asked us to stay away.
     pub(super) retry_after: Option<Duration>,
+    /// The same of the current attempt.
+    pub(super) wait_told: Option<Duration>,
+    /// The current attempt as `health` knows it; `None` where it does not, and once it has failed.
+    pub(super) running: Option<Box<Running>>,
+    /// Which access of its provider the current target is asked by, and those that were tried, a bit each.
+    pub(super) access: usize,
+    pub(super) tried: u64,
+    /// Attempts at a target that had failed before.
+    pub(super) retries: u64,
+    /// When the first of the targets that were passed over may be asked.
+    pub(super) away_until: Option<Moment>,
+    /// Targets whose provider had no place; the first is waited for when nothing else is left.
+    pub(super) full: SmallVec<[Attempt; 1]>,
+    pub(super) has_waited: bool,
     pub(super) first_content: Option<Instant>,
     pub(super) overhead: Duration,
 }
@@ -89,8 +108,10 @@ pub(super) struct Rewritten {
 /// What comes next.
 #[derive(Debug)]
 pub enum Next {
-    /// This target, in this format.
-    Ask(Arc<Target>, WireFormat),
+    /// This target, in this format, after so long.
+    Ask(Arc<Target>, WireFormat, Duration),
+    /// A place at a provider, for so long at most; then [`Exchange::take_place`] and this once more.
+    Wait(Turn, Duration),
     /// Nothing: the plan is used up, the time is over, or content has gone out.
     Nothing,
     /// The client's request cannot be put to any target of the plan.
@@ -98,43 +119,162 @@ pub enum Next {
 }
 
 impl Exchange {
-    /// Takes the next target of the plan that the request can be put to.
+    /// Takes the next target of the plan that the request can be put to: after a failure of a key or an address
+    /// another of the same target, else the next target that is well, else one that may get a place, else the last one
+    /// again.
     pub fn next_attempt(&mut self, now: Instant) -> Next {
         if self.answer.is_open() || self.is_past_deadline(now) {
             return Next::Nothing;
         }
-        self.attempts.has_failed = false;
+        let failure = std::mem::take(&mut self.attempts.has_failed).then_some(self.attempts.last_failure).flatten();
         if std::mem::take(&mut self.attempts.again) {
             self.answer = Answer::Awaiting;
             let again = self.attempts.current.as_ref();
-            return again.map_or(Next::Nothing, |current| Next::Ask(Arc::clone(&current.target), current.format));
+            let ask = |current: &Current| Next::Ask(Arc::clone(&current.target), current.format, Duration::ZERO);
+            return again.map_or(Next::Nothing, ask);
+        }
+        if let Some(next) = failure.and_then(|failure| self.by_another_access(failure, now)) {
+            return next;
         }
         while let Some(attempt) = self.plan.attempts.get(self.attempts.taken).cloned() {
             self.attempts.taken = self.attempts.taken.saturating_add(1);
-            match self.put_to(&attempt) {
-                Ok(told) => return self.begin(attempt, told, now),
-                Err(invalid) if invalid.fault == InvalidFault::Request => return refuse(invalid),
-                Err(invalid) => self.attempts.unsayable = Some(invalid),
+            if let Some(next) = self.attempt(attempt, None, now) {
+                return next;
             }
         }
-        match self.attempts.unsayable.take() {
-            // Where another target was asked and failed, its failure says more.
-            Some(invalid) if self.attempts.started == 0 => refuse(invalid),
-            Some(_) | None => Next::Nothing,
+        if let Some(next) = self.wait_for_place().or_else(|| self.repeat(failure?, now)) {
+            return next;
+        }
+        self.nothing_left(now)
+    }
+
+    /// Begins an attempt, unless it cannot go now or the request cannot be put to it.
+    fn attempt(&mut self, attempt: Attempt, place: Option<Place>, now: Instant) -> Option<Next> {
+        if self.has_tried_enough() {
+            return None;
+        }
+        let running = match self.enter(&attempt.target, Wish { place, ..Wish::default() }, now) {
+            Some(Entry::In(running)) => Some(running),
+            Some(Entry::Away(until)) => {
+                self.pass_over(until);
+                return None;
+            }
+            Some(Entry::Full) => {
+                self.attempts.full.push(attempt);
+                return None;
+            }
+            None => None,
+        };
+        match self.put_to(&attempt) {
+            Ok(told) => Some(self.begin(attempt, told, running, now)),
+            Err(invalid) if invalid.fault == InvalidFault::Request => Some(refuse(invalid)),
+            Err(invalid) => {
+                self.attempts.unsayable = Some(invalid);
+                None
+            }
         }
     }
 
-    fn begin(&mut self, attempt: Attempt, told: Told, now: Instant) -> Next {
+    fn has_tried_enough(&self) -> bool {
+        usize::from(self.attempts.started) >= self.snapshot.config.limits.attempts_max.max(1)
+    }
+
+    fn pass_over(&mut self, until: Moment) {
+        self.attempts.away_until = Some(self.attempts.away_until.map_or(until, |first| first.min(until)));
+    }
+
+    /// The same target by another key or at another address, where the failure was of the one that was tried.
+    fn by_another_access(&mut self, failure: Failure, now: Instant) -> Option<Next> {
+        let tried = self.worth_another_access(failure).filter(|_| !self.has_tried_enough())?;
+        let target = Arc::clone(self.target()?);
+        match self.enter(&target, Wish { tried, is_again: true, place: None }, now)? {
+            Entry::In(running) => self.begin_again(running, Duration::ZERO),
+            Entry::Away(_) | Entry::Full => None,
+        }
+    }
+
+    /// Lines up for a place at the first provider that had none.
+    fn wait_for_place(&mut self) -> Option<Next> {
+        if self.attempts.full.is_empty() || std::mem::replace(&mut self.attempts.has_waited, true) {
+            return None;
+        }
+        let turn = self.line_up(&self.attempts.full.first()?.target.provider)?;
+        Some(Next::Wait(turn, self.snapshot.config.health.queue_wait))
+    }
+
+    /// Takes the place that was waited for; `None` where none was free in time.
+    pub fn take_place(&mut self, place: Option<Place>, now: Instant) -> Next {
+        let attempt = self.attempts.full.first().cloned();
+        let next = attempt.zip(place).and_then(|(attempt, place)| self.attempt(attempt, Some(place), now));
+        next.unwrap_or_else(|| self.nothing_left(now))
+    }
+
+    /// The last target once more, where nothing else is left and its fault may have passed.
+    fn repeat(&mut self, failure: Failure, now: Instant) -> Option<Next> {
+        const PARTS: u32 = 1 << 16;
+        let health = &self.snapshot.config.health;
+        if self.attempts.retries >= health.retries_max || !failure.is_passing() {
+            return None;
+        }
+        // Between half of it and the whole.
+        let half = health.retry_delay.saturating_mul(1 << self.attempts.retries.min(16)) / 2;
+        let part = u32::try_from(self.draw() % u64::from(PARTS)).unwrap_or_default();
+        let delay = half.saturating_add(half.saturating_mul(part) / PARTS);
+        if self.attempts.retry_after.is_some_and(|wait| wait > delay) {
+            return None;
+        }
+        let reserve = health.retry_reserve;
+        let target = Arc::clone(self.target()?);
+        match self.enter(&target, Wish { is_again: true, ..Wish::default() }, now)? {
+            Entry::In(running) if self.arrival.health.budget.take(reserve) => {
+                self.attempts.retries = self.attempts.retries.saturating_add(1);
+                self.begin_again(running, delay)
+            }
+            Entry::In(_) | Entry::Away(_) | Entry::Full => None,
+        }
+    }
+
+    fn nothing_left(&mut self, now: Instant) -> Next {
+        if self.attempts.started > 0 {
+            // What was asked and failed says more than what was not.
+            return Next::Nothing;
+        }
+        match (self.attempts.unsayable.take(), self.attempts.away_until) {
+            (Some(invalid), _) => refuse(invalid),
+            (None, _) if !self.attempts.full.is_empty() => Next::Refuse(Box::new(retry::all_full())),
+            (None, Some(until)) => Next::Refuse(Box::new(retry::all_away(self.wait_until(until, now)))),
+            (None, None) => Next::Nothing,
+        }
+    }
+
+    fn begin_again(&mut self, running: Box<Running>, delay: Duration) -> Option<Next> {
+        let current = self.attempts.current.as_ref()?;
+        let next = Next::Ask(Arc::clone(&current.target), current.format, delay);
+        self.attempts.started = self.attempts.started.saturating_add(1);
+        self.attempts.repeated = false;
+        self.attempts.access = running.access;
+        self.attempts.tried |= 1_u64 << running.access.min(63);
+        self.attempts.running = Some(running);
+        self.answer = Answer::Awaiting;
+        Some(next)
+    }
+
+    fn begin(&mut self, attempt: Attempt, told: Told, running: Option<Box<Running>>, now: Instant) -> Next {
         let Attempt { target, format } = attempt;
         if self.attempts.started == 0 {
+            let health = &self.snapshot.config.health;
+            self.arrival.health.budget.pay_in(health.retry_percent, health.retry_reserve);
             self.attempts.overhead = now.saturating_duration_since(self.arrival.read);
         }
         self.attempts.started = self.attempts.started.saturating_add(1);
         self.attempts.repeated = false;
         self.attempts.current = Some(Current { target: Arc::clone(&target), format, told });
+        self.attempts.access = running.as_ref().map_or(0, |running| running.access);
+        self.attempts.tried = 1_u64 << self.attempts.access.min(63);
+        self.attempts.running = running;
         self.answer = Answer::Awaiting;
         self.text_bytes_max = self.text_bytes_paid_for();
-        Next::Ask(target, format)
+        Next::Ask(target, format, Duration::ZERO)
     }
 
     /// The request in the attempt's format.
@@ -282,6 +422,7 @@ impl Exchange {
     /// A provider says how long it wants to be left alone.
     pub(super) fn note_wait(&mut self, wait: Option<Duration>) {
         self.attempts.retry_after = self.attempts.retry_after.max(wait);
+        self.attempts.wait_told = wait;
     }
 
     /// Gemini says in the body of a failure when it may be asked again, and nowhere else.
@@ -295,7 +436,16 @@ impl Exchange {
         !self.answer.is_open()
             && is_mendable
             && !self.is_past_deadline(now)
-            && (self.attempts.again || self.attempts.taken < self.plan.attempts.len())
+            && (self.attempts.again || self.attempts.taken < self.plan.attempts.len() || self.may_go_on())
+    }
+
+    /// Whether anything may be left when the plan is used up. Whether there is, is seen as it is taken.
+    fn may_go_on(&self) -> bool {
+        let may_repeat = self.attempts.retries < self.snapshot.config.health.retries_max;
+        let Some(failure) = self.attempts.last_failure else { return false };
+        (may_repeat && failure.is_passing())
+            || self.worth_another_access(failure).is_some()
+            || (!self.attempts.full.is_empty() && !self.attempts.has_waited)
     }
 }
 

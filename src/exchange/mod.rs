@@ -14,6 +14,7 @@ pub mod count;
 mod counted;
 pub mod deny;
 mod follow;
+pub mod live;
 mod outgoing;
 pub mod preview;
 pub mod request;
@@ -38,6 +39,7 @@ use crate::base::refusal::{Refusal, RefusalKind};
 use crate::base::time::UnixMs;
 use crate::base::wire_format::WireFormat;
 use crate::catalog::{Catalog, Chain, ChainKind, ModelKind, Route, Target};
+use crate::health::{Health, Moment};
 use crate::plan::{self, Needs, Plan, PlanError, Terms, Via};
 use crate::translate::envelope::{Envelope, SealingKey};
 use crate::wire::head::Head;
@@ -78,6 +80,8 @@ pub struct Arrival {
     pub asked: Asked,
     /// Seals what only a model may get back on its way through a client of another format.
     pub sealing_key: SealingKey,
+    /// How providers are doing.
+    pub health: Arc<Health>,
 }
 
 /// What the headers of a request say to the router.
@@ -174,10 +178,12 @@ impl Exchange {
             at: arrival.at,
             attempts_max: snapshot.config.limits.attempts_max,
         };
+        let moment = arrival.health.moment(arrival.read);
         let plan_of = |chain: &Arc<Chain>, must_promise_schema: bool| {
             let is_talk = arrival.format.is_conversation();
             let needs = if is_talk { needs(&head, &body, chain) } else { Needs::default() };
-            plan::plan(chain, &Needs { json_schema: must_promise_schema, ..needs }, &terms)
+            let standing = live::standing_for(&arrival, &snapshot.config.health, moment);
+            plan::plan(chain, &Needs { json_schema: must_promise_schema, ..needs }, &terms, standing)
         };
         let mut chosen = chosen.filter(|_| route == Route::Auto);
         let planned = if let Some(chosen) = &mut chosen {
@@ -197,7 +203,8 @@ impl Exchange {
         };
         let mut plan = plan.map_err(|error| {
             let routing = Routing::before_attempts(original.clone(), requested.clone(), chain, auto.clone());
-            Box::new(Refused { refusal: unplannable(&error, &routing, arrival.format), routing: Some(routing) })
+            let refusal = unplannable(&error, &routing, arrival.format, moment);
+            Box::new(Refused { refusal, routing: Some(routing) })
         })?;
         if let Some(turn) = &turn {
             turn.keep_model(&mut plan);
@@ -236,7 +243,8 @@ impl Exchange {
     }
 
     /// Records why the current attempt failed.
-    pub fn fail(&mut self, failure: Failure) {
+    pub fn fail(&mut self, failure: Failure, now: Instant) {
+        self.report_failure(failure, now);
         self.attempts.last_failure = Some(failure);
         self.attempts.passing_failures =
             self.attempts.passing_failures.saturating_add(u8::from(!failure.is_operators()));
@@ -425,9 +433,10 @@ fn has_image(body: &[u8]) -> bool {
     [&b"\"image_url\""[..], b"\"image\""].iter().any(|mark| memchr::memmem::find(body, mark).is_some())
 }
 
-fn unplannable(error: &PlanError, routing: &Routing, sent: WireFormat) -> Refusal {
+fn unplannable(error: &PlanError, routing: &Routing, sent: WireFormat, now: Moment) -> Refusal {
     let name = &routing.original;
     match error {
+        PlanError::AllAway { until } => retry::all_away(now.until(*until)),
         PlanError::NothingConfigured => Refusal::new(
             RefusalKind::AllAttemptsFailed,
             format!("no provider is configured for \"{name}\"; choose another model from GET /v1/models"),

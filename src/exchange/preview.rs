@@ -24,6 +24,7 @@ use crate::classify::explain::{Explanation, explain};
 use crate::classify::features::FeatureInput;
 use crate::classify::rules::Value;
 use crate::exchange::Routing;
+use crate::health::{Moment, Standing};
 use crate::meter::estimate::{self, FACTOR_ONE_MILLI, Prompt};
 use crate::plan::{self, Needs, Plan, PlanError, Via};
 use crate::settle;
@@ -113,7 +114,7 @@ pub fn preview<'s>(snapshot: &'s Snapshot, question: &Question<'_>) -> Result<Pr
     let explanation = explain(&snapshot.router, &input, &terms);
     let plan_terms = plan::Terms { client_format: format, via, at, attempts_max: snapshot.config.limits.attempts_max };
     let plan_with = |chain: &Arc<Chain>, json_schema: bool| {
-        plan::plan(chain, &Needs { json_schema, ..needs(&head, body, chain) }, &plan_terms)
+        plan::plan(chain, &Needs { json_schema, ..needs(&head, body, chain) }, &plan_terms, |_| Standing::Well)
     };
     let mut chosen = (route == Route::Auto).then(|| {
         let decided = Decided {
@@ -140,7 +141,7 @@ pub fn preview<'s>(snapshot: &'s Snapshot, question: &Question<'_>) -> Result<Pr
     let reason = chosen.map(|chosen| chosen.told.reason);
     let plan = plan.map_err(|error| {
         let routing = Routing::before_attempts(Arc::from(&*model), Arc::clone(&requested), chain, None);
-        unplannable(&error, &routing, format)
+        unplannable(&error, &routing, format, Moment::default())
     })?;
     let tokens = tokens(&head, body, snapshot.config.limits.estimate_text_bytes_max);
     let images = head.n.unwrap_or(1).max(1);

@@ -6,6 +6,9 @@
 use std::time::Duration;
 
 use crate::base::refusal::{Refusal, RefusalKind};
+use crate::health::probes::Probed;
+use crate::translate;
+use crate::translate::error::{Cause, Verdict};
 
 /// A failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -77,6 +80,56 @@ impl Failure {
     }
 }
 
+/// Of whom a failure speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// Of the model at its provider.
+    Target,
+    /// Of the same, and of the address that was asked: another address may do better.
+    Address,
+    /// Of what our key may still do.
+    Limit,
+    /// Of our key.
+    Key,
+    /// Of the client, of time, or of nobody.
+    Nobody,
+}
+
+impl Failure {
+    /// Whom to blame.
+    pub fn blame(self) -> Blame {
+        match self {
+            Self::Connect | Self::Broken | Self::FirstByteTimeout | Self::Status(502..=504) => Blame::Address,
+            Self::Status(429) => Blame::Limit,
+            Self::Credentials | Self::Status(401 | 402) => Blame::Key,
+            // A model may be forbidden to a key that is good for others.
+            Self::Status(_)
+            | Self::IdleTimeout
+            | Self::UnknownModel
+            | Self::BadAnswer
+            | Self::CutStream
+            | Self::ErrorEvent => Blame::Target,
+            Self::Deadline | Self::ContextTooLong | Self::TooLarge => Blame::Nobody,
+        }
+    }
+
+    /// Whether the same target may do better a moment later.
+    pub fn is_passing(self) -> bool {
+        match self {
+            Self::Connect | Self::Broken | Self::BadAnswer | Self::CutStream | Self::ErrorEvent => true,
+            Self::Status(status) => matches!(status, 408 | 409 | 498 | 500 | 502 | 503 | 504 | 529),
+            // Whoever was silent for so long is not asked once more in the same request.
+            Self::FirstByteTimeout
+            | Self::IdleTimeout
+            | Self::Deadline
+            | Self::Credentials
+            | Self::UnknownModel
+            | Self::ContextTooLong
+            | Self::TooLarge => false,
+        }
+    }
+}
+
 /// How a status decides the fate of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatusVerdict {
@@ -98,6 +151,18 @@ pub fn judge_status(status: u16) -> StatusVerdict {
         200..=299 => StatusVerdict::Answer,
         400 | 404..=407 | 410..=428 | 430..=497 | 499 => StatusVerdict::Rejected,
         _ => StatusVerdict::Failed(Failure::Status(status)),
+    }
+}
+
+/// What an answer to a probe says. Whoever answers is there: 403 may speak of the one question that was asked, and a
+/// limit of a key that works.
+pub fn judge_probe(status: u16, body: &[u8]) -> Probed {
+    match status {
+        401 => Probed::KeyRefused,
+        408 | 500.. => Probed::Ill,
+        // Google says 400 to a wrong key.
+        400 if matches!(translate::error::judge(status, body), Verdict::Fail(Cause::Credentials)) => Probed::KeyRefused,
+        _ => Probed::Well,
     }
 }
 
@@ -135,6 +200,24 @@ pub fn exhausted(last: Failure, retry_after: Option<Duration>) -> Refusal {
     }
 }
 
+/// The refusal where nothing was asked, since every target is ill or rests: when the first of them may be asked again.
+pub fn all_away(wait: Duration) -> Refusal {
+    Refusal::new(
+        RefusalKind::AllAttemptsFailed,
+        "every provider for this model is failing or at its limit at the moment; try again as `retry-after` says",
+    )
+    .with_detail("all targets are passed over")
+    .with_retry_after(wait)
+}
+
+/// The refusal where every target takes only so many requests at once, and no place was free in time.
+pub fn all_full() -> Refusal {
+    const WAIT: Duration = Duration::from_secs(1);
+    Refusal::new(RefusalKind::Overloaded, "the providers of this model are busy; try again shortly")
+        .with_detail("no place at a provider")
+        .with_retry_after(WAIT)
+}
+
 /// The same where every attempt failed at what the operator alone can mend: to try again cannot help.
 pub fn misconfigured(last: Failure) -> Refusal {
     Refusal::new(
@@ -166,6 +249,20 @@ mod tests {
             assert_eq!(judge_status(status), StatusVerdict::Rejected, "{status}");
         }
         assert_eq!(judge_status(200), StatusVerdict::Answer);
+        let google = br#"{"error":{"code":400,"message":"API key not valid. Please pass a valid API key.","status":"INVALID_ARGUMENT"}}"#;
+        for (status, body, probed) in [
+            (200, &b""[..], Probed::Well),
+            (404, b"", Probed::Well),
+            (429, b"", Probed::Well),
+            (403, b"{}", Probed::Well),
+            (400, b"{}", Probed::Well),
+            (401, b"", Probed::KeyRefused),
+            (400, google, Probed::KeyRefused),
+            (500, b"", Probed::Ill),
+            (529, b"", Probed::Ill),
+        ] {
+            assert_eq!(judge_probe(status, body), probed, "{status}");
+        }
         assert_eq!(judge_status(103), StatusVerdict::Interim);
     }
 }

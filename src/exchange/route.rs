@@ -45,6 +45,10 @@ pub enum Endpoint {
     Account(AccountCall),
     /// `GET /openapi.json`.
     OpenApi,
+    /// `GET /v1/status`.
+    Status,
+    /// `GET /status`.
+    StatusPage,
 }
 
 /// What an account asks of Flux, and of no model. Ids are as they stand in the path.
@@ -138,7 +142,7 @@ const fn get(path: &'static str, calls: &'static [Call]) -> Served {
 }
 
 /// All paths that are served, the busiest first, those with an id last.
-pub const SERVED: [Served; 25] = [
+pub const SERVED: [Served; 27] = [
     post("/v1/chat/completions", &[("POST", |_| Endpoint::ChatCompletions)]),
     post("/v1/responses", &[("POST", |_| Endpoint::Responses)]),
     post("/anthropic/v1/messages", &[("POST", |_| Endpoint::Messages)]),
@@ -167,6 +171,8 @@ pub const SERVED: [Served; 25] = [
     post("/v1/keys/generate", &[("POST", |_| Endpoint::Account(AccountCall::CreateKey))]),
     post("/v1/keys/revoke", &[("POST", |_| Endpoint::Account(AccountCall::RevokeNamedKey))]),
     get("/openapi.json", &[("GET", |_| Endpoint::OpenApi)]),
+    get("/v1/status", &[("GET", |_| Endpoint::Status)]),
+    get("/status", &[("GET", |_| Endpoint::StatusPage)]),
     get("/v1/models/{id}", &[("GET", |id| Endpoint::Model(id.to_owned()))]),
     get("/v1/usage/{id}", &[("GET", |id| Endpoint::Account(AccountCall::ExplainUsage(id.to_owned())))]),
     Served {
@@ -217,6 +223,8 @@ impl Endpoint {
             Self::Model(_) => "model",
             Self::Account(call) => call.name(),
             Self::OpenApi => "openapi",
+            Self::Status => "status",
+            Self::StatusPage => "status_page",
         }
     }
 
@@ -231,7 +239,7 @@ impl Endpoint {
             Self::ImageEdits => Some(WireFormat::OpenaiImageEdits),
             Self::Transcriptions => Some(WireFormat::OpenaiTranscriptions),
             Self::Speech => Some(WireFormat::OpenaiSpeech),
-            Self::Models | Self::Model(_) | Self::Account(_) | Self::OpenApi => None,
+            Self::Models | Self::Model(_) | Self::Account(_) | Self::OpenApi | Self::Status | Self::StatusPage => None,
         }
     }
 }
@@ -252,7 +260,9 @@ impl Endpoint {
             | Self::Models
             | Self::Model(_)
             | Self::Account(_)
-            | Self::OpenApi => Purpose::Answer,
+            | Self::OpenApi
+            | Self::Status
+            | Self::StatusPage => Purpose::Answer,
         }
     }
 }
@@ -377,6 +387,8 @@ mod tests {
             ("POST", "/v1/route?quality=1", Endpoint::Account(AccountCall::PreviewRoute)),
             ("GET", "/v1/usage/req_1", Endpoint::Account(AccountCall::ExplainUsage("req_1".into()))),
             ("GET", "/openapi.json", Endpoint::OpenApi),
+            ("GET", "/v1/status", Endpoint::Status),
+            ("HEAD", "/status", Endpoint::StatusPage),
         ] {
             assert_eq!(endpoint(method, target), Ok(found), "{method} {target}");
         }

@@ -4,7 +4,7 @@ use super::*;
 use crate::base::secret::Secret;
 use crate::catalog::kept::Kept;
 use crate::catalog::price::PriceCard;
-use crate::catalog::provider::{AuthKind, Dialect, Endpoint, Endpoints, Provider, StreamUsage};
+use crate::catalog::provider::{Access, AuthKind, Dialect, Endpoint, Endpoints, Provider, StreamUsage};
 use crate::catalog::thinking::ThinkingSupport;
 use crate::catalog::{ChainKind, Limits, ModelKind};
 
@@ -45,7 +45,6 @@ fn target(id: &str, change: impl Fn(&mut Provider, &mut Model)) -> Arc<Target> {
     let mut provider = Provider {
         id: "p".into(),
         name: "p".into(),
-        key: Secret::new(""),
         headers: Vec::new(),
         dialect: Dialect::Plain,
         stream_usage: StreamUsage::Always,
@@ -53,7 +52,9 @@ fn target(id: &str, change: impl Fn(&mut Provider, &mut Model)) -> Arc<Target> {
         cached_outside_input: false,
         region: "".into(),
         unusable: "".into(),
-        endpoints,
+        accesses: vec![Access::only(Secret::new(""), endpoints)],
+        concurrent_max: 0,
+        live: Kept::default(),
     };
     let mut model = Model {
         id: id.into(),
@@ -97,7 +98,7 @@ fn chain(targets: Vec<Arc<Target>>) -> Arc<Chain> {
 const TERMS: Terms = Terms { client_format: CHAT, via: Via::Providers, at: UnixMs(1_000), attempts_max: 6 };
 
 fn planned(targets: Vec<Arc<Target>>, needs: &Needs, terms: &Terms) -> Result<String, PlanError> {
-    let plan = plan(&chain(targets), needs, terms)?;
+    let plan = plan(&chain(targets), needs, terms, |_| Standing::Well)?;
     let ids: Vec<_> = plan.attempts.iter().map(|attempt| attempt.target.model.id.to_string()).collect();
     Ok(ids.join(" "))
 }
@@ -154,7 +155,7 @@ fn the_clients_own_format_is_taken_where_it_is_spoken_well() {
         ("other", speaking(&[A], &[], as_is), C, nothing, A),
     ] {
         let terms = Terms { client_format: client, ..TERMS };
-        let plan = plan(&chain(vec![target]), &needs, &terms).unwrap();
+        let plan = plan(&chain(vec![target]), &needs, &terms, |_| Standing::Well).unwrap();
         assert_eq!(plan.attempts[0].format, format, "{name}");
     }
     let deaf = speaking(&[WireFormat::BedrockConverse], &[], as_is);
@@ -208,4 +209,38 @@ fn small_windows_are_left_out() {
     assert_eq!(planned(vec![wordy, plain("a")], &needs(2_000, 0), &TERMS).unwrap(), "a");
     let unknown = target("unknown", |_, model| model.limits = Limits::default());
     assert_eq!(planned(vec![unknown], &needs(u64::MAX, 0), &TERMS).unwrap(), "unknown");
+}
+
+#[test]
+fn the_doubtful_come_after_the_well_and_the_away_last() {
+    let away = |until| Standing::Away { until: Moment(until), is_asked: false };
+    let targets = || ["a", "b", "c", "d"].map(|id| target(id, |_, _| {})).to_vec();
+    let ordered = |standings: [Standing; 4], attempts_max| {
+        let of = |target: &Target| standings["abcd".find(&*target.model.id).unwrap()];
+        let plan = plan(&chain(targets()), &Needs::default(), &Terms { attempts_max, ..TERMS }, of)?;
+        Ok(plan.attempts.iter().map(|attempt| &*attempt.target.model.id).collect::<Vec<_>>().join(" "))
+    };
+    let well = Standing::Well;
+    assert_eq!(ordered([away(5), Standing::Doubtful, well, well], 9), Ok("c d b a".to_owned()));
+    assert_eq!(ordered([away(5), well, Standing::Doubtful, well], 2), Ok("b d".to_owned()), "the bound counts after");
+    assert_eq!(ordered([away(5), away(9), Standing::Doubtful, away(7)], 9), Ok("c a b d".to_owned()));
+    assert_eq!(
+        ordered([away(5), away(9), away(4), away(7)], 9),
+        Err(PlanError::AllAway { until: Moment(4) }),
+        "the first that comes back"
+    );
+}
+
+#[test]
+fn t56_a_prompt_never_goes_to_a_smaller_window_because_the_larger_one_is_away() {
+    let large = target("large", |_, model| model.limits.context_tokens = Some(100_000));
+    let away = |target: &Target| match &*target.model.id {
+        "large" => Standing::Away { until: Moment(7), is_asked: false },
+        _ => Standing::Well,
+    };
+    let chain = chain(vec![large, target("small", |_, _| {})]);
+    let long = Needs { text_bytes: 40_000, ..Needs::default() };
+    assert_eq!(plan(&chain, &long, &TERMS, away).unwrap_err(), PlanError::AllAway { until: Moment(7) });
+    let short = plan(&chain, &Needs::default(), &TERMS, away).unwrap();
+    assert_eq!(&*short.attempts[0].target.model.id, "small");
 }

@@ -74,13 +74,11 @@ impl Flux {
         accept::check_framing(head)?;
         let endpoint = route::endpoint(head.method.as_str(), &target)?;
         ctx.route = endpoint.name();
-        if endpoint == Endpoint::OpenApi {
-            // A client that is gone needs no description.
-            let _ = reply::json(downstream, self.openapi.clone(), caller).await;
+        if self.answer_public(downstream, &endpoint, &snapshot, caller).await? {
             return Ok(true);
         }
         self.check_keys()?;
-        let key = match accept::authenticate(&head.headers, &self.keys, at) {
+        let key = match accept::authenticate(&downstream.req_header().headers, &self.keys, at) {
             Ok(key) => key,
             Err(refusal) => return Err(self.shed_or(refusal, downstream, &snapshot).into()),
         };
@@ -96,7 +94,7 @@ impl Flux {
             let _ = reply::json(downstream, listing, caller).await;
             return Ok(true);
         };
-        let asked = asked(&head.headers)?;
+        let asked = asked(&downstream.req_header().headers)?;
         ctx.in_flight = Some(self.enter(&snapshot)?);
         let instant = ctx.arrived.unwrap_or_else(|| self.clock.now());
         let since_start = instant.saturating_duration_since(self.origin).as_millis();
@@ -121,6 +119,7 @@ impl Flux {
             key,
             asked,
             sealing_key: self.sealing_key,
+            health: Arc::clone(&self.health),
         };
         let mut exchange = self.open(Request::read(snapshot, arrival, body)?, admission)?;
         let link =

@@ -223,7 +223,8 @@ fn is_plain_body(task: &HttpTask) -> bool {
 pub(crate) fn stop_error(link: &Link, stop: Stop) -> Box<Error> {
     match stop {
         Stop::Failed(failure) => {
-            link.with_exchange(|exchange| exchange.fail(failure));
+            let now = link.now();
+            link.with_exchange(|exchange| exchange.fail(failure, now));
             Error::explain(ErrorType::Custom("AttemptFailed"), failure.name())
         }
         Stop::Refused(refusal) => reply::refusal_error(*refusal),

@@ -9,12 +9,16 @@ mod accept;
 mod account;
 mod admit;
 mod app;
+mod attempt;
 mod close;
 mod deadline;
 mod held;
 mod limits;
 mod link;
 mod patience;
+mod probe;
+mod public;
+mod ratelimit;
 mod reply;
 mod upstream;
 
@@ -22,7 +26,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -34,20 +38,20 @@ use pingora_limits::rate::Rate;
 
 use crate::accounts::KeyDirectory;
 use crate::accounts::idempotency::Idempotency;
-use crate::api;
+use crate::api::{self, Answer};
 use crate::base::ids::{AccountId, KeyId};
 use crate::base::outcome::Ending;
 use crate::base::refusal::{Refusal, RefusalKind};
 use crate::base::time::Clock;
 use crate::catalog::Target;
 use crate::exchange::answer::{Flow, ProviderHead};
-use crate::exchange::attempts::Next;
 use crate::exchange::conversations::Conversations;
 use crate::exchange::count::Purpose;
 use crate::exchange::retry::Failure;
 use crate::exchange::route;
 use crate::exchange::snapshot::Snapshot;
 use crate::exchange::{Exchange, Refused};
+use crate::health::Health;
 use crate::metrics::{InFlight, Metrics};
 use crate::request_log::RequestLog;
 use crate::store::Store;
@@ -60,6 +64,7 @@ use reply::Caller;
 use upstream::Resolver;
 
 pub(crate) use app::{App, Front};
+pub(crate) use probe::Prober;
 
 /// Why an attempt counts as failed that has sent content; the log tells more.
 const AFTER_CONTENT: &str = "after_content";
@@ -76,6 +81,7 @@ pub(crate) struct Flux {
     keep: KeepCharge,
     ids: RequestIds,
     sealing_key: SealingKey,
+    health: Arc<Health>,
     idempotency: Arc<Idempotency>,
     conversations: Arc<Conversations>,
     /// Wrong keys of the last second, by address: an estimate will do.
@@ -87,6 +93,8 @@ pub(crate) struct Flux {
     asks: Asks,
     /// What is served, in words of `OpenAPI`.
     openapi: Bytes,
+    /// The second of the last status, and that.
+    status: ArcSwapOption<(u64, Answer)>,
 }
 
 /// What `boot` hands in.
@@ -102,6 +110,7 @@ pub(crate) struct Parts {
     pub(crate) conversations: Conversations,
     /// Seals what models want back.
     pub(crate) sealing_key: SealingKey,
+    pub(crate) health: Arc<Health>,
 }
 
 /// What one request remembers between phases, beside its exchange.
@@ -112,6 +121,8 @@ pub(crate) struct Ctx {
     route: &'static str,
     arrived: Option<Instant>,
     target: Option<Arc<Target>>,
+    /// Which access of the target's provider.
+    access: usize,
     body_bytes: usize,
     key: Option<(AccountId, KeyId)>,
     refused: Option<Box<Refused>>,
@@ -136,7 +147,7 @@ impl Ctx {
 
 impl Flux {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { snapshot, store, metrics, log, clock, seed, conversations, sealing_key } = parts;
+        let Parts { snapshot, store, metrics, log, clock, seed, conversations, sealing_key, health } = parts;
         let (ledger, counters) = (Arc::clone(&store), Arc::clone(&metrics));
         let keep: KeepCharge = Arc::new(move |charge| match ledger.append(charge) {
             Ok(()) => true,
@@ -161,6 +172,7 @@ impl Flux {
             keep,
             ids,
             sealing_key,
+            health,
             idempotency,
             conversations,
             wrong_keys,
@@ -168,6 +180,7 @@ impl Flux {
             warned_of_key: AtomicU64::new(0),
             asks,
             openapi,
+            status: ArcSwapOption::empty(),
         }
     }
 
@@ -176,7 +189,7 @@ impl Flux {
         let now = self.clock.now();
         let retry = ctx.ask(|exchange| {
             if !exchange.has_failed() {
-                exchange.fail(failure);
+                exchange.fail(failure, now);
             }
             let provider = ctx.target.as_ref().map_or("", |target| &*target.provider.id);
             let failure = exchange.last_failure();
@@ -253,36 +266,7 @@ impl ProxyHttp for Flux {
     }
 
     async fn upstream_peer(&self, _session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
-        let link = ctx.link.as_ref().ok_or_else(lost_session)?;
-        let now = self.clock.now();
-        let next = link.with_exchange(|exchange| {
-            let made_before = exchange.attempts_made();
-            match exchange.next_attempt(now) {
-                Next::Ask(target, format) => {
-                    let time_left = exchange.deadline().saturating_duration_since(now);
-                    // Not one that only repeats the last on a fresh connection.
-                    let follows = made_before > 0 && exchange.attempts_made() != made_before;
-                    let (body, snapshot) = (exchange.outgoing_body(), Arc::clone(exchange.snapshot()));
-                    Ok((target, body, snapshot, format, (time_left, follows)))
-                }
-                Next::Nothing => Err(Error::explain(ErrorType::Custom("PlanUsedUp"), "no attempt is left")),
-                Next::Refuse(refusal) => Err(reply::refusal_error(*refusal)),
-            }
-        });
-        let (target, body, snapshot, format, (time_left, follows)) = next.unwrap_or_else(|| Err(lost_session()))?;
-        let timeouts = &snapshot.config.timeouts;
-        ctx.body_bytes = body.len();
-        link.start_attempt(body, now, timeouts);
-        if follows {
-            self.note_failover(ctx, &target);
-        }
-        ctx.target = Some(Arc::clone(&target));
-        let endpoint = target.provider.endpoint(format).ok_or_else(lost_session)?;
-        let peer = upstream::peer(&self.resolver, endpoint, timeouts, time_left).await;
-        peer.map_err(|mut error| {
-            self.after_failure(ctx, Failure::Connect, &mut error);
-            error
-        })
+        self.begin_attempt(ctx).await
     }
 
     async fn upstream_request_filter(
@@ -299,10 +283,12 @@ impl ProxyHttp for Flux {
                 (exchange.upstream_format(), exchange.is_form_sent(), exchange.is_streamed(), exchange.purpose())
             })
             .ok_or_else(lost_session)?;
-        let endpoint = target.provider.endpoint(format).ok_or_else(lost_session)?;
+        let access = attempt::access(target, ctx.access)?;
+        let endpoint = access.endpoints.get(format).ok_or_else(lost_session)?;
         let version = upstream_request.version;
         *upstream_request = upstream::request_head(&upstream::Outgoing {
             target,
+            access,
             endpoint,
             format,
             is_native: format == caller.format,
@@ -343,13 +329,16 @@ impl ProxyHttp for Flux {
         let content_type = upstream_response.headers.get(CONTENT_TYPE);
         let is_success = upstream_response.status.is_success();
         let retry_after = || upstream::retry_after(&upstream_response.headers, self.clock.unix_ms());
+        let key_rests = || ratelimit::rest(&upstream_response.headers, self.clock.unix_ms());
         let head = ProviderHead {
             status: upstream_response.status.as_u16(),
             is_event_stream: content_type.is_some_and(|t| t.as_bytes().starts_with(b"text/event-stream")),
             retry_after: if is_success { None } else { retry_after() },
+            key_rests: if is_success { key_rests() } else { None },
         };
         link.note_head();
-        match link.with_exchange(|exchange| exchange.on_head(head)) {
+        let now = self.clock.now();
+        match link.with_exchange(|exchange| exchange.on_head(head, now)) {
             Some(Err(stop)) => Err(held::stop_error(link, stop)),
             Some(Ok(())) | None => Ok(()),
         }

@@ -22,7 +22,7 @@ use pingora::{Error, ErrorType, OrErr, Result};
 use crate::base::time::UnixMs;
 use crate::base::wire_format::WireFormat;
 use crate::catalog::Target;
-use crate::catalog::provider::{AuthKind, Endpoint, Provider};
+use crate::catalog::provider::{Access, AuthKind, Endpoint, Provider};
 use crate::config::Timeouts;
 use crate::exchange::count::Purpose;
 
@@ -100,6 +100,7 @@ pub(crate) async fn peer(
 /// What a request to a provider is made of.
 pub(crate) struct Outgoing<'a> {
     pub(crate) target: &'a Target,
+    pub(crate) access: &'a Access,
     pub(crate) endpoint: &'a Endpoint,
     pub(crate) format: WireFormat,
     /// Whether the client speaks this format too, so that its format's headers mean the same to the provider.
@@ -121,6 +122,7 @@ pub(crate) struct Outgoing<'a> {
 pub(crate) fn request_head(outgoing: &Outgoing<'_>) -> Result<RequestHeader> {
     let Outgoing {
         target,
+        access,
         endpoint,
         format,
         is_native,
@@ -133,10 +135,10 @@ pub(crate) fn request_head(outgoing: &Outgoing<'_>) -> Result<RequestHeader> {
     } = outgoing;
     let query = query.filter(|_| *is_native);
     let is_usual = query.is_none() && *purpose == Purpose::Answer && !endpoint.has_model_in_path();
-    let ready = endpoint.ready.get_or_make(|| ReadyHeads::new(&target.provider, endpoint).ok());
+    let ready = endpoint.ready.get_or_make(|| ReadyHeads::new(&target.provider, access, endpoint).ok());
     let mut head = match ready {
         Some(Some(ready)) if is_usual => ready.of(*is_stream).clone(),
-        _ => constant_head(&target.provider, endpoint, &path(outgoing), *is_stream)?,
+        _ => constant_head(&target.provider, access, endpoint, (&path(outgoing), *is_stream))?,
     };
     head.insert_header(CONTENT_LENGTH, HeaderValue::from(*body_bytes))?;
     if let (true, Some(form)) = (*is_form, client_headers.get(CONTENT_TYPE)) {
@@ -194,9 +196,9 @@ struct ReadyHeads {
 }
 
 impl ReadyHeads {
-    fn new(provider: &Provider, endpoint: &Endpoint) -> Result<Self> {
-        let [unary, stream] = [(&endpoint.path, false), (&endpoint.stream_path, true)]
-            .map(|(path, is_stream)| constant_head(provider, endpoint, path, is_stream));
+    fn new(provider: &Provider, access: &Access, endpoint: &Endpoint) -> Result<Self> {
+        let [unary, stream] = [(&*endpoint.path, false), (&*endpoint.stream_path, true)]
+            .map(|kind| constant_head(provider, access, endpoint, kind));
         Ok(Self { unary: unary?, stream: stream? })
     }
 
@@ -206,21 +208,47 @@ impl ReadyHeads {
 }
 
 /// The part of a request's head that is the same for all requests to a path of an endpoint.
-fn constant_head(provider: &Provider, endpoint: &Endpoint, path: &str, is_stream: bool) -> Result<RequestHeader> {
-    const HEADERS_EXPECTED: usize = 12;
-    let mut head = RequestHeader::build_no_case("POST", path.as_bytes(), Some(HEADERS_EXPECTED))?;
-    head.insert_header(HOST, &*endpoint.authority)?;
+fn constant_head(
+    provider: &Provider,
+    access: &Access,
+    endpoint: &Endpoint,
+    (path, is_stream): (&str, bool),
+) -> Result<RequestHeader> {
+    let mut head = any_head("POST", provider, access, (endpoint, path))?;
     head.insert_header(CONTENT_TYPE, HeaderValue::from_static("application/json"))?;
     let accepted = if is_stream { "text/event-stream" } else { "application/json" };
     head.insert_header(ACCEPT, HeaderValue::from_static(accepted))?;
-    head.insert_header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))?;
-    head.insert_header(USER_AGENT, AGENT)?;
     // Keeps the place, so that the map of a copy need not grow for the true one.
     head.insert_header(CONTENT_LENGTH, HeaderValue::from(0))?;
+    Ok(head)
+}
+
+/// The head of a question that shows whether an access works.
+///
+/// # Errors
+/// When a configured path or header cannot be written.
+pub(crate) fn probe_head(provider: &Provider, access: &Access, endpoint: &Endpoint) -> Result<RequestHeader> {
+    let mut head = any_head("GET", provider, access, (endpoint, &endpoint.path))?;
+    head.insert_header(ACCEPT, HeaderValue::from_static("application/json"))?;
+    Ok(head)
+}
+
+/// What every request to an access begins with: where it goes, and who asks.
+fn any_head(
+    method: &str,
+    provider: &Provider,
+    access: &Access,
+    (endpoint, path): (&Endpoint, &str),
+) -> Result<RequestHeader> {
+    const HEADERS_EXPECTED: usize = 12;
+    let mut head = RequestHeader::build_no_case(method, path.as_bytes(), Some(HEADERS_EXPECTED))?;
+    head.insert_header(HOST, &*endpoint.authority)?;
+    head.insert_header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))?;
+    head.insert_header(USER_AGENT, AGENT)?;
     for (name, value) in &provider.headers {
         head.insert_header(name.to_string(), &**value)?;
     }
-    authorize(&mut head, endpoint.auth, provider.key.expose())?;
+    authorize(&mut head, endpoint.auth, access.key.expose())?;
     Ok(head)
 }
 

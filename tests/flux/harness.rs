@@ -60,7 +60,14 @@ impl Setup {
     pub(crate) fn with(providers: &[&Provider]) -> Self {
         let data = Arc::new(tempfile::tempdir().expect("a data folder"));
         // Polling with a key that does not work yet must not count as a flood; what tests that sets its own bound.
-        let env = vec![("FLUX_LIMITS__UNKNOWN_KEYS_PER_SECOND".to_owned(), "1000000".to_owned())];
+        // Nor must one test's failing answers make the next attempt go elsewhere: tests of health turn that on.
+        let env = [
+            ("FLUX_LIMITS__UNKNOWN_KEYS_PER_SECOND", "1000000"),
+            ("FLUX_HEALTH__PASSES_OVER", "false"),
+            ("FLUX_HEALTH__RETRIES_MAX", "0"),
+            ("FLUX_HEALTH__PROBE_INTERVAL_MS", "0"),
+        ];
+        let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         let setup = Self { env, config: conf_dir(), is_told_of_large_files: false, _held: None, data };
         providers.iter().fold(setup, |setup, provider| setup.provider(provider.name(), &provider.base_url()))
     }

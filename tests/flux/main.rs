@@ -56,6 +56,8 @@ mod feedback;
 #[cfg(test)]
 mod framing;
 #[cfg(test)]
+mod health;
+#[cfg(test)]
 mod import;
 #[cfg(test)]
 mod keys;

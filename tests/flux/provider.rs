@@ -58,6 +58,11 @@ struct State {
     queue: VecDeque<Answer>,
     script: Arc<Script>,
     requests: Vec<Recorded>,
+    /// Keys that are taken beside its own.
+    more_keys: Vec<String>,
+    /// What probes get, and those so far.
+    probe_status: u16,
+    probes: Vec<Recorded>,
     faults: Vec<String>,
     /// Connections that the peer closed while an answer was still owed.
     left: usize,
@@ -135,8 +140,17 @@ impl Provider {
                 Arc::new(gemini::answering(gemini::words("Hello from the provider."), gemini::usage(1000, 500, 0)))
             }
         };
-        let state =
-            State { queue: VecDeque::new(), script, requests: Vec::new(), faults: Vec::new(), left: 0, connections: 0 };
+        let state = State {
+            queue: VecDeque::new(),
+            script,
+            requests: Vec::new(),
+            more_keys: Vec::new(),
+            probe_status: 200,
+            probes: Vec::new(),
+            faults: Vec::new(),
+            left: 0,
+            connections: 0,
+        };
         let count_path = match path {
             "/v1/messages" => "/v1/messages/count_tokens",
             "/v1/responses" => "/v1/responses/input_tokens",
@@ -190,6 +204,21 @@ impl Provider {
     /// What every request gets once the queue is empty.
     pub(crate) fn always(&self, script: impl Fn(&Recorded) -> Answer + Send + Sync + 'static) {
         self.state().script = Arc::new(script);
+    }
+
+    /// Another key that is taken.
+    pub(crate) fn take_key(&self, key: &str) {
+        self.state().more_keys.push(key.to_owned());
+    }
+
+    /// What probes get from now on.
+    pub(crate) fn answer_probes(&self, status: u16) {
+        self.state().probe_status = status;
+    }
+
+    /// The probes so far.
+    pub(crate) fn probes(&self) -> Vec<Recorded> {
+        self.state().probes.clone()
     }
 
     /// The requests so far.
@@ -268,7 +297,14 @@ impl Connection {
 
     fn serve(mut self) {
         while let Some(request) = self.read_request() {
-            let faults = faults_of(&request, &self.shared);
+            if request.target.starts_with("GET ") {
+                if self.answer_probe(request) == After::End {
+                    return;
+                }
+                continue;
+            }
+            let more_keys = self.shared.state.lock().expect("provider state").more_keys.clone();
+            let faults = faults_of(&request, &self.shared, &more_keys);
             let answer = {
                 let mut state = self.shared.state.lock().expect("provider state");
                 state.faults.extend(faults);
@@ -283,6 +319,18 @@ impl Connection {
                 return;
             }
         }
+    }
+
+    fn answer_probe(&mut self, probe: Recorded) -> After {
+        let status = {
+            let mut state = self.shared.state.lock().expect("provider state");
+            if probe.headers.get("authorization") != Some(&format!("Bearer {}", self.shared.key)) {
+                state.faults.push(format!("a probe with {:?}", probe.headers.get("authorization")));
+            }
+            state.probes.push(probe);
+            state.probe_status
+        };
+        self.carry_out(&Answer::json(status, &serde_json::json!({"data": []})))
     }
 
     fn read_request(&mut self) -> Option<Recorded> {
@@ -385,7 +433,7 @@ const ALLOWED_HEADERS: [&str; 9] = [
 ];
 
 /// What is wrong with a request.
-fn faults_of(request: &Recorded, provider: &Shared) -> Vec<String> {
+fn faults_of(request: &Recorded, provider: &Shared, more_keys: &[String]) -> Vec<String> {
     let mut faults = Vec::new();
     let mut check = |is_right: bool, what: String| {
         if !is_right {
@@ -425,7 +473,8 @@ fn faults_of(request: &Recorded, provider: &Shared) -> Vec<String> {
         check(is_named, format!("the model name {model:?}"));
         check(!is_form || !request.text().contains("flux-"), "a name of ours in a form".to_owned());
     }
-    check(headers.get(own) == Some(expected), format!("{own}: {:?}", headers.get(own)));
+    let is_other_key = more_keys.iter().any(|key| headers.get(own) == Some(&format!("Bearer {key}")));
+    check(headers.get(own) == Some(expected) || is_other_key, format!("{own}: {:?}", headers.get(own)));
     let of_format: &[&str] = match provider.auth {
         Auth::Bearer => &["openai-beta"],
         Auth::ApiKey => &["anthropic-version", "anthropic-beta"],

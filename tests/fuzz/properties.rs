@@ -9,7 +9,8 @@ use flux::base::secret::Secret;
 use flux::base::time::UnixMs;
 use flux::base::wire_format::WireFormat;
 use flux::catalog::price::PriceCard;
-use flux::catalog::provider::{Dialect, Endpoints, Provider, StreamUsage};
+use flux::catalog::kept::Kept;
+use flux::catalog::provider::{Access, Dialect, Endpoints, Provider, StreamUsage};
 use flux::catalog::thinking::ThinkingSupport;
 use flux::catalog::{Capabilities, Limits, Model, ModelKind, Target};
 use flux::meter::{Asked, Piece, Pieces, StreamBounds, StreamMeter};
@@ -152,7 +153,6 @@ fn target() -> Target {
     let provider = Provider {
         id: "p".into(),
         name: "p".into(),
-        key: Secret::new(""),
         headers: Vec::new(),
         dialect: Dialect::Openai,
         stream_usage: StreamUsage::Always,
@@ -160,7 +160,9 @@ fn target() -> Target {
         cached_outside_input: false,
         region: "".into(),
         unusable: "".into(),
-        endpoints: Endpoints::default(),
+        accesses: vec![Access::only(Secret::new(""), Endpoints::default())],
+        concurrent_max: 0,
+        live: Kept::default(),
     };
     let capabilities = Capabilities {
         streaming: true,

@@ -36,6 +36,9 @@ def start_flux(binary, conf, data, provider_url):
         "FLUX_PROVIDERS__GOOGLE__API_KEY": mock_provider.GOOGLE_KEY,
         "FLUX_PROVIDERS__ANTHROPIC__BASE_URL": provider_url + "/anthropic/v1",
         "FLUX_PROVIDERS__ANTHROPIC__API_KEY": mock_provider.ANTHROPIC_KEY,
+        # The provider fails on request: what one test asks for must not turn the next one away.
+        "FLUX_HEALTH__PASSES_OVER": "false",
+        "FLUX_HEALTH__RETRIES_MAX": "0",
     }
     log = open(os.path.join(data, "log"), "wb")
     command = [binary, "serve", "--config", conf]

@@ -6,8 +6,9 @@ use super::*;
 use crate::base::effort::Effort;
 use crate::base::secret::Secret;
 use crate::base::time::UnixMs;
+use crate::catalog::kept::Kept;
 use crate::catalog::price::PriceCard;
-use crate::catalog::provider::{Dialect, Endpoints, Provider, StreamUsage};
+use crate::catalog::provider::{Access, Dialect, Endpoints, Provider, StreamUsage};
 use crate::catalog::thinking::{ThinkingControl, ThinkingSupport};
 use crate::catalog::{Capabilities, Limits, ModelKind};
 use crate::translate::ir::{Call, CallKind, Maker, Part, PartKind, Request, Role, Text, ToolResult, Turn, Value};
@@ -26,7 +27,6 @@ fn target(name: &str) -> Target {
     let provider = Provider {
         id: "google".into(),
         name: "Google".into(),
-        key: Secret::new(""),
         headers: Vec::new(),
         dialect: Dialect::Plain,
         stream_usage: StreamUsage::Always,
@@ -34,7 +34,9 @@ fn target(name: &str) -> Target {
         cached_outside_input: false,
         region: "".into(),
         unusable: "".into(),
-        endpoints: Endpoints::default(),
+        accesses: vec![Access::only(Secret::new(""), Endpoints::default())],
+        concurrent_max: 0,
+        live: Kept::default(),
     };
     let is_new = name != OLD;
     let thinking = if is_new {
@@ -77,7 +79,7 @@ fn target(name: &str) -> Target {
 }
 
 fn changed(name: &str, change: impl FnOnce(&mut Model)) -> Target {
-    let Target { provider, model, ready: _ } = target(name);
+    let Target { provider, model, ready: _, live: _ } = target(name);
     let mut model = Model::clone(&model);
     change(&mut model);
     Target::new(provider, model.into())

@@ -11,8 +11,9 @@ use bytes::Bytes;
 use super::{AnswerReader, StreamWriter, WholeWriter};
 use crate::base::ids::{AccountId, RequestId};
 use crate::base::usage::Usage;
+use crate::catalog::kept::Kept;
 use crate::catalog::price::{PriceCard, PriceList};
-use crate::catalog::provider::{Dialect, Endpoints, Provider, StreamUsage};
+use crate::catalog::provider::{Access, Dialect, Endpoints, Provider, StreamUsage};
 use crate::catalog::thinking::{ThinkingControl, ThinkingSupport};
 use crate::catalog::{Capabilities, Limits, Model, ModelKind, Target};
 use crate::translate::envelope::{Envelope, SealingKey};
@@ -44,7 +45,6 @@ pub(super) fn target() -> Target {
     let provider = Provider {
         id: "openai".into(),
         name: "OpenAI".into(),
-        key: crate::base::secret::Secret::new("k".to_owned()),
         headers: Vec::new(),
         dialect: Dialect::Openai,
         stream_usage: StreamUsage::Always,
@@ -52,7 +52,9 @@ pub(super) fn target() -> Target {
         cached_outside_input: false,
         region: "".into(),
         unusable: "".into(),
-        endpoints: Endpoints::default(),
+        accesses: vec![Access::only(crate::base::secret::Secret::new("k".to_owned()), Endpoints::default())],
+        concurrent_max: 0,
+        live: Kept::default(),
     };
     let model = Model {
         id: "openai/gpt-x".into(),

@@ -11,8 +11,9 @@ use crate::base::ids::{AccountId, RequestId};
 use crate::base::secret::Secret;
 use crate::base::time::UnixMs;
 use crate::base::wire_format::WireFormat;
+use crate::catalog::kept::Kept;
 use crate::catalog::price::PriceCard;
-use crate::catalog::provider::{Dialect, Endpoints, Provider, StreamUsage};
+use crate::catalog::provider::{Access, Dialect, Endpoints, Provider, StreamUsage};
 use crate::catalog::thinking::{ThinkingControl, ThinkingSupport};
 use crate::catalog::{Capabilities, Limits, Model, ModelKind, Target};
 use crate::translate::View;
@@ -95,7 +96,6 @@ fn made(
     let provider = Provider {
         id: provider.into(),
         name: provider.into(),
-        key: Secret::new(""),
         headers: Vec::new(),
         dialect,
         stream_usage: if dialect == Dialect::Mistral { StreamUsage::Always } else { StreamUsage::StreamOptions },
@@ -103,7 +103,9 @@ fn made(
         cached_outside_input: false,
         region: "".into(),
         unusable: "".into(),
-        endpoints: Endpoints::default(),
+        accesses: vec![Access::only(Secret::new(""), Endpoints::default())],
+        concurrent_max: 0,
+        live: Kept::default(),
     };
     let efforts = match control {
         ThinkingControl::Effort => vec![Effort::None, Effort::Low, Effort::Medium, Effort::High, Effort::Xhigh],

@@ -13,8 +13,9 @@ use crate::base::ids::{AccountId, RequestId};
 use crate::base::secret::Secret;
 use crate::base::time::UnixMs;
 use crate::base::wire_format::WireFormat;
+use crate::catalog::kept::Kept;
 use crate::catalog::price::PriceCard;
-use crate::catalog::provider::{Dialect, Endpoints, Provider, StreamUsage};
+use crate::catalog::provider::{Access, Dialect, Endpoints, Provider, StreamUsage};
 use crate::catalog::thinking::{ThinkingControl, ThinkingSupport};
 use crate::catalog::{Capabilities, Limits, Model, ModelKind, Target};
 use crate::translate::envelope::{Envelope, SealingKey};
@@ -42,7 +43,6 @@ pub(super) fn target(change: impl Fn(&mut Model)) -> Target {
     let provider = Provider {
         id: "anthropic".into(),
         name: "Anthropic".into(),
-        key: Secret::new(""),
         headers: Vec::new(),
         dialect: Dialect::Plain,
         stream_usage: StreamUsage::Always,
@@ -50,7 +50,9 @@ pub(super) fn target(change: impl Fn(&mut Model)) -> Target {
         cached_outside_input: false,
         region: "".into(),
         unusable: "".into(),
-        endpoints: Endpoints::default(),
+        accesses: vec![Access::only(Secret::new(""), Endpoints::default())],
+        concurrent_max: 0,
+        live: Kept::default(),
     };
     let mut model = Model {
         id: "anthropic/claude-x".into(),

@@ -9,8 +9,9 @@ use crate::base::ids::{AccountId, RequestId};
 use crate::base::secret::Secret;
 use crate::base::time::UnixMs;
 use crate::base::wire_format::WireFormat;
+use crate::catalog::kept::Kept;
 use crate::catalog::price::PriceCard;
-use crate::catalog::provider::{Dialect, Endpoints, Provider, StreamUsage};
+use crate::catalog::provider::{Access, Dialect, Endpoints, Provider, StreamUsage};
 use crate::catalog::thinking::ThinkingSupport;
 use crate::catalog::{Capabilities, Limits, Model, ModelKind, Target};
 use crate::translate::envelope::{Envelope, SealingKey};
@@ -38,7 +39,6 @@ pub(super) fn target(dialect: Dialect, change: impl Fn(&mut Model)) -> Target {
     let provider = Provider {
         id: "host".into(),
         name: "host".into(),
-        key: Secret::new(""),
         headers: Vec::new(),
         dialect,
         stream_usage: if dialect == Dialect::Mistral { StreamUsage::Always } else { StreamUsage::StreamOptions },
@@ -46,7 +46,9 @@ pub(super) fn target(dialect: Dialect, change: impl Fn(&mut Model)) -> Target {
         cached_outside_input: false,
         region: "".into(),
         unusable: "".into(),
-        endpoints: Endpoints::default(),
+        accesses: vec![Access::only(Secret::new(""), Endpoints::default())],
+        concurrent_max: 0,
+        live: Kept::default(),
     };
     let mut model = Model {
         id: "host/m".into(),

@@ -4,6 +4,7 @@
 //! number of series has a bound whatever is sent. Names and units follow the Prometheus conventions:
 //! base units, `_total` on counters, `_seconds` on times.
 
+mod fitness;
 mod register;
 
 use std::collections::HashMap;
@@ -15,13 +16,14 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use prometheus::proto::MetricFamily;
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
+use self::fitness::Fitness;
+use self::register::{Register, counters, families, gauges};
 use crate::base::outcome::Outcome;
 use crate::store::health::Health;
-
-use register::{Register, counters, families, gauges};
 
 /// Label sets that are kept apart, at most; further ones are counted together, all their labels `other`.
 const SERIES_MAX: usize = 10_000;
@@ -47,6 +49,7 @@ pub struct Metrics {
     decision: Histogram,
     gauges: Gauges,
     counters: Counters,
+    fitness: Fitness,
 }
 
 /// Families with labels, of which [`Series`] holds the children of one label set.
@@ -183,10 +186,10 @@ impl Metrics {
             "From a request that leaves the choice to flux-auto to its lane",
         );
         let decision = register.keep(Histogram::with_opts(decision.buckets(DECISION_BUCKETS.to_vec()))?)?;
-        let info =
-            register.keep(prometheus::IntGaugeVec::new(Opts::new("flux_build_info", "Always 1"), &["version"])?)?;
+        let info = register.keep(IntGaugeVec::new(Opts::new("flux_build_info", "Always 1"), &["version"])?)?;
         info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let (families, gauges, counters) = (families(&register)?, gauges(&register)?, counters(&register)?);
+        let fitness = Fitness::new(&register)?;
         Ok(Self {
             families,
             series: ArcSwap::default(),
@@ -196,6 +199,7 @@ impl Metrics {
             decision,
             gauges,
             counters,
+            fitness,
             registry,
         })
     }

@@ -1,0 +1,337 @@
+//! An attempt and the state of health: how a target stands, by which access it is asked, what came of it.
+//!
+//! Must not know sockets or clocks. The only place that tells `health` of attempts: whatever way one ends, it is reported
+//! here once, or given back as the value that stands for it is dropped.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use smallvec::SmallVec;
+
+use super::count::Purpose;
+use super::retry::{Blame, Failure};
+use super::{Arrival, Exchange};
+use crate::catalog::provider::{Access, Provider};
+use crate::catalog::{Catalog, Target};
+use crate::health::access::{AccessLive, UnderWay};
+use crate::health::breaker::{Pass, State, Verdict};
+use crate::health::choice::{Candidate, choose};
+use crate::health::places::{Place, Turn};
+use crate::health::{Bounds, Health, InUse, Moment, ProviderLive, Standing, TargetLive, redrawn};
+
+/// Accesses that are weighed without an allocation.
+const ACCESSES_INLINE: usize = 4;
+
+/// An attempt that runs. Gives back what it holds as it is dropped.
+#[derive(Debug)]
+pub(super) struct Running {
+    /// Which of the provider's accesses.
+    pub(super) access: usize,
+    target: Arc<TargetLive>,
+    under_way: UnderWay,
+    /// `None` once it has been reported.
+    passes: Option<Passes>,
+    begun: Moment,
+    /// Taken for as long as the attempt runs.
+    _place: Option<Place>,
+}
+
+/// What let an attempt go.
+#[derive(Clone, Copy, Debug)]
+struct Passes {
+    target: Pass,
+    /// `None` where the provider has one access: what is wrong there is wrong with the target.
+    access: Option<Pass>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(passes) = self.passes.take() {
+            self.give_back(passes);
+        }
+    }
+}
+
+impl Running {
+    fn give_back(&self, Passes { target, access }: Passes) {
+        self.target.breaker.give_back(target);
+        if let Some(access) = access {
+            self.under_way.access().breaker.give_back(access);
+        }
+    }
+}
+
+/// What came of asking for leave.
+#[derive(Debug)]
+pub(super) enum Entry {
+    /// The attempt may go.
+    In(Box<Running>),
+    /// Not before then.
+    Away(Moment),
+    /// The provider has no place left.
+    Full,
+}
+
+impl Entry {
+    fn away(standing: Option<Standing>, now: Moment) -> Self {
+        match standing {
+            Some(Standing::Away { until, .. }) => Self::Away(until),
+            Some(Standing::Well | Standing::Doubtful) | None => Self::Away(now),
+        }
+    }
+}
+
+/// What a request must have come to for an attempt to go to a target.
+#[derive(Debug, Default)]
+pub(super) struct Wish {
+    /// Accesses that this request has tried, a bit each.
+    pub(super) tried: u64,
+    /// A place that was waited for.
+    pub(super) place: Option<Place>,
+    /// Whether the same target was asked just before: then an open breaker holds.
+    pub(super) is_again: bool,
+}
+
+/// The live state of a target; found once after a reload.
+pub fn of_target<'a>(health: &Health, target: &'a Target) -> Option<&'a Arc<TargetLive>> {
+    target.live.get_or_make(|| health.target(&target_id(target)))
+}
+
+/// The live state of an access.
+pub fn of_access<'a>(health: &Health, access: &'a Access) -> Option<&'a Arc<AccessLive>> {
+    access.live.get_or_make(|| health.access(&access.id))
+}
+
+/// The live state of a provider.
+pub fn of_provider<'a>(health: &Health, provider: &'a Provider) -> Option<&'a Arc<ProviderLive>> {
+    provider.live.get_or_make(|| health.provider(&provider.id))
+}
+
+/// Has `health` forget what this catalogue does not name.
+pub fn forget_others(health: &Health, catalog: &Catalog) {
+    let chains = || catalog.lanes().iter().chain(catalog.pins());
+    let targets = || chains().flat_map(|chain| chain.targets.iter());
+    let ids: Vec<String> = targets().map(|target| target_id(target)).collect();
+    let providers = || catalog.providers().iter().chain(targets().map(|target| &target.provider));
+    health.keep_only(&InUse {
+        targets: ids.iter().map(String::as_str).collect(),
+        accesses: providers().flat_map(|provider| &provider.accesses).map(|access| &*access.id).collect(),
+        providers: providers().map(|provider| &*provider.id).collect::<HashSet<_>>(),
+    });
+}
+
+/// A model is named with its provider; what the mock serves in its place is another target.
+fn target_id(target: &Target) -> String {
+    if target.is_on_mock() { format!("mock:{}", target.model.id) } else { target.model.id.to_string() }
+}
+
+/// Whether attempts of a request should go to a target. A question for a count is no answer of a model, and says nothing
+/// of one.
+pub(super) fn standing_for(arrival: &Arrival, bounds: &Bounds, now: Moment) -> impl Fn(&Target) -> Standing {
+    let is_watched = bounds.passes_over && arrival.purpose == Purpose::Answer;
+    move |target| if is_watched { standing(&arrival.health, target, now) } else { Standing::Well }
+}
+
+/// How a target stands.
+pub fn standing(health: &Health, target: &Target, now: Moment) -> Standing {
+    let Some(live) = of_target(health, target) else { return Standing::Well };
+    let of_breaker = Standing::of_breaker(live.breaker.state(now), now);
+    of_breaker.unwrap_or_else(|| of_accesses(health, &target.provider, now))
+}
+
+/// How the best access of a provider stands.
+pub fn of_accesses(health: &Health, provider: &Provider, now: Moment) -> Standing {
+    let mut best: Option<Standing> = None;
+    for access in &provider.accesses {
+        let standing = of_access(health, access).map_or(Standing::Well, |live| live.standing(now));
+        best = match (best, standing) {
+            (_, Standing::Well) => return Standing::Well,
+            (Some(Standing::Doubtful), _) | (_, Standing::Doubtful) => Some(Standing::Doubtful),
+            (Some(Standing::Away { until, .. }), Standing::Away { until: other, .. }) if until <= other => best,
+            (_, away @ Standing::Away { .. }) => Some(away),
+        };
+    }
+    best.unwrap_or(Standing::Well)
+}
+
+impl Exchange {
+    fn bounds(&self) -> &Bounds {
+        &self.snapshot.config.health
+    }
+
+    fn moment(&self, now: Instant) -> Moment {
+        self.arrival.health.moment(now)
+    }
+
+    /// A random number that no other attempt has: request ids are random, and attempts are counted.
+    pub(super) fn draw(&self) -> u64 {
+        let id = u64::try_from(self.arrival.id.0 & u128::from(u64::MAX)).unwrap_or_default();
+        redrawn(id ^ u64::from(self.attempts.started))
+    }
+
+    /// Asks for leave to make an attempt at a target. `None` where nobody keeps count: for test keys, and for counts.
+    pub(super) fn enter(&self, target: &Arc<Target>, wish: Wish, now: Instant) -> Option<Entry> {
+        if self.is_test() || self.arrival.purpose == Purpose::Count {
+            return None;
+        }
+        let (health, bounds, now) = (&self.arrival.health, self.bounds(), self.moment(now));
+        let live = of_target(health, target)?;
+        let place = match self.place_at(&target.provider, wish.place) {
+            Ok(place) => place,
+            Err(full) => return Some(full),
+        };
+        let Some(access) = self.choose_access(&target.provider, wish.tried, now) else {
+            return Some(Entry::away(Some(of_accesses(health, &target.provider, now)), now));
+        };
+        let pass = match live.breaker.enter(now, &bounds.breaker) {
+            Ok(pass) => pass,
+            Err(state) if self.goes_as_last_resort(state, wish.is_again) => Pass::LastResort,
+            Err(state) => return Some(Entry::away(Standing::of_breaker(state, now), now)),
+        };
+        let access_live = of_access(health, target.provider.accesses.get(access)?)?;
+        let has_several = target.provider.accesses.len() > 1;
+        let access_pass =
+            has_several.then(|| access_live.breaker.enter(now, &bounds.breaker).unwrap_or(Pass::LastResort));
+        Some(Entry::In(Box::new(Running {
+            access,
+            target: Arc::clone(live),
+            under_way: access_live.begin(),
+            passes: Some(Passes { target: pass, access: access_pass }),
+            begun: now,
+            _place: place,
+        })))
+    }
+
+    /// An open breaker is asked where nothing else is left that has not failed, at the cost of a retry, unless the
+    /// provider has named a time.
+    fn goes_as_last_resort(&self, state: State, is_again: bool) -> bool {
+        if !self.bounds().passes_over {
+            return true;
+        }
+        if is_again {
+            return false;
+        }
+        let is_asked = matches!(state, State::Open { is_asked: true, .. });
+        self.attempts.started > 0 && !is_asked && self.arrival.health.budget.take(self.bounds().retry_reserve)
+    }
+
+    fn place_at(&self, provider: &Provider, waited_for: Option<Place>) -> Result<Option<Place>, Entry> {
+        if waited_for.is_some() || provider.concurrent_max == 0 {
+            return Ok(waited_for);
+        }
+        let Some(live) = of_provider(&self.arrival.health, provider) else { return Ok(None) };
+        live.places.take(provider.concurrent_max).map(Some).ok_or(Entry::Full)
+    }
+
+    fn choose_access(&self, provider: &Provider, tried: u64, now: Moment) -> Option<usize> {
+        let is_free = |index: usize| tried & (1_u64 << index.min(63)) == 0;
+        let mut candidates: SmallVec<[Candidate<'_>; ACCESSES_INLINE]> = SmallVec::new();
+        for (index, access) in provider.accesses.iter().enumerate() {
+            let live = of_access(&self.arrival.health, access)?;
+            candidates.push(Candidate { live, weight: access.weight, is_free: is_free(index) });
+        }
+        let chosen = choose(&candidates, now, self.draw());
+        let any = || candidates.iter().position(|candidate| candidate.is_free);
+        if self.bounds().passes_over { chosen } else { chosen.or_else(any) }
+    }
+
+    /// A place in the queue of a provider; `None` where the queue is full.
+    pub(super) fn line_up(&self, provider: &Provider) -> Option<Turn> {
+        let live = of_provider(&self.arrival.health, provider)?;
+        let turn = live.places.line_up(provider.concurrent_max, self.bounds().queue_max);
+        if turn.is_none() {
+            live.turn_away();
+        }
+        turn
+    }
+
+    /// The accesses of the current target that may do better after this failure; those that are not are marked as tried.
+    pub(super) fn worth_another_access(&self, failure: Failure) -> Option<u64> {
+        let current = self.attempts.current.as_ref()?;
+        let running_at = self.attempts.access;
+        let accesses = &current.target.provider.accesses;
+        let authority = |access: &Access| access.endpoints.get(current.format).map(|at| Arc::clone(&at.authority));
+        let here = accesses.get(running_at).and_then(authority);
+        let is_worth = |index: usize, access: &Access| match failure.blame() {
+            Blame::Limit | Blame::Key => index != running_at,
+            Blame::Address => authority(access) != here,
+            Blame::Target | Blame::Nobody => false,
+        };
+        let others = accesses.iter().enumerate().filter(|(index, access)| !is_worth(*index, access));
+        let unfit = others.fold(self.attempts.tried, |tried, (index, _)| tried | (1 << index.min(63)));
+        let all = accesses.iter().enumerate().fold(0_u64, |all, (index, _)| all | (1 << index.min(63)));
+        (accesses.len() > 1 && unfit & all != all).then_some(unfit)
+    }
+
+    /// The current attempt failed.
+    pub(super) fn report_failure(&mut self, failure: Failure, now: Instant) {
+        let wait = self.attempts.wait_told.take();
+        let (moment, draw) = (self.moment(now), self.draw());
+        let Some(mut running) = self.attempts.running.take() else { return };
+        let bounds = *self.bounds();
+        let mut passes = running.passes.take();
+        let access = running.under_way.access();
+        let wait_ms = wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        let blame = failure.blame();
+        // Of a failure after content nothing is left to be given back.
+        if !matches!(blame, Blame::Target | Blame::Address)
+            && let Some(passes) = passes.take()
+        {
+            running.give_back(passes);
+        }
+        match blame {
+            Blame::Target | Blame::Address => {
+                if let Some(wait_ms) = wait_ms {
+                    running.target.breaker.ask(moment.plus(wait_ms));
+                }
+                let passes = passes.unwrap_or(Passes { target: Pass::Usual, access: None });
+                running.target.breaker.report(passes.target, Verdict::Fault, moment, (&bounds.breaker, draw));
+                match passes.access {
+                    Some(pass) if blame == Blame::Address => {
+                        access.breaker.report(pass, Verdict::Fault, moment, (&bounds.breaker, draw));
+                    }
+                    Some(pass) => access.breaker.give_back(pass),
+                    None => {}
+                }
+            }
+            Blame::Limit => access.limit(wait_ms, moment, (&bounds.breaker, bounds.key_rest_ms), draw),
+            Blame::Key => access.probes.note_key(false, moment),
+            Blame::Nobody => {}
+        }
+    }
+
+    /// Content has come: whatever follows, the target answers.
+    pub(super) fn report_success(&mut self, now: Instant) {
+        let (moment, draw, is_streamed) = (self.moment(now), self.draw(), self.is_streamed());
+        let bounds = *self.bounds();
+        let Some(running) = &mut self.attempts.running else { return };
+        let Some(Passes { target, access }) = running.passes.take() else { return };
+        let took_ms = moment.0.saturating_sub(running.begun.0);
+        let verdict = if is_streamed { running.target.judge_first_token(took_ms, &bounds) } else { Verdict::Good };
+        running.target.breaker.report(target, verdict, moment, (&bounds.breaker, draw));
+        let live = running.under_way.access();
+        live.answered(took_ms, moment);
+        if let Some(pass) = access {
+            live.breaker.report(pass, Verdict::Good, moment, (&bounds.breaker, draw));
+        }
+    }
+
+    /// The provider says that the key has nothing left for so long.
+    pub(super) fn rest_key(&self, wait: Duration, now: Instant) {
+        if let Some(running) = &self.attempts.running {
+            let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            running.under_way.access().rest_until(self.moment(now).plus(wait_ms));
+        }
+    }
+
+    /// By which access of its provider the current target is asked.
+    pub fn access_place(&self) -> usize {
+        self.attempts.access
+    }
+
+    /// How long until one of the targets that were passed over may be asked.
+    pub(super) fn wait_until(&self, then: Moment, now: Instant) -> Duration {
+        self.moment(now).until(then)
+    }
+}
