@@ -8,9 +8,9 @@ use super::features::{FeatureInput, Speaker, speaker_of};
 use super::walk;
 
 /// Bytes of each text that are hashed, from its beginning; its length is hashed too.
-const HEAD_BYTES_MAX: usize = 2_048;
+const HEAD_BYTES_MAX: usize = 1_024;
 /// Bytes from its end: templates begin alike.
-const TAIL_BYTES_MAX: usize = 512;
+const TAIL_BYTES_MAX: usize = 256;
 /// Texts that are looked at.
 const TEXTS_MAX: usize = 16;
 

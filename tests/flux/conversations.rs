@@ -23,7 +23,8 @@ impl<'f> Talk<'f> {
         Self { flux, session: None, messages: vec![json!({"role": "system", "content": opening})] }
     }
 
-    /// Asks with `extra` fields, and keeps the answer in mind.
+    /// Asks with `extra` fields, and keeps the answer in mind. Without any wish for quality, so that whatever leaves the
+    /// lane open would go to the cheapest by itself.
     fn ask(&mut self, message: Value, extra: &Value) -> Reply {
         self.messages.push(message);
         let mut body = json!({"model": "flux-auto", "max_tokens": 50, "messages": self.messages});
@@ -31,7 +32,8 @@ impl<'f> Talk<'f> {
             body[name] = value.clone();
         }
         let session = self.session.map(|session| ("x-flux-session", session));
-        let reply = chat_with(self.flux, session.as_slice(), &body).expect_status(200);
+        let headers: Vec<_> = session.into_iter().chain([("x-flux-quality", "0")]).collect();
+        let reply = chat_with(self.flux, &headers, &body).expect_status(200);
         self.messages.push(json!({"role": "assistant", "content": "Yes."}));
         reply
     }
