@@ -157,7 +157,7 @@ fn told(report: &Report, paint: Paint) -> String {
 
 fn figure_lines(name: &str, figures: &Figures, paint: Paint) -> Vec<String> {
     let Figures { rows: _, quality, cost, lift, lift_error, at_equal_spend, always_quality, always_cost } = figures;
-    let lift = format!("lift {} ± {}", points(*lift), points(*lift_error));
+    let lift = format!("lift {} ± {}", points(*lift), percent(*lift_error, 2));
     let budgets = at_equal_spend.iter().map(|at| {
         let lift = at.lift.map_or_else(|| "-".to_owned(), points);
         format!("{} % {lift}", percent(at.budget, 0))

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
+use serde_json::Value;
 
 use super::paint::{Paint, is_terminal};
 use super::{DONE, Form, evaluate, print_json, server};
@@ -40,7 +41,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE.jsonl")]
     eval: Option<PathBuf>,
     /// Write each decision of --eval as a line {"id", "lane", "score"}, for other scorers
-    #[arg(long, value_name = "OUT.jsonl", requires = "eval")]
+    #[arg(long, value_name = "OUT.jsonl", requires = "eval", conflicts_with = "file")]
     decisions: Option<PathBuf>,
     #[command(flatten)]
     config: server::ConfigDir,
@@ -112,9 +113,13 @@ fn told(view: &RouteView, paint: Paint) -> String {
     for other in &view.alternatives {
         add(&mut text, &alternative_row(other, paint));
     }
-    let features: Vec<String> = view.features.iter().map(|(name, value)| format!("{name} {value}")).collect();
+    let features: Vec<String> = view.features.iter().map(feature).collect();
     add(&mut text, &paint.dim(&format!("\nfeatures  {}", features.join(", "))));
     text
+}
+
+fn feature((name, value): (&&str, &Value)) -> String {
+    value.as_str().map_or_else(|| format!("{name} {value}"), |word| format!("{name} {word}"))
 }
 
 fn add(text: &mut String, line: &str) {

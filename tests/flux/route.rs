@@ -201,7 +201,7 @@ fn the_same_is_told_without_a_server() {
         (&["route", "-"], r#"{"model":"nonsense","messages":[]}"#, 1, "nonsense"),
         (&["route", "--eval", "-"], "{\"id\":\"a\"}\n", 1, "-:1: neither"),
         (&["route", "--eval", "-"], "", 1, "no request"),
-        (&["route", "-", "--decisions", "x"], "", 2, "--eval"),
+        (&["route", "-", "--decisions", "x"], "", 2, "--decisions"),
     ] {
         let Output { status, stderr, .. } = offline(arguments, input);
         let stderr = String::from_utf8_lossy(&stderr);
