@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test check fmt bench bench-governed bench-instructions bench-ledger
+.PHONY: help run build test check fmt bench bench-governed bench-instructions bench-ledger route-eval
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' Makefile
@@ -47,3 +47,10 @@ bench-ledger: ## GET /v1/usage, pages and totals, among 10 million rows; memory 
 	@scripts/bootstrap.sh build
 	cargo bench --locked --bench ledger -- rows $(ARGS)
 	cargo bench --locked --bench ledger -- keys
+
+route-eval: build ## how well flux-auto routes a labelled set: SET=requests.jsonl (docs/routing.md says its format)
+	@test -n "$(SET)" || { echo "make route-eval SET=requests.jsonl"; exit 2; }
+	@echo "== what fitting to the set would gain, each source held out"
+	@"$(TARGET)/release/flux" calibrate "$(SET)" --dry-run || true
+	@echo "== what ships, which saw nothing of the set"
+	@"$(TARGET)/release/flux" route --eval "$(SET)" --chart docs/routing.svg $(ARGS)

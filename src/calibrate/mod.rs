@@ -3,6 +3,7 @@
 //! Must not know files or clocks: text comes in, weights and tables go out, the same every time.
 
 pub mod augment;
+pub mod chart;
 pub mod evaluate;
 pub mod examples;
 pub mod gains;
@@ -13,6 +14,7 @@ pub mod recogniser;
 pub mod report;
 pub mod rows;
 pub mod shuffle;
+pub mod study;
 pub mod table;
 pub mod validate;
 

@@ -23,7 +23,7 @@ pub struct Settings {
 }
 
 /// What ships; chosen by cross-validation over the examples, see `docs/routing.md`.
-pub const SETTINGS: Settings = Settings { passes: 12, rate: 0.15, decay: 3e-4, shape_decay: 1e-3 };
+pub const SETTINGS: Settings = Settings { passes: 12, rate: 0.15, decay: 1e-4, shape_decay: 1e-3 };
 const SEED: u64 = 0x00f1_0a70;
 
 type Scores = [f32; KINDS_MAX];

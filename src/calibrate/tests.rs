@@ -142,3 +142,61 @@ fn a_lift_is_what_a_coin_does_not_do() {
     let fixed: Vec<Decided> = knowing.iter().cloned().map(|row| Decided { lane: 1, ..row }).collect();
     close(measure(&fixed).lift, 0.0);
 }
+
+/// What ships is what anyone can make again.
+#[test]
+fn the_shipped_weights_are_fitted_to_the_shipped_examples() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("lua-free-rules/kinds");
+    let mut files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "jsonl"));
+    files.sort();
+    let lines: Vec<String> = files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
+    let frames: Frames = toml::from_str(&std::fs::read_to_string(folder.join("frames.toml")).unwrap()).unwrap();
+    let examples = Examples::parse(&lines.join("\n"), &frames).unwrap();
+    let all: Vec<&Example> = examples.examples.iter().collect();
+    let fitted = recogniser::fit(&examples.kinds, &all, &recogniser::SETTINGS);
+    assert_eq!(Weights::of(&fitted, serde_json::Value::Null).hash(), shipped().0.hash(), "flux calibrate --examples");
+}
+
+#[test]
+fn other_words_leave_the_request_what_it_is() {
+    let body = serde_json::json!({"model": "m", "messages": [
+        {"role": "system", "content": "Be kind."},
+        {"role": "user", "content": "Write a list. How many children need help?"},
+    ]});
+    let said: Vec<String> = (0..super::paraphrase::WAYS.len())
+        .map(|way| {
+            let other = super::paraphrase::said_otherwise(&body, way).unwrap();
+            assert_eq!(other["messages"][0], body["messages"][0]);
+            other["messages"][1]["content"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    assert_eq!(said[0], "write a list. how many children need help?");
+    assert_eq!(said[1], "WRITE A LIST. HOW MANY CHILDREN NEED HELP?");
+    assert_eq!(said[4], "How many children need help? Write a list.");
+    assert_eq!(said[5], "Compose a collection. How many kids require assist?");
+    assert!(said[3].contains("Write a list.") && said[6].contains("Write a list."));
+    assert!(super::paraphrase::said_otherwise(&body, 99).is_none());
+}
+
+#[test]
+fn a_study_compares_and_draws() {
+    let (weights, table) = shipped();
+    let rules = crate::classify::rules::parse("default = \"by-kind\"\n", "rules").unwrap();
+    let router = crate::classify::Router { rules, kinds: crate::classify::KindModel { weights, table } };
+    let mut study = super::study::Study::default();
+    for (id, prompt) in ["Prove that there are infinitely many primes.", "hello", "What is 3 + 4?"].iter().enumerate() {
+        let request = serde_json::json!({"model": "flux-auto", "messages": [{"role": "user", "content": prompt}]});
+        let lanes = serde_json::json!({
+            "fast": {"quality": 0.2, "cost_usd": 1.0}, "standard": {"quality": 0.5, "cost_usd": 2.0},
+            "reasoning": {"quality": 0.9, "cost_usd": 4.0},
+        });
+        let row = serde_json::json!({"id": id.to_string(), "source": "s", "request": request, "lanes": lanes});
+        study.add(&router, &TERMS, &row.to_string()).unwrap();
+    }
+    assert!(study.flips().iter().all(|flips| flips.of == 3));
+    let drawn = super::chart::svg(&study.curves(), &study.marks());
+    assert!(drawn.starts_with("<svg") && drawn.contains("random mix") && drawn.contains("as configured"));
+    assert!(!drawn.contains("NaN") && !drawn.contains("inf"), "{drawn}");
+    assert!(study.to_text().contains("always reasoning"));
+}

@@ -12,6 +12,11 @@ const SAFE_SHARE: f32 = 0.7;
 /// Below this wish for quality the fast lane is taken whether it is safe or not.
 const CHEAPEST_BELOW: f32 = 0.25;
 
+/// How much a price is minded where nothing but the price counts. With the lanes' prices of 1 to 2 to 4 this puts the middle
+/// of the scale between the gains of two kinds (exam-choice .13, code .15) instead of onto one, where a change of a word
+/// would change the lane.
+const MINDED_MOST: f32 = 1.1;
+
 /// What is minded beside the kind.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Wish {
@@ -28,7 +33,7 @@ pub struct Wish {
 impl Wish {
     /// A lane's quality less its price, as far as that is minded.
     pub fn worth(&self, expected: &[f32; 3], lane: usize) -> f32 {
-        let minded = (1.0 - self.quality) * (1.0 - self.quality);
+        let minded = MINDED_MOST * (1.0 - self.quality) * (1.0 - self.quality);
         let at = |values: &[f32; 3]| values.get(lane).copied().unwrap_or_default();
         at(expected) - minded * at(&self.prices)
     }

@@ -3,7 +3,7 @@
 //! Must not know how anything is fitted. Nothing is written that gains nothing on rows the fit had not seen.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -11,29 +11,31 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::progress::Bar;
-use super::server::ConfigDir;
-use super::{DONE, FAILED, Form, print_json};
+use super::{DONE, DataDir, FAILED, Form, lines, print_json};
 use crate::boot;
 use crate::calibrate::augment::Frames;
 use crate::calibrate::examples::{Example, Examples};
-use crate::calibrate::outcomes::parse_line;
+use crate::calibrate::outcomes::{LANES, parse_line};
 use crate::calibrate::report::{Report, Verdict};
 use crate::calibrate::rows::{Costs, Row};
 use crate::calibrate::{gains, recogniser, table, validate};
 use crate::classify::kinds::weights::Weights;
 use crate::classify::table::LaneTable;
 use crate::classify::{KindModel, Router, Terms};
+use crate::store::feedback::PAGE_MAX;
+use crate::store::usage::UsageReader;
 
 /// Rows that are fitted to, at most: a bound for memory, about 10 KB a row.
 const ROWS_MAX: usize = 100_000;
-/// Longest line.
-const LINE_BYTES_MAX: u64 = 32 << 20;
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
     /// Outcomes, one JSON object a line: {"request": {…}, "lanes": {"fast": {"quality": 0.5}, …}}, with "source" if there are several
-    #[arg(value_name = "FILE.jsonl", required_unless_present = "examples")]
+    #[arg(value_name = "FILE.jsonl", required_unless_present_any = ["examples", "export"])]
     outcomes: Option<PathBuf>,
+    /// Write what clients said of answers (POST /v1/feedback) as outcomes into this file, and fit nothing
+    #[arg(long, value_name = "OUT.jsonl", conflicts_with_all = ["outcomes", "examples", "out", "dry_run", "force"])]
+    export: Option<PathBuf>,
     /// Train the recogniser of kinds anew, on the examples in this folder
     #[arg(long, value_name = "DIR")]
     examples: Option<PathBuf>,
@@ -47,7 +49,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     force: bool,
     #[command(flatten)]
-    config: ConfigDir,
+    data_dir: DataDir,
     #[command(flatten)]
     form: Form,
 }
@@ -65,8 +67,12 @@ struct Fitted {
 
 /// Fits, reports and writes; the exit code is 1 when nothing was gained.
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<u8> {
-    let folder = boot::rules::folder(&arguments.config.path);
-    let (router, terms) = boot::router(&arguments.config.path, None)?;
+    if let Some(file) = &arguments.export {
+        return export(file, arguments, out);
+    }
+    let config_dir = &arguments.data_dir.config.path;
+    let folder = boot::rules::folder(config_dir);
+    let (router, terms) = boot::router(config_dir, None)?;
     let mut fitted = match &arguments.examples {
         Some(examples) => train(examples, router)?,
         None => unchanged(router),
@@ -109,8 +115,8 @@ fn unchanged(router: Router) -> Fitted {
 
 /// Trains the recogniser. The table has to know the kinds already.
 fn train(folder: &Path, router: Router) -> anyhow::Result<Fitted> {
-    let (lines, frames) = read_examples(folder)?;
-    let examples = Examples::parse(&lines, &frames).with_context(|| folder.display().to_string())?;
+    let (told, frames) = read_examples(folder)?;
+    let examples = Examples::parse(&told, &frames).with_context(|| folder.display().to_string())?;
     let table = router.kinds.table;
     if examples.kinds != router.kinds.weights.kinds() {
         bail!(
@@ -179,44 +185,67 @@ fn calibrate(outcomes: &Path, before: Fitted, terms: &Terms) -> anyhow::Result<F
 }
 
 fn read_outcomes(path: &Path, weights: &Weights) -> anyhow::Result<(Vec<Row>, Costs)> {
-    let shown = path.display();
-    let mut reader = BufReader::new(File::open(path).with_context(|| shown.to_string())?);
-    let size = reader.get_ref().metadata().map_or(0, |metadata| metadata.len());
-    let mut bar = Bar::new("reading");
-    let (mut rows, mut seen, mut line) = (Vec::new(), 0, Vec::new());
-    let mut costs = Costs::Observed;
-    for number in 1_u64.. {
-        line.clear();
-        let read = std::io::Read::take(&mut reader, LINE_BYTES_MAX).read_until(b'\n', &mut line)?;
-        if read == 0 {
-            break;
-        }
-        seen += u64::try_from(read).unwrap_or(0);
-        bar.tell(seen, size);
-        let text = std::str::from_utf8(&line).with_context(|| format!("{shown}:{number}"))?;
-        if text.trim().is_empty() {
-            continue;
-        }
-        let outcome = parse_line(text).map_err(|reason| anyhow::anyhow!("{shown}:{number}: {reason}"))?;
+    let (mut rows, mut costs) = (Vec::new(), Costs::Observed);
+    lines::each(path, "reading", |line| {
+        let outcome = parse_line(line)?;
         if outcome.quality.iter().all(Option::is_none) {
-            continue;
+            return Ok(());
         }
-        if rows.len() >= ROWS_MAX {
-            bail!("{shown}: more than {ROWS_MAX} judged rows; take a sample of them");
-        }
-        if costs == Costs::Observed && outcome.all_qualities().is_some() && outcome.observed_costs().is_none() {
+        if outcome.all_qualities().is_some() && outcome.observed_costs().is_none() {
             costs = Costs::Priced;
         }
-        let row = Row::of(&outcome, weights).map_err(|reason| anyhow::anyhow!("{shown}:{number}: {reason}"))?;
-        rows.push(row);
-    }
+        rows.push(Row::of(&outcome, weights)?);
+        if rows.len() > ROWS_MAX {
+            Err(format!("more than {ROWS_MAX} judged rows; take a sample of them"))
+        } else {
+            Ok(())
+        }
+    })?;
     if rows.is_empty() {
-        bail!("{shown}: no row says how good a lane's answer was; see docs/routing.md for the format");
+        bail!("{}: no row says how good a lane's answer was; see docs/routing.md for the format", path.display());
     }
     for row in &mut rows {
         row.choose_costs(costs);
     }
     Ok((rows, costs))
+}
+
+/// Writes the judged requests of the ledger as outcomes. Their words are not there to be written, so that only the lane
+/// table can be fitted to them.
+fn export(file: &Path, arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<u8> {
+    let reader = UsageReader::open_existing(&arguments.data_dir.path())?;
+    let shown = file.display();
+    let mut to = BufWriter::new(File::create(file).with_context(|| format!("{shown} cannot be written"))?);
+    let (mut after, mut written) = (None, 0_u64);
+    loop {
+        let page = reader.feedback_outcomes(None, after, PAGE_MAX)?;
+        for request in page.requests.iter().filter(|request| !request.kind.is_empty()) {
+            let Some(lane) = request.lane.strip_prefix("flux-").filter(|lane| LANES.contains(lane)) else { continue };
+            let answer = json!({
+                "quality": f64::from(request.quality_milli) / 1_000.0,
+                "tokens_in": request.input_tokens,
+                "tokens_out": request.output_tokens,
+            });
+            let line = json!({
+                "id": request.request_id.to_string(),
+                "kind_of_work": &*request.kind,
+                "lanes": { lane: answer },
+            });
+            writeln!(to, "{line}").with_context(|| format!("{shown} cannot be written"))?;
+            written += 1;
+        }
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    to.flush().with_context(|| format!("{shown} cannot be written"))?;
+    if arguments.form.json {
+        print_json(out, &json!({ "file": shown.to_string(), "rows": written }))?;
+    } else {
+        writeln!(out, "{shown}: {written} judged requests of flux-auto")?;
+    }
+    Ok(DONE)
 }
 
 /// Each file is whole at every moment.

@@ -3,21 +3,21 @@
 //! Must not know how anything is decided or measured.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Read, Write};
+use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use serde_json::json;
 
 use super::paint::Paint;
-use super::progress::Bar;
-use super::route::STDIN;
-use super::{DONE, print_json};
+use super::{DONE, lines, print_json};
 use crate::base::time::{Clock, SystemClock};
+use crate::calibrate::chart;
 use crate::calibrate::evaluate::{Figures, Images, LANES, Partial, Report, Row, Source, report};
+use crate::calibrate::measure::Point;
+use crate::calibrate::study::Study;
+use crate::classify::{Router, Terms};
 
-/// Longest line that is read.
-const LINE_BYTES_MAX: u64 = 32 << 20;
 /// Rows that are held at once.
 const ROWS_MAX: usize = 1_000_000;
 
@@ -33,48 +33,21 @@ pub(super) fn evaluate(
     decisions: Option<&Path>,
     mut decide: impl FnMut(&str, &dyn Clock) -> Decided,
 ) -> anyhow::Result<Report> {
-    let shown = set.display();
-    let (mut lines, bytes): (Box<dyn BufRead>, u64) = if set == Path::new(STDIN) {
-        (Box::new(std::io::stdin().lock()), 0)
-    } else {
-        let file = File::open(set).with_context(|| format!("{shown} cannot be read"))?;
-        let bytes = file.metadata().map_or(0, |metadata| metadata.len());
-        (Box::new(BufReader::new(file)), bytes)
-    };
     let mut written = decisions.map(Written::create).transpose()?;
-    let mut bar = Bar::new("deciding");
-    let (mut rows, mut line, mut read, mut number) = (Vec::new(), Vec::new(), 0_u64, 0_u64);
-    loop {
-        line.clear();
-        let taken = lines.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line);
-        let taken = u64::try_from(taken.with_context(|| format!("{shown} cannot be read"))?).unwrap_or(u64::MAX);
-        if taken == 0 {
-            break;
-        }
-        (read, number) = (read + taken, number + 1);
-        if taken == LINE_BYTES_MAX {
-            bail!("{shown}:{number}: the line is longer than {LINE_BYTES_MAX} bytes");
-        }
-        let text = std::str::from_utf8(&line).with_context(|| format!("{shown}:{number}"))?;
-        if text.trim().is_empty() {
-            continue;
-        }
-        let decided = decide(text, &SystemClock).map_err(|why| anyhow!("{shown}:{number}: {why}"))?;
+    let mut rows = Vec::new();
+    lines::each(set, "deciding", |line| {
+        let decided = decide(line, &SystemClock)?;
         if let (Some(row), Some(written)) = (&decided, &mut written) {
-            written.add(row)?;
+            written.add(row).map_err(|error| format!("{error:#}"))?;
         }
         rows.extend(decided);
-        if rows.len() > ROWS_MAX {
-            bail!("{shown} has more than {ROWS_MAX} rows");
-        }
-        bar.tell(read, bytes);
-    }
-    drop(bar);
+        if rows.len() > ROWS_MAX { Err(format!("more than {ROWS_MAX} rows")) } else { Ok(()) }
+    })?;
     if let Some(written) = written {
         written.finish()?;
     }
     if rows.is_empty() {
-        bail!("{shown} holds no request");
+        bail!("{} holds no request", set.display());
     }
     Ok(report(&rows))
 }
@@ -111,6 +84,24 @@ pub(super) fn print(report: &Report, is_json: bool, paint: Paint, out: &mut dyn 
         out.write_all(told(report, paint).as_bytes())?;
     }
     Ok(DONE)
+}
+
+/// Compares with simpler ways of choosing, asks in other words, and draws the curves.
+pub(super) fn study(
+    set: &Path,
+    chart: &Path,
+    (router, terms): (&Router, &Terms),
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let mut study = Study::default();
+    lines::each(set, "in other words", |line| study.add(router, terms, line))?;
+    if study.is_empty() {
+        bail!("{}: no row tells all three lanes, so nothing can be compared", set.display());
+    }
+    let marks: Vec<(String, Point)> = study.marks();
+    std::fs::write(chart, chart::svg(&study.curves(), &marks)).with_context(|| chart.display().to_string())?;
+    write!(out, "\n{}\n{} is drawn\n", study.to_text(), chart.display())?;
+    Ok(())
 }
 
 /// The report for people.

@@ -10,6 +10,7 @@ mod choices;
 mod evaluate;
 mod import;
 mod keys;
+mod lines;
 mod paint;
 mod progress;
 mod reconcile;

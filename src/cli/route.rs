@@ -43,6 +43,9 @@ pub(super) struct Arguments {
     /// Write each decision of --eval as a line {"id", "lane", "score"}, for other scorers
     #[arg(long, value_name = "OUT.jsonl", requires = "eval", conflicts_with = "file")]
     decisions: Option<PathBuf>,
+    /// Compare with simpler ways of choosing and with other words, and draw the curves of --eval into this file
+    #[arg(long, value_name = "OUT.svg", requires = "eval", conflicts_with = "file")]
+    chart: Option<PathBuf>,
     #[command(flatten)]
     config: server::ConfigDir,
     #[command(flatten)]
@@ -51,14 +54,18 @@ pub(super) struct Arguments {
 
 /// Says where a request would go, or how well a set is routed.
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<u8> {
-    let Arguments { file, quality, format, eval, decisions, config, form } = arguments;
+    let Arguments { file, quality, format, eval, decisions, chart, config, form } = arguments;
     let is_json = form.json || !is_terminal();
     if let Some(set) = eval {
         let (router, terms) = boot::router(&config.path, *quality)?;
         let report = evaluate::evaluate(set, decisions.as_deref(), |line, clock| {
             crate::calibrate::evaluate::decide(&router, &terms, line, clock)
         })?;
-        return evaluate::print(&report, is_json, Paint::of_output(), out);
+        evaluate::print(&report, is_json, Paint::of_output(), out)?;
+        if let Some(chart) = chart {
+            evaluate::study(set, chart, (&router, &terms), out)?;
+        }
+        return Ok(DONE);
     }
     let body = read(file.as_deref().unwrap_or(Path::new(STDIN)))?;
     let view = boot::preview(&config.path, &body, *format, *quality)?;
