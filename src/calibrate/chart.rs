@@ -80,11 +80,14 @@ pub fn svg(curves: &[Curve], marks: &[(String, Point)]) -> String {
     }
     for (name, point) in marks {
         let (at, up) = (x(point.cost), y(point.quality));
+        // On the right there is no room beside the point.
+        let (dx, dy, anchor) = if point.cost > 0.8 { (-6.0, -10.0, "end") } else { (8.0, 14.0, "start") };
         let _ = writeln!(
             text,
-            "<circle cx=\"{at:.1}\" cy=\"{up:.1}\" r=\"4\" fill=\"#0072b2\"/><text x=\"{:.1}\" y=\"{:.1}\">{name}</text>",
-            at + 8.0,
-            up + 14.0
+            "<circle cx=\"{at:.1}\" cy=\"{up:.1}\" r=\"4\" fill=\"#0072b2\"/>\
+             <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{name}</text>",
+            at + dx,
+            up + dy
         );
     }
     text.push_str("</svg>\n");

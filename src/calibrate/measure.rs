@@ -73,22 +73,20 @@ pub fn measure(rows: &[Decided]) -> Measured {
     }
 }
 
-/// The curve of quality over cost as the budget grows: highest scores to the dearer lane first, from fast to standard to
-/// reasoning. A point for each hundredth of the rows.
+/// The curve of quality over cost as the budget grows: all rows on the standard lane, then the highest scores on the
+/// reasoning lane, then all. A point for each hundredth of the rows.
 pub fn curve(rows: &[Decided]) -> Vec<Point> {
     let weighed = weigh(rows);
     let mut order: Vec<&Weighed<'_>> = weighed.iter().collect();
     order.sort_by(|a, b| by_score(a, b));
-    let mut points = Vec::new();
-    for lane in [0, 1] {
-        let mut point = total(&weighed, |_| lane);
-        let every = (order.len() / 100).max(1);
-        for (at, row) in order.iter().enumerate() {
-            if at % every == 0 {
-                points.push(point);
-            }
-            point.quality += row.weight * (row.row.quality[lane + 1] - row.row.quality[lane]);
-            point.cost += row.weight * (row.cost[lane + 1] - row.cost[lane]);
+    let every = (order.len() / 100).max(1);
+    let mut point = total(&weighed, |_| 1);
+    let mut points = vec![point];
+    for (row, at) in order.iter().zip(1..) {
+        point.quality += row.weight * (row.row.quality[2] - row.row.quality[1]);
+        point.cost += row.weight * (row.cost[2] - row.cost[1]);
+        if at % every == 0 || at == order.len() {
+            points.push(point);
         }
     }
     points

@@ -171,3 +171,35 @@ fn the_shipped_rules_route_the_sample() {
     assert!(wrong.is_empty(), "{wrong}");
     assert!(sample.lines().count() >= 40);
 }
+
+/// Whatever is sent, a lane comes out, and no more is looked at than the bound.
+#[test]
+fn anything_is_decided() {
+    let router = shipped();
+    let say = |text: &str| serde_json::json!({"messages": [{"role": "user", "content": text}]}).to_string();
+    let many: Vec<_> = (0..20_000).map(|at| serde_json::json!({"role": "user", "content": at.to_string()})).collect();
+    let stuffed = "prove derive theorem algorithm optimize draw picture function ".repeat(5_000);
+    let odd = [
+        r#"{"messages":[]}"#.to_owned(),
+        r#"{"messages":[{"role":"user","content":""}]}"#.to_owned(),
+        r#"{"messages":[{"role":"user"}]}"#.to_owned(),
+        r#"{"messages":{"role":"user"}}"#.to_owned(),
+        r#"{"messages":[[[[[]]]]]}"#.to_owned(),
+        say(&"long ".repeat(2 << 20)),
+        say(&"\u{0}\u{1}\u{7f}\u{fffd}".repeat(50_000)),
+        say(&"a".repeat(1 << 20)),
+        say(&stuffed),
+        say("翻译成英文：今天天气很好。"),
+        say("اكتب قصيدة عن البحر"),
+        say("คำนวณ 12 คูณ 8"),
+        say("🦀🦀🦀 👩‍👩‍👧 \u{202e}desrever"),
+        serde_json::json!({"messages": many}).to_string(),
+    ];
+    for body in odd {
+        let decision = decide(&router, &body);
+        assert!(decision.lane.starts_with("flux-"), "{}", decision.lane);
+        assert!((-1.0..=1.0).contains(&decision.score()));
+        let sample = with_input(&body, |input| extract(input).1);
+        assert!(sample.text.len() <= 2 * TEXT_BYTES_MAX);
+    }
+}
