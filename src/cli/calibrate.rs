@@ -226,12 +226,12 @@ fn export(file: &Path, arguments: &Arguments, out: &mut dyn Write) -> anyhow::Re
                 "tokens_in": request.input_tokens,
                 "tokens_out": request.output_tokens,
             });
-            let line = json!({
+            let outcome = json!({
                 "id": request.request_id.to_string(),
                 "kind_of_work": &*request.kind,
                 "lanes": { lane: answer },
             });
-            writeln!(to, "{line}").with_context(|| format!("{shown} cannot be written"))?;
+            writeln!(to, "{outcome}").with_context(|| format!("{shown} cannot be written"))?;
             written += 1;
         }
         after = page.next;
