@@ -203,3 +203,15 @@ fn anything_is_decided() {
         assert!(sample.text.len() <= 2 * TEXT_BYTES_MAX);
     }
 }
+
+#[test]
+fn a_rule_that_keeps_a_kind_from_its_lane_is_told() {
+    let router = shipped();
+    let greeting = decide(&router, r#"{"messages":[{"role":"user","content":"Hi!"}]}"#);
+    assert_eq!((greeting.lane, greeting.reason), ("flux-fast", Reason::Bound("a-few-words")));
+    let poem = r#"{"messages":[{"role":"user","content":"Write a short poem about the autumn rain in our street."}]"#;
+    let free = decide(&router, &format!("{poem}}}"));
+    assert_eq!((free.lane, free.reason), ("flux-fast", Reason::Kind("creative")));
+    let schema = decide(&router, &format!(r#"{poem},"response_format":{{"type":"json_schema","json_schema":{{}}}}}}"#));
+    assert_eq!((schema.lane, schema.reason), ("flux-standard", Reason::Bound("schema")));
+}

@@ -17,6 +17,8 @@ pub mod steady;
 pub mod table;
 mod walk;
 
+use std::cmp::Ordering;
+
 use choose::{Choice, Wish};
 use features::{FeatureInput, Features};
 use kinds::weights::Weights;
@@ -71,6 +73,8 @@ pub struct Decision<'r> {
 pub enum Reason<'r> {
     /// A rule, by its name.
     Rule(&'r str),
+    /// No rule named a lane, but one kept the kind of work from its own.
+    Bound(&'r str),
     /// No rule named a lane: the likeliest kind of work.
     Kind(&'r str),
 }
@@ -94,13 +98,21 @@ pub fn classify<'r>(router: &'r Router, input: &FeatureInput<'_>, terms: &Terms)
     let (features, sample) = features::extract(input);
     let KindModel { weights, table } = &router.kinds;
     let Recognised { mix, gains } = kinds::recognise(weights, &sample.excerpt(), &features);
-    let Verdict { lane: ruled, at_least, at_most } = router.rules.judge(&features);
+    let Verdict { lane: ruled, at_least, at_most, floor, ceiling } = router.rules.judge(&features);
     let wish = Wish { quality: terms.quality, prices: terms.prices, at_least, at_most };
-    let choice = choose::choose(table, mix.shares(weights.kinds().len()), gains, &wish);
+    let shares = mix.shares(weights.kinds().len());
+    let choice = choose::choose(table, shares, gains, &wish);
     let (lane, reason) = if let Some((lane, rule)) = ruled {
         (lane, Reason::Rule(rule))
     } else {
-        (LANE_NAMES.get(choice.lane).copied().unwrap_or(LANE_NAMES[1]), Reason::Kind(router.likeliest(&mix)))
+        let free = choose::choose(table, shares, gains, &Wish { at_least: 0, at_most: LANE_NAMES.len() - 1, ..wish });
+        let bound = match choice.lane.cmp(&free.lane) {
+            Ordering::Greater => floor,
+            Ordering::Less => ceiling,
+            Ordering::Equal => None,
+        };
+        let reason = bound.map_or_else(|| Reason::Kind(router.likeliest(&mix)), Reason::Bound);
+        (LANE_NAMES.get(choice.lane).copied().unwrap_or(LANE_NAMES[1]), reason)
     };
     Decision { lane, reason, choice, mix, features }
 }

@@ -253,7 +253,7 @@ fn bounded<'d>(decided: &Decided<'d>, bound: Option<Bound>) -> (&'d str, Arc<str
 
 fn told(reason: Reason<'_>) -> Arc<str> {
     match reason {
-        Reason::Rule(name) => format!("rule:{name}").into(),
+        Reason::Rule(name) | Reason::Bound(name) => format!("rule:{name}").into(),
         Reason::Kind(name) => format!("kind:{name}").into(),
     }
 }

@@ -46,6 +46,10 @@ pub struct Verdict<'r> {
     pub at_least: usize,
     /// The dearest.
     pub at_most: usize,
+    /// The rule that set `at_least`.
+    pub floor: Option<&'r str>,
+    /// The rule that set `at_most`.
+    pub ceiling: Option<&'r str>,
 }
 
 #[derive(Clone, Debug)]
@@ -283,13 +287,23 @@ impl Otherwise {
 impl RuleSet {
     /// Asks the rules in their order, up to the first that names a lane.
     pub fn judge(&self, features: &Features) -> Verdict<'_> {
-        let mut verdict = Verdict { lane: None, at_least: 0, at_most: WORD_LANES - 1 };
+        let mut verdict = Verdict { lane: None, at_least: 0, at_most: WORD_LANES - 1, floor: None, ceiling: None };
         for rule in self.rules.iter().filter(|rule| self.is_met(rule, features)) {
             match &rule.effect {
                 Effect::Lane(lane) => return Verdict { lane: Some((lane, &rule.name)), ..verdict },
                 // The rule that was asked first has the last word.
-                Effect::AtLeast(lane) => verdict.at_least = verdict.at_least.max(*lane).min(verdict.at_most),
-                Effect::AtMost(lane) => verdict.at_most = verdict.at_most.min(*lane).max(verdict.at_least),
+                Effect::AtLeast(lane) => {
+                    let bound = verdict.at_least.max(*lane).min(verdict.at_most);
+                    if bound > verdict.at_least {
+                        (verdict.at_least, verdict.floor) = (bound, Some(&*rule.name));
+                    }
+                }
+                Effect::AtMost(lane) => {
+                    let bound = verdict.at_most.min(*lane).max(verdict.at_least);
+                    if bound < verdict.at_most {
+                        (verdict.at_most, verdict.ceiling) = (bound, Some(&*rule.name));
+                    }
+                }
             }
         }
         Verdict { lane: self.default.lane().map(|lane| (lane, "default")), ..verdict }
