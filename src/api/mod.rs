@@ -148,6 +148,7 @@ fn refused(error: StoreError) -> Refusal {
         | StoreError::AccountExists { .. }
         | StoreError::BackupExists { .. }
         | StoreError::InUse { .. }
+        | StoreError::TooManyProcesses { .. }
         | StoreError::NoDatabase { .. }
         | StoreError::Database(_)
         | StoreError::Journal(_)

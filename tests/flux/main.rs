@@ -90,3 +90,5 @@ mod translate;
 mod trouble;
 #[cfg(test)]
 mod turns;
+#[cfg(test)]
+mod upgrade;
