@@ -71,6 +71,8 @@ mod money;
 mod passthrough;
 mod pings;
 #[cfg(test)]
+mod prefer;
+#[cfg(test)]
 mod private;
 #[cfg(test)]
 mod refusals;
