@@ -52,6 +52,8 @@ mod endpoints;
 #[cfg(test)]
 mod failover;
 #[cfg(test)]
+mod farm;
+#[cfg(test)]
 mod feedback;
 #[cfg(test)]
 mod framing;
