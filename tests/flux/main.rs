@@ -33,6 +33,8 @@ mod auto;
 #[cfg(test)]
 mod books;
 #[cfg(test)]
+mod burden;
+#[cfg(test)]
 mod config;
 #[cfg(test)]
 mod connections;
@@ -57,6 +59,8 @@ mod farm;
 mod feedback;
 #[cfg(test)]
 mod framing;
+#[cfg(test)]
+mod h2;
 #[cfg(test)]
 mod health;
 #[cfg(test)]
