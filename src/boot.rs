@@ -38,6 +38,7 @@ use crate::base::time::{Clock, SystemClock};
 use crate::base::wire_format::WireFormat;
 use crate::classify::{self, Router};
 use crate::config::{self, Config, MockFault};
+use crate::exchange::Asked;
 use crate::exchange::conversations::Conversations;
 use crate::exchange::preview::{self, Question};
 use crate::exchange::route::Endpoint;
@@ -125,7 +126,8 @@ pub(crate) fn preview(
 ) -> Result<RouteView> {
     let snapshot = offline(config_dir)?;
     let at = SystemClock.unix_ms();
-    let question = Question { body, format, quality, key: None, via: Via::Providers, at };
+    let asked = Asked { quality, ..Asked::default() };
+    let question = Question { body, format, asked: &asked, key: None, via: Via::Providers, at };
     let preview = preview::preview(&snapshot, &question).map_err(|refusal| anyhow!("{}", refusal.message))?;
     Ok(RouteView::of(&preview, at))
 }
