@@ -16,7 +16,7 @@ use flux::exchange::live;
 use flux::health::breaker::Verdict;
 use flux::health::choice::{Candidate, choose};
 use flux::health::{Bounds, Health, Standing, redrawn};
-use flux::plan::{Needs, Terms, Via, plan};
+use flux::plan::{Known, Needs, Terms, Via, plan};
 
 const ROUNDS: u64 = 2_000_000;
 const LANE: &str = "flux-standard";
@@ -88,8 +88,10 @@ fn planned(world: &World, standing: impl Fn(&flux::catalog::Target) -> Standing)
         via: Via::Providers,
         at: UnixMs(1_795_392_000_000),
         attempts_max: 6,
+        preference: None,
     };
-    let planned = plan(black_box(&world.chain), black_box(&needs), &terms, standing);
+    let known = Known { standing: &standing, ..Known::NOTHING };
+    let planned = plan(black_box(&world.chain), black_box(&needs), &terms, known);
     drop(black_box(planned));
 }
 

@@ -2,14 +2,19 @@
 //!
 //! The only place that knows all parts. Must not know what happens to a request.
 
+pub(crate) mod control;
+mod gate;
+pub(crate) mod handover;
 mod reload;
 pub(crate) mod rules;
 mod signals;
 mod welcome;
 
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -33,6 +38,7 @@ use crate::base::time::{Clock, SystemClock};
 use crate::base::wire_format::WireFormat;
 use crate::classify::{self, Router};
 use crate::config::{self, Config, MockFault};
+use crate::exchange::Asked;
 use crate::exchange::conversations::Conversations;
 use crate::exchange::preview::{self, Question};
 use crate::exchange::route::Endpoint;
@@ -47,10 +53,23 @@ use crate::request_log;
 use crate::store::{self, Store};
 use crate::translate::envelope::SealingKey;
 
+use self::gate::Gate;
+use self::handover::{Inherited, Successor};
+use self::signals::Drain;
+
 /// The most that `health.retries_max` can be; a reload may raise it.
 const RETRIES_MAX: usize = 5;
 /// Bytes gathered before they are written to a client.
 const WRITE_BUFFER_BYTES: usize = 4096;
+
+/// How a server begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// As the only one of its data folder.
+    Alone,
+    /// Beside the one that accepts, whose sockets it takes.
+    TakingOver,
+}
 
 /// Everything that a file says, checked.
 pub(crate) struct World {
@@ -107,7 +126,8 @@ pub(crate) fn preview(
 ) -> Result<RouteView> {
     let snapshot = offline(config_dir)?;
     let at = SystemClock.unix_ms();
-    let question = Question { body, format, quality, key: None, via: Via::Providers, at };
+    let asked = Asked { quality, ..Asked::default() };
+    let question = Question { body, format, asked: &asked, key: None, via: Via::Providers, at };
     let preview = preview::preview(&snapshot, &question).map_err(|refusal| anyhow!("{}", refusal.message))?;
     Ok(RouteView::of(&preview, at))
 }
@@ -135,13 +155,13 @@ fn offline(config_dir: &Path) -> Result<Snapshot> {
 ///
 /// # Errors
 /// When the configuration is refused, the data folder cannot be used, or an address is taken.
-pub fn serve(config_dir: &Path) -> Result<()> {
+pub fn serve(config_dir: &Path, start: Start) -> Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let World { snapshot, fingerprint, shadow } = read_world(config_dir).map_err(|complaints| refused(&complaints))?;
     let config = snapshot.config.clone();
     start_log(config.log.level);
     log::info!("rules: {}", rules::in_use(config_dir));
-    let store = Store::start(store_settings(&config), Arc::clone(&snapshot.tariffs), Arc::clone(&clock))
+    let store = Store::start(store_settings(&config, start), Arc::clone(&snapshot.tariffs), Arc::clone(&clock))
         .context("the data folder cannot be used")?;
     let store = Arc::new(store);
 
@@ -174,17 +194,11 @@ pub fn serve(config_dir: &Path) -> Result<()> {
     let proxy = pingora::proxy::http_proxy(&server.configuration, flux);
     let app = App::new(proxy, Arc::clone(&snapshot), Arc::clone(&clock));
 
-    let public = Reserved::new(config.server.listen)?;
-    let private = Reserved::new(config.server.private_listen)?;
-    add_public(&mut server, app, &public, &config)?;
+    let (gate, fresh) = (Gate::new(), app.fresh());
     let fed = (Arc::clone(&metrics), Arc::clone(&store), log);
     let answers = Private::new(fed, Arc::clone(&clock), Arc::clone(&health), Arc::clone(&snapshot));
-    add_private(&mut server, answers, &private);
-    let options = mock_options(&config.mock);
-    // Faults are for trying out failover; whoever tries out a client with a test key is to see answers.
-    let faultless = MockOptions { fault: Fault::None, ..options.clone() };
-    add_background(&mut server, "mock provider", MockTask::new(options, mock.secret.clone(), stand_in));
-    add_background(&mut server, "mock for test keys", MockTask::new(faultless, mock.secret.clone(), for_tests));
+    let listeners = listen(&mut server, &gate, (app, answers), &config, start)?;
+    add_mocks(&mut server, &config.mock, &mock.secret, [stand_in, for_tests]);
     let reloader = reload::Reloader::new(
         (config_dir, shadow),
         fingerprint,
@@ -195,18 +209,21 @@ pub fn serve(config_dir: &Path) -> Result<()> {
     );
     add_background(&mut server, "reload", reloader);
     let seed = u64::try_from(random_seed()? >> 64).unwrap_or_default();
-    add_background(&mut server, "probes", Prober::new(Arc::clone(&snapshot), health, Arc::clone(&clock), seed));
+    let prober = Prober::new(Arc::clone(&snapshot), health, Arc::clone(&clock), seed);
+    add_background(&mut server, "probes", gate.task(prober));
 
-    let addresses = welcome::Addresses { listen: public.address, private_listen: private.address };
     // Only now: a start that fails before must not use up the one occasion on which the keys are shown.
     let first_keys = store.bootstrap("default").context("the first account cannot be made")?;
-    let welcome = welcome::start(addresses, &config, first_keys, snapshot.load().catalog.has_stand_in())?;
-    server.run(RunArgs {
-        shutdown_signal: Box::new(signals::Drain::new(Arc::clone(&metrics), config.timeouts.shutdown)),
-    });
+    let (up, is_up) = sync_channel(1);
+    let is_mock = snapshot.load().catalog.has_stand_in();
+    let welcome = welcome::start(listeners.addresses(), &config, first_keys, is_mock, is_up)?;
+    let data_dir = config.server.data_dir;
+    let successor = Successor::new(&data_dir)?;
+    let drain = Drain { metrics, store: Arc::clone(&store), snapshot, gate, successor, data_dir, fresh, up };
+    server.run(RunArgs { shutdown_signal: Box::new(drain) });
 
-    welcome.join();
-    drop((public, private));
+    welcome.end();
+    drop(listeners);
     log_writer.stop();
     store.stop();
     Ok(())
@@ -225,11 +242,13 @@ fn start_log(level: log::LevelFilter) {
         .filter_module("pingora", level.min(log::LevelFilter::Warn))
         // It calls an error what is the end of an idle connection that two requests reached for.
         .filter_module("pingora_core::connectors", log::LevelFilter::Off)
+        // It calls an error what is a second of waiting; what fails comes back as an error of ours.
+        .filter_module("pingora_core::server::transfer_fd", log::LevelFilter::Off)
         .parse_default_env()
         .try_init();
 }
 
-fn store_settings(config: &Config) -> store::Settings {
+fn store_settings(config: &Config, start: Start) -> store::Settings {
     let config::Ledger {
         journal_bytes_max,
         segment_bytes,
@@ -257,6 +276,7 @@ fn store_settings(config: &Config) -> store::Settings {
         keys_max: config.limits.keys_max,
         keys_of_account_max: config.limits.keys_of_account_max,
         unknown_keys_max: config.limits.unknown_keys_max,
+        takes_over: start == Start::TakingOver,
         ..store::Settings::new(&config.server.data_dir)
     }
 }
@@ -275,7 +295,47 @@ fn server_conf(config: &Config) -> ServerConf {
     }
 }
 
-fn add_public(server: &mut Server, app: App, at: &Reserved, config: &Config) -> Result<()> {
+/// What is listened on, for as long as it is held.
+struct Listeners {
+    public: Reserved,
+    private: Reserved,
+}
+
+impl Listeners {
+    fn addresses(&self) -> welcome::Addresses {
+        welcome::Addresses { listen: self.public.address, private_listen: self.private.address }
+    }
+}
+
+fn listen(
+    server: &mut Server,
+    gate: &Gate,
+    (app, answers): (App, Private),
+    config: &Config,
+    start: Start,
+) -> Result<Listeners> {
+    let config::Server { listen, private_listen, data_dir, .. } = &config.server;
+    let inherited = match start {
+        Start::Alone => {
+            welcome::forget(data_dir);
+            None
+        }
+        // The last that takes time: until here nobody has noticed.
+        Start::TakingOver => Some(Inherited::take(data_dir)?),
+    };
+    let from_before = inherited.as_ref();
+    let public = Reserved::new(*listen, from_before.and_then(|before| before.listen(*listen)))?;
+    let private =
+        Reserved::new(*private_listen, from_before.and_then(|before| before.private_listen(*private_listen)))?;
+    add_public(server, gate, app, (&public, config))?;
+    add_private(server, gate, answers, &private);
+    if let Some(inherited) = inherited {
+        inherited.close_others([public.address, private.address]);
+    }
+    Ok(Listeners { public, private })
+}
+
+fn add_public(server: &mut Server, gate: &Gate, app: App, (at, config): (&Reserved, &Config)) -> Result<()> {
     let mut service = Service::new("flux".to_owned(), Front::new(app));
     // The head of an answer and a short body leave in one packet; Pingora's own buffer is too small for both.
     let buffers = L4BufferSettings::default().write(WRITE_BUFFER_BYTES);
@@ -287,15 +347,15 @@ fn add_public(server: &mut Server, app: App, at: &Reserved, config: &Config) -> 
         listener = listener.tls(settings);
     }
     service.add_listener(listener);
-    server.add_service(service);
+    server.add_service(gate.listening(service, at.inherited()));
     Ok(())
 }
 
-fn add_private(server: &mut Server, private: Private, at: &Reserved) {
+fn add_private(server: &mut Server, gate: &Gate, private: Private, at: &Reserved) {
     let mut service = Service::new("flux private".to_owned(), private);
     service.threads = Some(1);
     service.add_tcp_with_settings(&at.address.to_string(), at.options());
-    server.add_service(service);
+    server.add_service(gate.listening(service, at.inherited()));
 }
 
 fn add_background<T: BackgroundService + Send + Sync + 'static>(server: &mut Server, name: &str, task: T) {
@@ -305,24 +365,32 @@ fn add_background<T: BackgroundService + Send + Sync + 'static>(server: &mut Ser
 }
 
 /// An address that is ours. For port 0 the kernel chooses a port, which stays reserved by a socket that
-/// never listens, until Pingora binds the same.
+/// never listens, until Pingora binds the same. A socket of the process before is bound already.
 struct Reserved {
     address: SocketAddr,
     placeholder: Option<socket2::Socket>,
+    socket: Option<RawFd>,
 }
 
 impl Reserved {
-    fn new(wanted: SocketAddr) -> Result<Self> {
+    fn new(wanted: SocketAddr, from_before: Option<(SocketAddr, RawFd)>) -> Result<Self> {
+        if let Some((address, socket)) = from_before {
+            return Ok(Self { address, placeholder: None, socket: Some(socket) });
+        }
         if wanted.port() != 0 {
             // Found out now, with words, and not by a panic of the service's thread.
             drop(TcpListener::bind(wanted).with_context(|| format!("{wanted} cannot be listened on"))?);
-            return Ok(Self { address: wanted, placeholder: None });
+            return Ok(Self { address: wanted, placeholder: None, socket: None });
         }
         let socket = socket2::Socket::new(socket2::Domain::for_address(wanted), socket2::Type::STREAM, None)?;
         socket.set_reuse_port(true)?;
         socket.bind(&wanted.into())?;
         let Some(address) = socket.local_addr()?.as_socket() else { bail!("{wanted} has no port") };
-        Ok(Self { address, placeholder: Some(socket) })
+        Ok(Self { address, placeholder: Some(socket), socket: None })
+    }
+
+    fn inherited(&self) -> Option<(String, RawFd)> {
+        self.socket.map(|socket| (self.address.to_string(), socket))
     }
 
     fn options(&self) -> TcpSocketOptions {
@@ -330,6 +398,14 @@ impl Reserved {
         options.so_reuseport = self.placeholder.is_some().then_some(true);
         options
     }
+}
+
+fn add_mocks(server: &mut Server, config: &config::Mock, secret: &Secret, [stand_in, for_tests]: [TcpListener; 2]) {
+    let options = mock_options(config);
+    // Faults are for trying out failover; whoever tries out a client with a test key is to see answers.
+    let faultless = MockOptions { fault: Fault::None, ..options.clone() };
+    add_background(server, "mock provider", MockTask::new(options, secret.clone(), stand_in));
+    add_background(server, "mock for test keys", MockTask::new(faultless, secret.clone(), for_tests));
 }
 
 /// The mock provider as a task of the server.

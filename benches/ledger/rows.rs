@@ -139,8 +139,16 @@ fn ask(dir: &Path) -> Result<()> {
     };
     let mut late = 0;
     for (question, query) in QUESTIONS {
-        let asked =
-            Asked { key: &key, query, body: b"", accept: "application/json", is_anthropic: false, quality: None, at };
+        let asked = Asked {
+            key: &key,
+            query,
+            body: b"",
+            accept: "application/json",
+            is_anthropic: false,
+            quality: None,
+            providers: &[],
+            at,
+        };
         let mut body = Bytes::new();
         let taken = median(TIMES, || {
             let answer = api::answer(&AccountCall::ListUsage, &asked, &store, &snapshot);

@@ -18,8 +18,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
+use crate::base::ids::KeyId;
 use crate::base::time::UnixMs;
 
+use self::funds::Funds;
 use self::key::{Budget, KeyHash, KeyState};
 
 /// The same unknown key is told to the log once in this time.
@@ -128,6 +130,11 @@ impl KeyDirectory {
         touched
     }
 
+    /// The budget of a key by its id, where it has one. Looks through all keys: for what is rare.
+    pub fn budget_of(&self, id: KeyId) -> Option<Arc<Funds>> {
+        self.keys.find(|key| key.id == id)?.budget()
+    }
+
     /// How many keys there are.
     pub fn len(&self) -> usize {
         self.changing().count
@@ -170,6 +177,13 @@ impl Shards {
         }
     }
 
+    fn find(&self, is_meant: impl Fn(&KeyState) -> bool) -> Option<Arc<KeyState>> {
+        self.0.iter().find_map(|shard| {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.values().find(|key| is_meant(key)).cloned()
+        })
+    }
+
     /// Guards a map for the time of one look or one insertion. There is a shard for every byte.
     fn of(&self, hash: &KeyHash) -> Option<MutexGuard<'_, Shard>> {
         let [.., last] = hash.0;
@@ -198,7 +212,6 @@ impl Hasher for FirstBytes {
 mod tests {
     use super::key::KeyKind;
     use super::*;
-    use crate::base::ids::KeyId;
 
     fn hash(n: u64) -> KeyHash {
         KeyHash::of(&n.to_le_bytes())

@@ -64,6 +64,8 @@ pub struct Asked<'a> {
     pub is_anthropic: bool,
     /// What it says in `x-flux-quality`.
     pub quality: Option<&'a str>,
+    /// The providers that it names in `x-flux-provider`.
+    pub providers: &'a [Box<str>],
     /// When.
     pub at: UnixMs,
 }
@@ -148,6 +150,7 @@ fn refused(error: StoreError) -> Refusal {
         | StoreError::AccountExists { .. }
         | StoreError::BackupExists { .. }
         | StoreError::InUse { .. }
+        | StoreError::TooManyProcesses { .. }
         | StoreError::NoDatabase { .. }
         | StoreError::Database(_)
         | StoreError::Journal(_)

@@ -17,6 +17,7 @@ use super::status::StatusView;
 use super::usage::GROUPS;
 use super::usage::view::{SumsView, UsageList, UsageRow};
 use crate::base::outcome::Ending;
+use crate::base::preference::{PROVIDERS_LISTED_MAX, Sort};
 use crate::base::task::TaskType;
 use crate::exchange::conversations::SESSION_BYTES_MAX;
 use crate::exchange::route::SERVED;
@@ -184,6 +185,7 @@ fn routing(path: &str) -> Option<Described> {
             let parameters = vec![
                 in_query("format", "The API of the request, where its shape does not tell", &format),
                 in_query("quality", "The wish for quality, in the place of the configured one", &share),
+                in_header("x-flux-provider", "As a request would say it", &json!({ "type": "string" })),
             ];
             Described { body: Some(body), ..describe(summary, "RouteView") }.with_parameters(parameters)
         }
@@ -250,6 +252,7 @@ fn inference(path: &str) -> Option<Described> {
     if let (true, Some(fields)) = (gives == EVENTS, fields.as_object_mut()) {
         let tasks: Vec<Value> = TaskType::NAMES.iter().map(|(name, _)| json!(name)).chain([Value::Null]).collect();
         fields.insert("task_type".to_owned(), json!({ "type": ["string", "null"], "enum": tasks }));
+        fields.insert("provider".to_owned(), preference());
     }
     let object = json!({ "type": "object", "properties": fields });
     let body = json!({ "required": true, "content": { takes: { "schema": object } } });
@@ -268,6 +271,11 @@ fn inference(path: &str) -> Option<Described> {
     let session = json!({ "type": "string", "minLength": 1, "maxLength": SESSION_BYTES_MAX });
     Some(described.with_parameters(vec![
         in_header(
+            "x-flux-provider",
+            "None but these providers, asked in this order: a name, or several with commas",
+            &json!({ "type": "string" }),
+        ),
+        in_header(
             "x-flux-quality",
             "How much quality flux-auto is to seek: 0 the cheapest, 1 the best; else the key's wish, the account's, the operator's",
             &quality,
@@ -278,6 +286,37 @@ fn inference(path: &str) -> Option<Described> {
             &session,
         ),
     ]))
+}
+
+/// What a request may prefer among providers.
+fn preference() -> Value {
+    let names = |told: &str| {
+        let name = json!({ "type": "string" });
+        json!({ "type": ["array", "null"], "items": name, "maxItems": PROVIDERS_LISTED_MAX, "description": told })
+    };
+    let sorts: Vec<Value> = Sort::NAMES.iter().map(|(name, _)| json!(name)).chain([Value::Null]).collect();
+    let price = json!({ "type": ["number", "string", "null"] });
+    json!({
+        "type": ["object", "null"],
+        "description": "What is preferred among providers; it is not sent to them",
+        "additionalProperties": false,
+        "properties": {
+            "order": names("These first, in this order"),
+            "only": names("None but these"),
+            "ignore": names("None of these"),
+            "sort": { "type": ["string", "null"], "enum": sorts, "description": "How the others are ordered" },
+            "allow_fallbacks": {
+                "type": ["boolean", "null"],
+                "description": "false: nobody but those in `order`, or without it nobody but the first",
+            },
+            "max_price": {
+                "type": ["object", "null"],
+                "description": "What a million tokens may cost at most, in USD",
+                "additionalProperties": false,
+                "properties": { "prompt": price, "completion": price },
+            },
+        },
+    })
 }
 
 /// What an answer says of itself beside its body.

@@ -20,6 +20,7 @@ use crate::base::wire_format::WireFormat;
 use crate::catalog::{Chain, Model};
 use crate::classify::explain::{Clue, Explanation, LaneWorth};
 use crate::classify::rules::{self, Held};
+use crate::exchange;
 use crate::exchange::preview::{self, Alternative, Preview, Question, Tokens};
 use crate::exchange::snapshot::Snapshot;
 use crate::plan::{Attempt, Via};
@@ -207,7 +208,11 @@ pub(super) fn answer(asked: &Asked<'_>, snapshot: &Snapshot) -> Result<Answer, R
     let question = Question {
         body: asked.body,
         format: stated.transpose()?.or(by_header),
-        quality: query.text("quality").or(asked.quality).map(quality).transpose()?,
+        asked: &exchange::Asked {
+            quality: query.text("quality").or(asked.quality).map(quality).transpose()?,
+            providers: asked.providers.to_vec(),
+            session: None,
+        },
         key: Some(asked.key),
         via: if asked.key.kind == KeyKind::Test { Via::Mock } else { Via::Providers },
         at: asked.at,

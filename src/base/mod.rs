@@ -8,6 +8,7 @@ pub mod ids;
 pub mod money;
 pub mod outcome;
 pub mod period;
+pub mod preference;
 pub mod quality;
 pub mod refusal;
 pub mod secret;

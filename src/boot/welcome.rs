@@ -5,11 +5,12 @@
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::config::Config;
 use crate::store::keys::FirstKeys;
@@ -25,42 +26,89 @@ pub(super) struct Addresses {
     pub(super) private_listen: SocketAddr,
 }
 
+/// What a process that accepts has written.
+#[derive(Clone, Copy)]
+pub(super) struct Written {
+    pub(super) at: Addresses,
+    pub(super) pid: u32,
+}
+
+/// What the process that accepts has written into the data folder; `None` where there is nothing that can be read.
+pub(super) fn read(data_dir: &Path) -> Option<Written> {
+    let written: Value = serde_json::from_slice(&std::fs::read(addresses_file(data_dir)).ok()?).ok()?;
+    let address = |name| written.get(name)?.as_str()?.parse().ok();
+    let at = Addresses { listen: address("listen")?, private_listen: address("private_listen")? };
+    Some(Written { at, pid: written.get("pid")?.as_u64()?.try_into().ok()? })
+}
+
+fn addresses_file(data_dir: &Path) -> PathBuf {
+    data_dir.join("addresses.json")
+}
+
 /// The thread that waits for the sockets.
-pub(super) struct Welcome(JoinHandle<()>);
+pub(super) struct Welcome {
+    thread: JoinHandle<()>,
+    pid_file: Option<PathBuf>,
+}
 
 impl Welcome {
-    pub(super) fn join(self) {
+    /// Waits for the thread, and takes away the file that names this process.
+    pub(super) fn end(self) {
         // A panic of the thread has been reported by the panic hook.
-        let _ = self.0.join();
+        let _ = self.thread.join();
+        let own = std::process::id().to_string();
+        // Not that of a process that has taken over.
+        if let Some(path) = self.pid_file
+            && std::fs::read_to_string(&path).is_ok_and(|pid| pid.trim() == own)
+        {
+            let _ = std::fs::remove_file(path);
+        }
     }
 }
 
-/// Waits in a thread of its own until both sockets answer, writes `addresses.json` into the data folder
-/// for scripts, and prints the welcome for people.
+/// A file of an earlier process must not be taken for ours.
+pub(super) fn forget(data_dir: &Path) {
+    let _ = std::fs::remove_file(addresses_file(data_dir));
+}
+
+/// Waits in a thread of its own until the services are `up` and both sockets answer, writes `addresses.json` into the data
+/// folder for scripts and the file that names this process, and prints the welcome for people.
 ///
 /// # Errors
 /// When the thread cannot be started.
-pub(super) fn start(at: Addresses, config: &Config, keys: Option<FirstKeys>, is_mock: bool) -> Result<Welcome> {
-    let file = config.server.data_dir.join("addresses.json");
+pub(super) fn start(
+    at: Addresses,
+    config: &Config,
+    keys: Option<FirstKeys>,
+    is_mock: bool,
+    up: Receiver<()>,
+) -> Result<Welcome> {
+    let file = addresses_file(&config.server.data_dir);
+    let pid_file = config.server.pid_file.clone();
     let scheme = if config.server.tls.is_some() { "https" } else { "http" };
-    // A file of an earlier process must not be taken for ours.
-    let _ = std::fs::remove_file(&file);
+    let written = pid_file.clone();
     let thread = std::thread::Builder::new()
         .name("flux-welcome".to_owned())
         .spawn(move || {
+            if up.recv().is_err() {
+                // The start has failed, and says so itself.
+                return;
+            }
             if !is_up(at.listen) || !is_up(at.private_listen) {
                 log::error!("the sockets did not come up");
                 return;
             }
-            if let Err(error) = write_addresses(&file, at) {
-                log::warn!("{error:#}");
+            // The first tells the process before that this one accepts: the other file must be right by then.
+            let named = written.map_or(Ok(()), |path| replace(&path, &format!("{}\n", std::process::id())));
+            for failed in [named, write_addresses(&file, at)].into_iter().filter_map(Result::err) {
+                log::warn!("{failed:#}");
             }
             let text = text(at, scheme, keys.as_ref(), is_mock);
             // Without a standard output there is nobody to greet.
             let _ = std::io::stdout().lock().write_all(text.as_bytes());
         })
         .context("no thread for the welcome")?;
-    Ok(Welcome(thread))
+    Ok(Welcome { thread, pid_file })
 }
 
 fn is_up(address: SocketAddr) -> bool {
@@ -88,8 +136,15 @@ fn write_addresses(file: &Path, at: Addresses) -> Result<()> {
         "private_listen": at.private_listen.to_string(),
         "pid": std::process::id(),
     });
-    let fresh: PathBuf = file.with_extension("json.new");
-    std::fs::write(&fresh, body.to_string()).with_context(|| format!("{} cannot be written", fresh.display()))?;
+    replace(file, &body.to_string())
+}
+
+/// Writes a file that nobody reads half written.
+fn replace(file: &Path, text: &str) -> Result<()> {
+    let mut fresh = file.as_os_str().to_owned();
+    fresh.push(".new");
+    let fresh = PathBuf::from(fresh);
+    std::fs::write(&fresh, text).with_context(|| format!("{} cannot be written", fresh.display()))?;
     std::fs::rename(&fresh, file).with_context(|| format!("{} cannot be written", file.display()))
 }
 

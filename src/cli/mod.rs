@@ -47,6 +47,8 @@ struct Arguments {
 enum Command {
     /// Run the gateway
     Serve(server::Serve),
+    /// Replace the running server by this program; no request is refused or cut
+    Upgrade(server::Upgrade),
     /// Check configuration and rules, with file, line and hint for every fault
     Check(server::Check),
     /// List what clients can ask for with the provider keys that are set
@@ -128,6 +130,7 @@ fn told(error: &anyhow::Error) -> String {
 fn execute(command: Command, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<u8> {
     match command {
         Command::Serve(serve) => server::serve(&serve),
+        Command::Upgrade(upgrade) => server::upgrade(&upgrade, out),
         Command::Check(check) => server::check(&check, out),
         Command::Models(models) => server::models(&models, out),
         Command::Route(arguments) => route::run(&arguments, out),

@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::table::print;
-use super::{DONE, FAILED, Form, print_json};
+use super::{DONE, DataDir, FAILED, Form, print_json};
 use crate::base::complaint::Complaint;
 use crate::boot;
 
@@ -32,6 +32,15 @@ pub(super) struct ConfigDir {
 pub(super) struct Serve {
     #[command(flatten)]
     config: ConfigDir,
+    /// Take the sockets of the server that runs on the data folder; `flux upgrade` has it start this
+    #[arg(long)]
+    upgrade: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Upgrade {
+    #[command(flatten)]
+    data_dir: DataDir,
 }
 
 #[derive(Args, Debug)]
@@ -52,7 +61,16 @@ pub(super) struct Models {
 
 /// Runs the server until a signal ends it.
 pub(super) fn serve(serve: &Serve) -> anyhow::Result<u8> {
-    boot::serve(&serve.config.path)?;
+    let start = if serve.upgrade { boot::Start::TakingOver } else { boot::Start::Alone };
+    boot::serve(&serve.config.path, start)?;
+    Ok(DONE)
+}
+
+/// Has the server that accepts start this program, with its own arguments and environment, and give way to it.
+pub(super) fn upgrade(upgrade: &Upgrade, out: &mut dyn Write) -> anyhow::Result<u8> {
+    let program = std::env::current_exe()?;
+    let pid = boot::control::ask(&upgrade.data_dir.path(), &program)?;
+    writeln!(out, "process {pid} accepts; the one before ends with its open requests")?;
     Ok(DONE)
 }
 

@@ -53,6 +53,8 @@ pub struct Server {
     pub private_listen: SocketAddr,
     /// The ledger and the journal.
     pub data_dir: PathBuf,
+    /// Names the process that accepts; `None` writes no such file.
+    pub pid_file: Option<PathBuf>,
     /// Worker threads; 0 for as many as there are cores.
     pub threads: usize,
     /// Certificate and key; `None` serves without TLS.
@@ -134,6 +136,8 @@ pub struct Timeouts {
     pub upstream_keepalive: Duration,
     /// Open requests at shutdown.
     pub shutdown: Duration,
+    /// Open requests of a process that another has taken over from.
+    pub upgrade: Duration,
 }
 
 /// `[money]`: what is held for a request of an account or a key that may not spend without bound.

@@ -90,6 +90,7 @@ fn read_server(fields: &mut Fields<'_, '_>) -> Server {
     if data_dir.is_empty() {
         fields.complain("data_dir", "is empty", "name the folder for the ledger, such as \"data\"");
     }
+    let pid_file = fields.text("pid_file").filter(|path| !path.is_empty()).map(Into::into);
     let threads = fields.count("threads", 0, 0..=1_024);
     let cert = fields.text("tls_cert").unwrap_or_default();
     let key = fields.text("tls_key").unwrap_or_default();
@@ -105,7 +106,7 @@ fn read_server(fields: &mut Fields<'_, '_>) -> Server {
             None
         }
     };
-    Server { listen, private_listen, data_dir: data_dir.into(), threads, tls }
+    Server { listen, private_listen, data_dir: data_dir.into(), pid_file, threads, tls }
 }
 
 fn read_money(fields: &mut Fields<'_, '_>) -> Money {
@@ -172,6 +173,7 @@ fn timeouts(fields: &mut Fields<'_, '_>) -> Timeouts {
         total: fields.ms("total_ms", 600_000, 1..=DAY_MS),
         upstream_keepalive: fields.ms("upstream_keepalive_ms", 60_000, 1..=DAY_MS),
         shutdown: fields.ms("shutdown_ms", 30_000, 0..=DAY_MS),
+        upgrade: fields.ms("upgrade_ms", 600_000, 0..=DAY_MS),
     }
 }
 

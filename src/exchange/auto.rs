@@ -201,6 +201,7 @@ impl Chosen {
         let reason = match error {
             PlanError::Lacks { .. } => "fit:needs",
             PlanError::ContextTooLong { .. } => "fit:context",
+            PlanError::NotPreferred { .. } => "fit:provider",
             // Whoever leaves the choice to us does not care which of our lanes is ill.
             PlanError::AllAway { .. } => "fit:health",
             PlanError::NothingConfigured | PlanError::OtherFormats { .. } => return Some((chain, first)),

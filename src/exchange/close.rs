@@ -159,9 +159,20 @@ impl Exchange {
         settlement.ending = is_kept.then_some(ending);
         if is_kept {
             self.remember(&settlement, ending, now);
+            self.note_pace(&settlement, ending, now);
         }
         self.settlement = Some(settlement);
         if is_kept { Ok(()) } else { Err(Stop::Unsettled) }
+    }
+
+    /// How fast the tokens of a stream came, where the provider has counted them.
+    fn note_pace(&self, settlement: &Settlement, ending: Ending, now: Instant) {
+        if let (true, false, Ending::Done, Some(first)) =
+            (self.head.stream, settlement.estimated, ending, self.attempts.first_content)
+        {
+            let tokens = settlement.usage.completion_total();
+            self.report_pace(tokens, now.saturating_duration_since(first), now);
+        }
     }
 
     /// Books the request at nothing: a provider's fault, or a client that left before there was

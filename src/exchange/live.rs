@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 use super::count::Purpose;
 use super::retry::{Blame, Failure};
 use super::{Arrival, Exchange};
+use crate::base::preference::Sort;
 use crate::catalog::provider::{Access, Provider};
 use crate::catalog::{Catalog, Target};
 use crate::health::access::{AccessLive, UnderWay};
@@ -22,6 +23,9 @@ use crate::health::{Bounds, Health, InUse, Moment, ProviderLive, Standing, Targe
 
 /// Accesses that are weighed without an allocation.
 const ACCESSES_INLINE: usize = 4;
+
+/// Fewer tokens say nothing of how fast they come.
+const PACE_TOKENS_MIN: u64 = 16;
 
 /// An attempt that runs. Gives back what it holds as it is dropped.
 #[derive(Debug)]
@@ -138,6 +142,17 @@ pub fn standing(health: &Health, target: &Target, now: Moment) -> Standing {
     let Some(live) = of_target(health, target) else { return Standing::Well };
     let of_breaker = Standing::of_breaker(live.breaker.state(now), now);
     of_breaker.unwrap_or_else(|| of_accesses(health, &target.provider, now))
+}
+
+/// How long a target takes, as requests of late have found it: to the first token of a stream, or for a thousand tokens.
+/// `None` where nothing is known, and for what nobody measures.
+pub fn pace(health: &Health, target: &Target, by: Sort, now: Moment) -> Option<u64> {
+    let live = of_target(health, target)?;
+    match by {
+        Sort::Latency => live.wait.recent_us(now),
+        Sort::Throughput => live.pace.recent_us(now),
+        Sort::Price => None,
+    }
 }
 
 /// How the best access of a provider stands.
@@ -308,12 +323,26 @@ impl Exchange {
         let Some(running) = &mut self.attempts.running else { return };
         let Some(Passes { target, access }) = running.passes.take() else { return };
         let took_ms = moment.0.saturating_sub(running.begun.0);
-        let verdict = if is_streamed { running.target.judge_first_token(took_ms, &bounds) } else { Verdict::Good };
+        let verdict = if is_streamed {
+            running.target.wait.observe(took_ms, moment);
+            running.target.judge_first_token(took_ms, &bounds)
+        } else {
+            Verdict::Good
+        };
         running.target.breaker.report(target, verdict, moment, (&bounds.breaker, draw));
         let live = running.under_way.access();
         live.answered(took_ms, moment);
         if let Some(pass) = access {
             live.breaker.report(pass, Verdict::Good, moment, (&bounds.breaker, draw));
+        }
+    }
+
+    /// So many tokens came after the first content, in so long.
+    pub(super) fn report_pace(&self, output_tokens: u64, took: Duration, now: Instant) {
+        if let (Some(running), true) = (&self.attempts.running, output_tokens >= PACE_TOKENS_MIN) {
+            let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+            // Of a thousand tokens in milliseconds what is of one in microseconds.
+            running.target.pace.observe(took_us / output_tokens, self.moment(now));
         }
     }
 

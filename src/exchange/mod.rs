@@ -16,6 +16,7 @@ pub mod deny;
 mod follow;
 pub mod live;
 mod outgoing;
+mod prefer;
 pub mod preview;
 pub mod request;
 mod reserve;
@@ -40,7 +41,7 @@ use crate::base::time::UnixMs;
 use crate::base::wire_format::WireFormat;
 use crate::catalog::{Catalog, Chain, ChainKind, ModelKind, Route, Target};
 use crate::health::{Health, Moment};
-use crate::plan::{self, Needs, Plan, PlanError, Terms, Via};
+use crate::plan::{self, Known, Needs, Plan, PlanError, Terms, Via};
 use crate::translate::envelope::{Envelope, SealingKey};
 use crate::wire::head::Head;
 use crate::wire::multipart::Form;
@@ -91,6 +92,8 @@ pub struct Asked {
     pub quality: Option<Quality>,
     /// `x-flux-session`.
     pub session: Option<Box<[u8]>>,
+    /// `x-flux-provider`: none but these, in this order; empty for any.
+    pub providers: Vec<Box<str>>,
 }
 
 /// What routing decided, for the `x-flux-*` headers.
@@ -170,20 +173,23 @@ impl Exchange {
     /// # Errors
     /// The refusal for a key that may not ask for this, a plan without a target, or a purse that is empty.
     pub fn open(request: Request, chosen: Option<Chosen>, admission: Admission) -> Result<Self, Box<Refused>> {
-        let Request { snapshot, arrival, body, head, form, task: _, route, requested, original } = request;
+        let Request { snapshot, arrival, body, head, form, task: _, preference, route, requested, original } = request;
         let catalog = &snapshot.catalog;
         let terms = Terms {
             client_format: arrival.format,
             via: if arrival.key.kind == KeyKind::Test { Via::Mock } else { Via::Providers },
             at: arrival.at,
             attempts_max: snapshot.config.limits.attempts_max,
+            preference: preference.as_deref(),
         };
         let moment = arrival.health.moment(arrival.read);
         let plan_of = |chain: &Arc<Chain>, must_promise_schema: bool| {
             let is_talk = arrival.format.is_conversation();
             let needs = if is_talk { needs(&head, &body, chain) } else { Needs::default() };
             let standing = live::standing_for(&arrival, &snapshot.config.health, moment);
-            plan::plan(chain, &Needs { json_schema: must_promise_schema, ..needs }, &terms, standing)
+            let pace = |target: &Target, by| live::pace(&arrival.health, target, by, moment);
+            let known = Known { standing: &standing, pace: &pace };
+            plan::plan(chain, &Needs { json_schema: must_promise_schema, ..needs }, &terms, known)
         };
         let mut chosen = chosen.filter(|_| route == Route::Auto);
         let planned = if let Some(chosen) = &mut chosen {
@@ -206,7 +212,8 @@ impl Exchange {
             let refusal = unplannable(&error, &routing, arrival.format, moment);
             Box::new(Refused { refusal, routing: Some(routing) })
         })?;
-        if let Some(turn) = &turn {
+        // Whoever says whom to ask first knows better than what is remembered.
+        if let Some(turn) = turn.as_ref().filter(|_| !preference.is_some_and(|preference| preference.orders())) {
             turn.keep_model(&mut plan);
         }
         let asked_for_usage =
@@ -441,6 +448,9 @@ fn unplannable(error: &PlanError, routing: &Routing, sent: WireFormat, now: Mome
             RefusalKind::AllAttemptsFailed,
             format!("no provider is configured for \"{name}\"; choose another model from GET /v1/models"),
         ),
+        PlanError::NotPreferred { .. } => {
+            Refusal::new(RefusalKind::InvalidRequest, format!("\"{name}\": {error}")).with_param("provider")
+        }
         PlanError::OtherFormats { .. } => Refusal::new(
             RefusalKind::WireFormatMismatch,
             format!("\"{name}\" cannot be reached in {sent}: {error}; use that API's client, or another model"),

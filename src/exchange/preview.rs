@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use super::auto::{Chosen, Decided, Wishes};
 use super::counted::IMAGE_TOKENS_GUESSED;
+use super::prefer::preference;
 use super::request::{task, unknown_model, unreadable};
 use super::snapshot::Snapshot;
-use super::{check_allowed, makes_only_images, needs, no_images, unplannable};
+use super::{Asked, check_allowed, makes_only_images, needs, no_images, unplannable};
 use crate::accounts::key::KeyState;
 use crate::base::money::NanoUsd;
 use crate::base::outcome::Pieces;
-use crate::base::quality::Quality;
 use crate::base::refusal::Refusal;
 use crate::base::time::UnixMs;
 use crate::base::usage::Usage;
@@ -24,9 +24,9 @@ use crate::classify::explain::{Explanation, explain};
 use crate::classify::features::FeatureInput;
 use crate::classify::rules::Value;
 use crate::exchange::Routing;
-use crate::health::{Moment, Standing};
+use crate::health::Moment;
 use crate::meter::estimate::{self, FACTOR_ONE_MILLI, Prompt};
-use crate::plan::{self, Needs, Plan, PlanError, Via};
+use crate::plan::{self, Known, Needs, Plan, PlanError, Via};
 use crate::settle;
 use crate::wire::head::{self, Head};
 use crate::wire::leap::Items;
@@ -43,8 +43,8 @@ pub struct Question<'a> {
     pub body: &'a [u8],
     /// Its wire format; `None`: whichever it looks like.
     pub format: Option<WireFormat>,
-    /// The wish for quality; `None`: what is configured.
-    pub quality: Option<Quality>,
+    /// What its headers say.
+    pub asked: &'a Asked,
     /// Who would send it; `None`: somebody who may ask for everything.
     pub key: Option<&'a KeyState>,
     /// Who would serve it.
@@ -99,7 +99,8 @@ pub struct Alternative {
 /// # Errors
 /// The refusal that it would get before anything is sent: 400, 403, 404, or 503 where nobody serves its model.
 pub fn preview<'s>(snapshot: &'s Snapshot, question: &Question<'_>) -> Result<Preview<'s>, Refusal> {
-    let Question { body, format, quality, key, via, at } = *question;
+    let Question { body, format, asked, key, via, at } = *question;
+    let quality = asked.quality;
     let head = head::scan(body).map_err(|error| unreadable(&error))?;
     let format = format.unwrap_or_else(|| format_of(&head, body));
     let catalog = &snapshot.catalog;
@@ -112,9 +113,17 @@ pub fn preview<'s>(snapshot: &'s Snapshot, question: &Question<'_>) -> Result<Pr
         head.task_type.as_ref().map_or(Ok(None), |member| task(body.get(member.value.clone()).unwrap_or_default()))?;
     let input = FeatureInput { task_type, ..FeatureInput::of(format, &head, body) };
     let explanation = explain(&snapshot.router, &input, &terms);
-    let plan_terms = plan::Terms { client_format: format, via, at, attempts_max: snapshot.config.limits.attempts_max };
+    let said = head.provider.as_ref().map(|member| body.get(member.value.clone()).unwrap_or_default());
+    let preference = preference(asked, said.filter(|_| format.is_conversation()), catalog)?;
+    let plan_terms = plan::Terms {
+        client_format: format,
+        via,
+        at,
+        attempts_max: snapshot.config.limits.attempts_max,
+        preference: preference.as_ref(),
+    };
     let plan_with = |chain: &Arc<Chain>, json_schema: bool| {
-        plan::plan(chain, &Needs { json_schema, ..needs(&head, body, chain) }, &plan_terms, |_| Standing::Well)
+        plan::plan(chain, &Needs { json_schema, ..needs(&head, body, chain) }, &plan_terms, Known::NOTHING)
     };
     let mut chosen = (route == Route::Auto).then(|| {
         let decided = Decided {

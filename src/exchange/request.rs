@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::prefer::preference;
 use super::snapshot::Snapshot;
 use super::{Arrival, Refused, counted};
+use crate::base::preference::Preference;
 use crate::base::refusal::{Refusal, RefusalKind};
 use crate::base::task::TaskType;
 use crate::catalog::Route;
@@ -26,6 +28,8 @@ pub struct Request {
     pub(super) form: Option<Box<Form>>,
     /// What the client says that it is for.
     pub(super) task: Option<TaskType>,
+    /// What it prefers among providers.
+    pub(super) preference: Option<Box<Preference>>,
     /// Where the name leads.
     pub(super) route: Route,
     /// What the name stands for.
@@ -41,6 +45,10 @@ impl Request {
     /// The refusal for a body that makes no sense, or a model that is not known.
     pub fn read(snapshot: Arc<Snapshot>, arrival: Arrival, body: Bytes) -> Result<Self, Box<Refused>> {
         let (head, form) = read(&arrival, &body)?;
+        let said = head.provider.clone().filter(|_| arrival.format.is_conversation());
+        let spelt = said.as_ref().map(|member| body.get(member.value.clone()).unwrap_or_default());
+        let preference = preference(&arrival.asked, spelt, &snapshot.catalog)?.map(Box::new);
+        let (head, body) = if said.is_some() { without_provider(&head, &body)? } else { (head, body) };
         let (task, head, body) = match &head.task_type {
             Some(member) if arrival.format.is_conversation() => {
                 let task = task(body.get(member.value.clone()).unwrap_or_default())?;
@@ -56,7 +64,7 @@ impl Request {
         let route = catalog.resolve(&model).ok_or_else(|| unknown_model(&model))?;
         let requested = Arc::clone(catalog.chain(route).map_or(catalog.auto_name(), |chain| &chain.name));
         let original: Arc<str> = if *requested == *model { Arc::clone(&requested) } else { Arc::from(&*model) };
-        Ok(Self { snapshot, arrival, body, head, form, task, route, requested, original })
+        Ok(Self { snapshot, arrival, body, head, form, task, preference, route, requested, original })
     }
 
     /// Whether the choice of a lane is left to the router.
@@ -87,6 +95,13 @@ pub(super) fn task(value: &[u8]) -> Result<Option<TaskType>, Refusal> {
     let names = || TaskType::NAMES.map(|(name, _)| name).join(", ");
     let refuse = || Refusal::new(RefusalKind::InvalidRequest, format!("task_type must be one of {}", names()));
     task.map(Some).ok_or_else(|| refuse().with_param("task_type"))
+}
+
+/// The request without what it prefers among providers, which is not for them.
+fn without_provider(head: &Head, body: &Bytes) -> Result<(Head, Bytes), Refusal> {
+    let body = splice::without_provider(body, head);
+    let head = head::scan(&body).map_err(|error| unreadable(&error))?;
+    Ok((head, body))
 }
 
 /// The request without the field, which no provider knows. A task and no model leaves the choice to the router.

@@ -8,6 +8,8 @@ use super::Moment;
 
 /// After this time without news a mean has lost most of its weight.
 const DECAY_MS: f64 = 10_000.0;
+/// After this time without news nothing is known any more.
+const RECENT_MS: u64 = 300_000;
 /// Half of the mean's word holds the time in microseconds, the other when that was.
 const HALF_BITS: u32 = 32;
 
@@ -39,6 +41,13 @@ impl PeakEwma {
         };
         // Never fails: the function always gives a value.
         let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, blend);
+    }
+
+    /// The mean in microseconds, which does not wane; `None` where nothing was heard for five minutes.
+    pub fn recent_us(&self, now: Moment) -> Option<u64> {
+        let word = self.0.load(Ordering::Relaxed);
+        let (mean, age_ms) = parts(word, now);
+        (word != 0 && age_ms <= RECENT_MS).then_some(u64::from(mean))
     }
 
     /// What an attempt is expected to take, in microseconds; 0 where nothing is known. It wanes while nothing is heard,

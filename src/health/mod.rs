@@ -23,7 +23,7 @@ use crate::base::time::UnixMs;
 use access::AccessLive;
 use breaker::{Breaker, Verdict};
 use budget::Budget;
-use latency::Histogram;
+use latency::{Histogram, PeakEwma};
 use places::Places;
 
 /// All bounds: the section `[health]`.
@@ -139,6 +139,10 @@ pub struct TargetLive {
     pub breaker: Breaker,
     /// Times to the first token of streams.
     pub first_token: Histogram,
+    /// The same as a mean, for those who ask for the fastest.
+    pub wait: PeakEwma,
+    /// How long a thousand tokens of a stream take.
+    pub pace: PeakEwma,
 }
 
 impl TargetLive {

@@ -1,12 +1,14 @@
 //! What a plan takes, leaves out, and says when nothing is left.
 
 use super::*;
+use crate::base::money::PicoUsd;
+use crate::base::preference::MaxPrice;
 use crate::base::secret::Secret;
 use crate::catalog::kept::Kept;
-use crate::catalog::price::PriceCard;
+use crate::catalog::price::{ListedLadder, ListedRates, PriceCard, PriceList};
 use crate::catalog::provider::{Access, AuthKind, Dialect, Endpoint, Endpoints, Provider, StreamUsage};
 use crate::catalog::thinking::ThinkingSupport;
-use crate::catalog::{ChainKind, Limits, ModelKind};
+use crate::catalog::{ChainKind, LaneRates, Limits, MOCK_ID, ModelKind};
 
 const CHAT: WireFormat = WireFormat::OpenaiChat;
 const MESSAGES: WireFormat = WireFormat::AnthropicMessages;
@@ -95,12 +97,17 @@ fn chain(targets: Vec<Arc<Target>>) -> Arc<Chain> {
     Arc::new(Chain { name, display_name, kind: ChainKind::Lane, rates: None, targets, mock_targets })
 }
 
-const TERMS: Terms = Terms { client_format: CHAT, via: Via::Providers, at: UnixMs(1_000), attempts_max: 6 };
+const TERMS: Terms<'static> =
+    Terms { client_format: CHAT, via: Via::Providers, at: UnixMs(1_000), attempts_max: 6, preference: None };
 
-fn planned(targets: Vec<Arc<Target>>, needs: &Needs, terms: &Terms) -> Result<String, PlanError> {
-    let plan = plan(&chain(targets), needs, terms, |_| Standing::Well)?;
+fn planned(targets: Vec<Arc<Target>>, needs: &Needs, terms: &Terms<'_>) -> Result<String, PlanError> {
+    let plan = plan(&chain(targets), needs, terms, Known::NOTHING)?;
     let ids: Vec<_> = plan.attempts.iter().map(|attempt| attempt.target.model.id.to_string()).collect();
     Ok(ids.join(" "))
+}
+
+fn standing(standing: &dyn Fn(&Target) -> Standing) -> Known<'_> {
+    Known { standing, ..Known::NOTHING }
 }
 
 #[test]
@@ -155,7 +162,7 @@ fn the_clients_own_format_is_taken_where_it_is_spoken_well() {
         ("other", speaking(&[A], &[], as_is), C, nothing, A),
     ] {
         let terms = Terms { client_format: client, ..TERMS };
-        let plan = plan(&chain(vec![target]), &needs, &terms, |_| Standing::Well).unwrap();
+        let plan = plan(&chain(vec![target]), &needs, &terms, Known::NOTHING).unwrap();
         assert_eq!(plan.attempts[0].format, format, "{name}");
     }
     let deaf = speaking(&[WireFormat::BedrockConverse], &[], as_is);
@@ -217,7 +224,7 @@ fn the_doubtful_come_after_the_well_and_the_away_last() {
     let targets = || ["a", "b", "c", "d"].map(|id| target(id, |_, _| {})).to_vec();
     let ordered = |standings: [Standing; 4], attempts_max| {
         let of = |target: &Target| standings["abcd".find(&*target.model.id).unwrap()];
-        let plan = plan(&chain(targets()), &Needs::default(), &Terms { attempts_max, ..TERMS }, of)?;
+        let plan = plan(&chain(targets()), &Needs::default(), &Terms { attempts_max, ..TERMS }, standing(&of))?;
         Ok(plan.attempts.iter().map(|attempt| &*attempt.target.model.id).collect::<Vec<_>>().join(" "))
     };
     let well = Standing::Well;
@@ -240,7 +247,133 @@ fn t56_a_prompt_never_goes_to_a_smaller_window_because_the_larger_one_is_away() 
     };
     let chain = chain(vec![large, target("small", |_, _| {})]);
     let long = Needs { text_bytes: 40_000, ..Needs::default() };
-    assert_eq!(plan(&chain, &long, &TERMS, away).unwrap_err(), PlanError::AllAway { until: Moment(7) });
-    let short = plan(&chain, &Needs::default(), &TERMS, away).unwrap();
+    assert_eq!(plan(&chain, &long, &TERMS, standing(&away)).unwrap_err(), PlanError::AllAway { until: Moment(7) });
+    let short = plan(&chain, &Needs::default(), &TERMS, standing(&away)).unwrap();
     assert_eq!(&*short.attempts[0].target.model.id, "small");
+}
+
+fn by(provider: &str) -> Arc<Target> {
+    target(provider, |of, _| of.id = provider.into())
+}
+
+/// What a token of the prompt and one of the answer cost, in USD for a million.
+fn priced(provider: &str, input: &str, output: &str) -> Arc<Target> {
+    let rate = |usd| Some(PicoUsd::per_million(usd).unwrap());
+    let rates = ListedRates { input: rate(input), output: rate(output), ..ListedRates::default() };
+    let standard = ListedLadder { rates, tiers: Vec::new() };
+    let card = PriceCard::new(&PriceList { standard, ..PriceList::default() });
+    target(provider, |of, model| {
+        of.id = provider.into();
+        model.price = card.clone();
+    })
+}
+
+fn names(listed: &str) -> Vec<Box<str>> {
+    listed.split_whitespace().map(Box::from).collect()
+}
+
+#[test]
+fn what_a_request_prefers_bounds_and_orders_the_plan() {
+    let none = Preference::default;
+    let order = |listed| Preference { order: names(listed), ..none() };
+    for (name, preference, expected) in [
+        ("nothing", none(), Ok("a b c")),
+        ("an order first, then the rest", order("c b"), Ok("c b a")),
+        ("an order of some that are not there", order("x b"), Ok("b a c")),
+        ("an order and nobody else", Preference::listed(names("c a")), Ok("c a")),
+        ("one of nobody that is there", Preference::listed(names("x")), Err(())),
+        ("only", Preference { only: names("c b"), ..none() }, Ok("b c")),
+        ("only, in an order", Preference { only: names("c b"), ..order("c") }, Ok("c b")),
+        ("ignore", Preference { ignore: names("a"), ..none() }, Ok("b c")),
+        ("ignore what is ordered", Preference { ignore: names("c"), ..order("c") }, Ok("a b")),
+        ("ignore all", Preference { ignore: names("a b c"), ..none() }, Err(())),
+        ("only and ignore the same", Preference { only: names("a"), ignore: names("a"), ..none() }, Err(())),
+        ("no fallbacks", Preference { is_strict: true, ..none() }, Ok("a")),
+    ] {
+        let terms = Terms { preference: Some(&preference), ..TERMS };
+        let found = planned(vec![by("a"), by("b"), by("c"), by("a")], &Needs::default(), &terms);
+        // The chain has a second target of `a`, which goes where the first goes.
+        let found = found.map(|plan| {
+            let mut seen = Vec::new();
+            plan.split(' ')
+                .filter(|id| {
+                    !seen.contains(id) && {
+                        seen.push(id);
+                        true
+                    }
+                })
+                .collect::<Vec<_>>()
+                .join(" ")
+        });
+        let there = PlanError::NotPreferred { providers: ["a", "b", "c"].map(Arc::from).to_vec() };
+        assert_eq!(found, expected.map(str::to_owned).map_err(|()| there), "{name}");
+    }
+}
+
+#[test]
+fn a_preference_by_price_looks_at_what_the_client_pays() {
+    let targets = || vec![priced("dear", "10", "1"), priced("mid", "2", "8"), priced("cheap", "1", "2")];
+    let sorted = |sort| Preference { sort: Some(sort), ..Preference::default() };
+    let at_most = |prompt: Option<&str>, completion: Option<&str>| {
+        let usd = |text: Option<&str>| text.map(|text| PicoUsd::per_million(text).unwrap());
+        let max_price = MaxPrice { prompt: usd(prompt), completion: usd(completion) };
+        Preference { max_price, ..Preference::default() }
+    };
+    for (preference, expected) in [
+        (sorted(Sort::Price), Some("cheap mid dear")),
+        (Preference { order: names("mid"), ..sorted(Sort::Price) }, Some("mid cheap dear")),
+        (at_most(Some("2"), None), Some("mid cheap")),
+        (at_most(None, Some("2")), Some("dear cheap")),
+        (at_most(Some("1.999999"), Some("8")), Some("cheap")),
+        (at_most(Some("0.5"), None), None),
+    ] {
+        let terms = Terms { preference: Some(&preference), ..TERMS };
+        assert_eq!(planned(targets(), &Needs::default(), &terms).ok().as_deref(), expected, "{preference:?}");
+    }
+    // A lane charges the same whoever answers.
+    let rate = |usd| PicoUsd::per_million(usd).unwrap();
+    let rates = LaneRates { input: rate("3"), output: rate("3"), cache_read: rate("1"), cache_write: rate("1") };
+    let lane = Arc::new(Chain { rates: Some(rates), ..Chain::clone(&chain(targets())) });
+    for (preference, count) in [(at_most(Some("3"), Some("3")), 3), (at_most(Some("2"), None), 0)] {
+        let terms = Terms { preference: Some(&preference), ..TERMS };
+        let plan = plan(&lane, &Needs::default(), &terms, Known::NOTHING);
+        assert_eq!(plan.map_or(0, |plan| plan.attempts.len()), count);
+    }
+}
+
+#[test]
+fn a_preference_by_speed_goes_by_what_is_known_and_asks_the_unknown_to_know_them() {
+    let pace = |target: &Target, by: Sort| match (by, &*target.provider.id) {
+        (Sort::Latency, "a") | (Sort::Throughput, "b") => Some(900),
+        (Sort::Latency, "b") | (Sort::Throughput, "a") => Some(20),
+        _ => None,
+    };
+    let well = |_: &Target| Standing::Well;
+    let ill = |target: &Target| match &*target.provider.id {
+        "b" => Standing::Away { until: Moment(9), is_asked: false },
+        _ => Standing::Well,
+    };
+    for (sort, is_b_ill, expected) in
+        [(Sort::Latency, false, "c b a"), (Sort::Throughput, false, "c a b"), (Sort::Latency, true, "c a b")]
+    {
+        let standing: &dyn Fn(&Target) -> Standing = if is_b_ill { &ill } else { &well };
+        let preference = Preference { sort: Some(sort), ..Preference::default() };
+        let terms = Terms { preference: Some(&preference), ..TERMS };
+        let chain = chain(vec![by("a"), by("b"), by("c")]);
+        let plan = plan(&chain, &Needs::default(), &terms, Known { standing, pace: &pace }).unwrap();
+        let asked: Vec<_> = plan.attempts.iter().map(|attempt| &*attempt.target.provider.id).collect();
+        assert_eq!(asked.join(" "), expected, "{sort:?}");
+    }
+}
+
+#[test]
+fn a_preference_leaves_the_other_tests_as_they_are() {
+    let no_tools = Capabilities { tools: false, ..ALL };
+    let targets = vec![by("a"), target("b", |of, model| (of.id, model.capabilities) = ("b".into(), no_tools))];
+    let preference = Preference::listed(names("b"));
+    let terms = Terms { preference: Some(&preference), ..TERMS };
+    let needs = Needs { tools: true, ..Needs::default() };
+    assert_eq!(planned(targets, &needs, &terms), Err(PlanError::Lacks { capability: "tools" }));
+    let on_mock = target("m", |of, _| of.id = MOCK_ID.into());
+    assert_eq!(planned(vec![on_mock], &Needs::default(), &terms).unwrap(), "m", "it stands for any provider");
 }

@@ -10,7 +10,7 @@ use http::header::{ACCEPT, HeaderMap, HeaderName};
 use pingora::protocols::http::ServerSession;
 use pingora_limits::rate::Rate;
 
-use super::admit::ANTHROPIC_VERSION;
+use super::admit::{ANTHROPIC_VERSION, providers};
 use super::reply::{self, Caller};
 use super::{Flux, accept};
 use crate::accounts::key::KeyState;
@@ -81,6 +81,7 @@ impl Flux {
         let accept = text(&head.headers, &ACCEPT).unwrap_or_default().to_owned();
         let is_anthropic = head.headers.contains_key(&ANTHROPIC_VERSION);
         let quality = text(&head.headers, &X_FLUX_QUALITY).map(str::to_owned);
+        let providers = providers(&head.headers)?;
         let store = Arc::clone(&self.store);
         let answered = tokio::task::spawn_blocking(move || {
             let asked = Asked {
@@ -90,6 +91,7 @@ impl Flux {
                 accept: &accept,
                 is_anthropic,
                 quality: quality.as_deref(),
+                providers: &providers,
                 at: caller.at,
             };
             let answer = api::answer(&call, &asked, &store, &snapshot);

@@ -21,6 +21,7 @@ use crate::admit::{self, Admission};
 use crate::api;
 use crate::api::models::Audience;
 use crate::base::ids::RequestId;
+use crate::base::preference::PROVIDERS_LISTED_MAX;
 use crate::base::quality::Quality;
 use crate::base::refusal::{Refusal, RefusalKind};
 use crate::base::time::UnixMs;
@@ -36,6 +37,7 @@ use crate::metrics::InFlight;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const X_FLUX_QUALITY: HeaderName = HeaderName::from_static("x-flux-quality");
+const X_FLUX_PROVIDER: HeaderName = HeaderName::from_static("x-flux-provider");
 const X_FLUX_SESSION: HeaderName = HeaderName::from_static("x-flux-session");
 pub(super) const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 
@@ -225,7 +227,22 @@ fn asked(headers: &HeaderMap) -> Result<Asked, Refusal> {
         }
         asked.session = Some(session.into());
     }
+    asked.providers = providers(headers)?;
     Ok(asked)
+}
+
+/// The providers that a request may go to, in the order in which they are to be asked; empty where it does not say.
+pub(super) fn providers(headers: &HeaderMap) -> Result<Vec<Box<str>>, Refusal> {
+    let Some(listed) = headers.get(X_FLUX_PROVIDER) else { return Ok(Vec::new()) };
+    let names: Vec<Box<str>> =
+        listed.to_str().unwrap_or_default().split(',').map(|name| Box::from(name.trim())).collect();
+    if names.len() > PROVIDERS_LISTED_MAX || names.iter().any(|name| name.is_empty()) {
+        let message = format!(
+            "x-flux-provider must be the name of a provider, or a list of at most {PROVIDERS_LISTED_MAX} with commas"
+        );
+        return Err(bad_header("x-flux-provider", message));
+    }
+    Ok(names)
 }
 
 fn bad_header(name: &'static str, message: impl Into<Cow<'static, str>>) -> Refusal {

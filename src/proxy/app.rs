@@ -4,6 +4,7 @@
 //! for ever. So the head is read here, and the session goes on wrapped. Must not look into a request.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -71,6 +72,24 @@ pub(crate) struct App {
     snapshot: Arc<ArcSwap<Snapshot>>,
     clock: Arc<dyn Clock>,
     options: HttpServerOptions,
+    /// Connections whose first request is not answered yet.
+    fresh: Arc<AtomicUsize>,
+}
+
+/// A connection whose first request is not answered yet: it was let in, and must not be sent away by a process that ends.
+struct Fresh(Arc<AtomicUsize>);
+
+impl Fresh {
+    fn count(counted: &Arc<AtomicUsize>) -> Self {
+        counted.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(counted))
+    }
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl App {
@@ -78,13 +97,20 @@ impl App {
         let mut options = HttpServerOptions::default();
         options.h2c = true;
         options.h2_idle_timeout = Some(snapshot.load().config.timeouts.downstream_keepalive);
-        Self { proxy: Arc::new(proxy), snapshot, clock, options }
+        Self { proxy: Arc::new(proxy), snapshot, clock, options, fresh: Arc::default() }
+    }
+
+    /// How many connections have been let in whose first request is not answered yet.
+    pub(crate) fn fresh(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.fresh)
     }
 
     /// Serves a connection to its end.
     async fn serve(self: Arc<Self>, stream: Stream, shutdown: ShutdownWatch) {
-        let Some((stream, is_http1)) = self.tell_version(stream, shutdown.clone()).await else { return };
+        let mut fresh = Some(Fresh::count(&self.fresh));
+        let Some((stream, is_http1)) = self.tell_version(stream).await else { return };
         if !is_http1 {
+            drop(fresh);
             self.process_new(stream, &shutdown).await;
             return;
         }
@@ -105,21 +131,19 @@ impl App {
                 return;
             }
             next = self.serve_one(session, &shutdown).await.map(ReusedHttpStream::consume);
+            drop(fresh.take());
         }
     }
 
     /// Whether HTTP/1 is spoken. `None` when the connection is to be closed.
-    async fn tell_version(&self, mut stream: Stream, mut shutdown: ShutdownWatch) -> Option<(Stream, bool)> {
+    async fn tell_version(&self, mut stream: Stream) -> Option<(Stream, bool)> {
         if stream.get_ssl_digest().is_some() {
             let is_http1 = matches!(stream.selected_alpn_proto(), None | Some(ALPN::H1));
             return Some((stream, is_http1));
         }
         let within = self.snapshot.load().config.timeouts.head;
         let mut first = [0; H2_PREFACE.len()];
-        let was_peeked = tokio::select! {
-            peeked = timeout(within, stream.try_peek(&mut first)) => peeked.ok()?.ok()?,
-            _ = shutdown.wait_for(|is_ending| *is_ending) => return None,
-        };
+        let was_peeked = timeout(within, stream.try_peek(&mut first)).await.ok()?.ok()?;
         Some((stream, was_peeked && first != *H2_PREFACE))
     }
 
@@ -150,11 +174,12 @@ impl App {
         session.set_write_timeout(Some(write));
         // `100 Continue` goes out before the body is in, and must not end the connection.
         session.set_close_on_response_before_downstream_finish(false);
-        let within = if is_kept_alive { keepalive + head } else { head };
+        // A process that ends serves whom it has let in or promised to keep; it waits no longer than for a head.
+        let within = if is_kept_alive && !is_stopping { keepalive + head } else { head };
         let read = tokio::select! {
             biased;
             read = deadline.bound(within, &*self.clock, session.read_request()) => read,
-            _ = shutdown.changed() => return None,
+            _ = shutdown.changed(), if is_kept_alive => return None,
         };
         let refusal = match read {
             Ok(Ok(true)) => return Some(()),

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::folder::Folder;
 use super::journal::read::{Cursor, Position, Segment, open_segments, torn_tail};
+use super::places;
 use super::reconcile::{Report, audit};
 use super::sqlite::Database;
 use super::{BUSY_TIMEOUT, StoreError};
@@ -53,19 +54,28 @@ pub fn backup(data_dir: &Path, to: &Path, tell: &mut dyn FnMut(u64, u64)) -> Res
 
 fn copy(folder: &Folder, partial: &Path, tell: &mut dyn FnMut(u64, u64)) -> Result<(u64, Report), StoreError> {
     // The journal first: what is in the snapshot and in here is told apart by the position, nothing falls between.
-    let segments = open_segments(&folder.journal()).map_err(StoreError::Journal)?;
+    let mut journals = Vec::new();
+    for place in places::present(folder)? {
+        journals.push((place.number, open_segments(&place.dir).map_err(StoreError::Journal)?));
+    }
     let database = Database::open_read_only(&folder.database(), BUSY_TIMEOUT)?;
     let snapshot = database.begin_snapshot()?;
-    let booked = database.position()?;
+    let mut rests = Vec::new();
+    for (number, segments) in journals {
+        rests.push((number, database.position(number)?, segments));
+    }
     let mut copy = database.copy_into(partial, tell)?;
     drop(snapshot);
-    let from_journal = book_rest(segments, booked, &mut copy)?;
+    let mut from_journal = 0;
+    for (number, booked, segments) in rests {
+        from_journal += book_rest(number, segments, booked, &mut copy)?;
+    }
     let report = audit(&copy, &mut |_, _| ())?;
     Ok((from_journal, report))
 }
 
-/// Books what stands behind `booked`.
-fn book_rest(segments: Vec<Segment>, booked: Position, copy: &mut Database) -> Result<u64, StoreError> {
+/// Books what stands in a journal behind `booked`.
+fn book_rest(number: u32, segments: Vec<Segment>, booked: Position, copy: &mut Database) -> Result<u64, StoreError> {
     let mut cursor = Cursor::at(booked);
     let (mut added, last) = (0, segments.len().saturating_sub(1));
     for (index, mut segment) in segments.into_iter().enumerate() {
@@ -83,7 +93,7 @@ fn book_rest(segments: Vec<Segment>, booked: Position, copy: &mut Database) -> R
         while !is_through {
             is_through = cursor.read(&segment, &mut charges, CHARGES_AT_ONCE).map_err(StoreError::Journal)?;
             if !charges.is_empty() {
-                added += copy.book(&charges, cursor.position)?.added;
+                added += copy.book(&charges, (number, cursor.position))?.added;
                 charges.clear();
             }
         }

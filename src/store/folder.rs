@@ -1,8 +1,8 @@
-//! What lies where in the data folder, and that one server at a time uses it.
+//! What lies where in the data folder.
 //!
 //! Must not know what the files hold.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -41,7 +41,7 @@ impl Folder {
         self.root.join("flux.db")
     }
 
-    /// The folder of the journal's segments.
+    /// The folder of the journals.
     pub(super) fn journal(&self) -> PathBuf {
         self.root.join("journal")
     }
@@ -76,19 +76,8 @@ impl Folder {
         }
     }
 
-    /// Takes the folder for this process, for as long as the file is held. The kernel gives it back
-    /// whatever way the process ends.
-    ///
-    /// # Errors
-    /// When another server has it.
-    pub(super) fn lock(&self) -> Result<File, StoreError> {
-        let path = self.root.join("flux.lock");
-        let failed = |source| StoreError::Folder { path: path.clone(), source };
-        let file = OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => Ok(file),
-            Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: self.root.clone() }),
-            Err(TryLockError::Error(source)) => Err(failed(source)),
-        }
+    /// The file that the process has locked that accepts.
+    pub(super) fn lock(&self) -> PathBuf {
+        self.root.join("flux.lock")
     }
 }

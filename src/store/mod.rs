@@ -7,15 +7,19 @@
 pub mod accounts;
 pub mod backup;
 mod chores;
+mod elders;
 pub mod feedback;
 mod folder;
 pub mod health;
 pub mod journal;
 pub mod keys;
 mod load;
+mod places;
 mod progress;
 pub mod reconcile;
+mod role;
 pub mod sqlite;
+mod start;
 mod sync;
 pub mod usage;
 mod watch;
@@ -27,7 +31,6 @@ mod tests;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -40,15 +43,14 @@ use crate::base::outcome::Charge;
 use crate::base::tariff::Tariffs;
 use crate::base::time::{Clock, UnixMs};
 
-use self::chores::Retention;
 use self::folder::Folder;
-use self::journal::{Journal, JournalBounds, JournalError};
+use self::journal::{Journal, JournalError};
 use self::keys::{CreatedKey, FirstKeys, KeyEntry, KeyTable, NewKey};
 use self::progress::{Progress, add};
+use self::role::Role;
 use self::sqlite::{Database, DatabaseError};
 use self::usage::UsageReader;
-use self::watch::{Shared, TariffBook, Watch};
-use self::writer::{Pace, Writer};
+use self::watch::{TariffBook, Watch};
 
 /// How long people and the start wait for a lock of another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -103,6 +105,8 @@ pub struct Settings {
     pub purge_after_days: u64,
     /// How often it is looked for what is that old.
     pub chores_every: Duration,
+    /// Whether to begin beside the process that accepts, and to be the one that does when it gives that up.
+    pub takes_over: bool,
 }
 
 impl Settings {
@@ -129,6 +133,7 @@ impl Settings {
             retention_days: 0,
             purge_after_days: 30,
             chores_every: Duration::from_mins(1),
+            takes_over: false,
         }
     }
 }
@@ -149,6 +154,12 @@ pub enum StoreError {
     InUse {
         /// The folder.
         path: PathBuf,
+    },
+    /// Processes that end what is open have all journals.
+    #[error("{processes_max} processes work on the data folder already: wait until those that end have ended")]
+    TooManyProcesses {
+        /// The bound.
+        processes_max: u32,
     },
     /// There is no database where one is needed.
     #[error("there is no database {path}: start flux or make a key first, or name another data folder")]
@@ -252,102 +263,12 @@ pub struct Store {
     watch: Arc<Mutex<Watch>>,
     // Guards the threads until they are joined.
     threads: Mutex<Vec<JoinHandle<()>>>,
-    // Held, not used: the data folder is ours while this is open.
+    role: Arc<Role>,
+    // Held, not used: the journal is ours while this is open.
     _lock: File,
 }
 
 impl Store {
-    /// Opens the data folder, books what an earlier run has left in the journal, loads the keys and
-    /// starts the threads.
-    ///
-    /// # Errors
-    /// When another server has the folder, or anything in it cannot be used.
-    pub fn start(settings: Settings, tariffs: Arc<Tariffs>, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
-        let folder = Folder::new(&settings.data_dir);
-        folder.create()?;
-        let lock = folder.lock()?;
-        let table = KeyTable::open(&settings)?;
-        let database = Database::open(&folder.database(), THREAD_BUSY_TIMEOUT)?;
-        let Settings { journal_bytes_max, segment_bytes, .. } = settings;
-        let bounds = JournalBounds { journal_bytes_max, segment_bytes };
-        let position = database.position()?;
-        let journal = Journal::open(&folder.journal(), bounds, position).map_err(StoreError::Journal)?;
-        let journal = Arc::new(journal);
-        let directory = Arc::new(KeyDirectory::new(settings.keys_max, settings.unknown_keys_max));
-        let progress = Arc::new(Progress::new(position, clock.now()));
-        let shared = (Arc::clone(&journal), Arc::clone(&directory), Arc::clone(&progress));
-        let pace = Pace {
-            batch_rows_max: settings.batch_rows_max,
-            poll: settings.poll,
-            idle_poll: settings.idle_poll,
-            uses_every: settings.uses_every,
-            retention: Retention {
-                ledger_days: settings.retention_days,
-                purge_after_days: settings.purge_after_days,
-                every: settings.chores_every,
-            },
-        };
-        let mut writer = Writer::new(&folder, database, shared, Arc::clone(&clock), pace)?;
-        writer.catch_up()?;
-        progress.counters.handled.store(0, Ordering::Relaxed);
-        let reading = Database::open(&folder.database(), THREAD_BUSY_TIMEOUT)?;
-        progress.set_keys_checked(clock.now());
-        let (accounts, tariffs) = (Arc::new(Accounts::default()), Arc::new(TariffBook::new(tariffs)));
-        let idempotency = Idempotency::new(settings.idempotency_keys_max, settings.idempotent_repeats_max);
-        reading.idempotency_marks_since(clock.unix_ms(), settings.idempotency_keys_max, |mark| {
-            idempotency.remember(mark);
-        })?;
-        let idempotency = Arc::new(idempotency);
-        let known = Shared {
-            directory: Arc::clone(&directory),
-            accounts: Arc::clone(&accounts),
-            tariffs: Arc::clone(&tariffs),
-            journal: Arc::clone(&journal),
-            progress: Arc::clone(&progress),
-        };
-        let helper = Database::open_read_only(&folder.database(), THREAD_BUSY_TIMEOUT)?;
-        let watch = Watch::start(reading, helper, known, clock.unix_ms())?;
-        let usage = UsageReader::new(folder.database(), settings.readers_max);
-        let store = Self {
-            settings,
-            clock,
-            journal,
-            directory,
-            accounts,
-            idempotency,
-            tariffs,
-            progress,
-            usage,
-            table: Mutex::new(table),
-            feedback: Mutex::default(),
-            watch: Arc::new(Mutex::new(watch)),
-            threads: Mutex::default(),
-            _lock: lock,
-        };
-        store.start_threads(writer)?;
-        Ok(store)
-    }
-
-    fn start_threads(&self, writer: Writer) -> Result<(), StoreError> {
-        self.start_thread("flux-ledger", || writer.run())?;
-        let (journal, progress, every) =
-            (Arc::clone(&self.journal), Arc::clone(&self.progress), self.settings.sync_every);
-        self.start_thread("flux-sync", move || sync::run(&journal, &progress, every))?;
-        let (watch, clock, progress) = (Arc::clone(&self.watch), Arc::clone(&self.clock), Arc::clone(&self.progress));
-        let every = self.settings.keys_poll;
-        self.start_thread("flux-keys", move || {
-            while !progress.pause(every) {
-                look_at_keys(&watch, &*clock, &progress);
-            }
-        })
-    }
-
-    fn start_thread(&self, name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), StoreError> {
-        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(StoreError::Thread)?;
-        self.threads().push(thread);
-        Ok(())
-    }
-
     /// Keeps a charge. When this returns, `kill -9` cannot lose it: the answer may be completed.
     ///
     /// # Errors
@@ -439,6 +360,11 @@ impl Store {
     /// When the database cannot be read.
     pub fn list_keys(&self) -> Result<Vec<KeyEntry>, StoreError> {
         self.table().list()
+    }
+
+    /// Says that another process accepts from now on: it may do what must be done once. Charges are still kept and booked.
+    pub fn give_way(&self) {
+        self.role.give_up();
     }
 
     /// Ends the threads and waits for them; what is in the journal is booked first, if it can be.

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use super::folder::Folder;
 use super::journal::read::{Cursor, Position, Segment, open_segments, torn_tail};
+use super::places;
 use super::sqlite::Database;
 use super::sqlite::audit::{AccountSums, LedgerSums};
 use super::{BUSY_TIMEOUT, DatabaseError, StoreError};
@@ -22,10 +23,10 @@ const RECORDS_AT_ONCE: usize = 1_024;
 /// Steps before the days are compared.
 const STEPS: u64 = 4;
 
-/// How far the ledger goes.
+/// How far the ledger goes with a journal.
 #[derive(Clone, Copy)]
 struct Booked {
-    /// Up to where the journal is in it.
+    /// Up to where that is in it.
     position: Position,
     /// Rows from before may be gone.
     horizon: UnixMs,
@@ -132,15 +133,25 @@ impl Report {
 pub fn reconcile(data_dir: &Path, tell: &mut dyn FnMut(u64, u64)) -> Result<Report, StoreError> {
     let folder = Folder::new(data_dir);
     folder.expect_database()?;
-    let opened = open_segments(&folder.journal()).map_err(StoreError::Journal)?;
+    let places = places::present(&folder)?;
+    let mut journals = Vec::new();
+    for place in &places {
+        journals.push((place.number, open_segments(&place.dir).map_err(StoreError::Journal)?));
+    }
     let database = Database::open_read_only(&folder.database(), BUSY_TIMEOUT)?;
     let snapshot = database.begin_snapshot()?;
-    let booked = Booked { position: database.position()?, horizon: database.horizon()? };
+    let horizon = database.horizon()?;
     let mut report = audit(&database, tell)?;
-    report.damaged_segments = count_damaged(&folder.journal()).map_err(StoreError::Journal)?;
-    let last = opened.len().saturating_sub(1);
-    for (index, segment) in opened.into_iter().enumerate() {
-        compare_segment(segment, index == last, &database, booked, &mut report)?;
+    for place in &places {
+        let damaged = count_damaged(&place.dir).map_err(StoreError::Journal)?;
+        report.damaged_segments = report.damaged_segments.saturating_add(damaged);
+    }
+    for (number, opened) in journals {
+        let booked = Booked { position: database.position(number)?, horizon };
+        let last = opened.len().saturating_sub(1);
+        for (index, segment) in opened.into_iter().enumerate() {
+            compare_segment(segment, index == last, &database, booked, &mut report)?;
+        }
     }
     drop(snapshot);
     Ok(report)

@@ -3,6 +3,7 @@
 mod accounts;
 mod feedback;
 mod funds;
+mod handover;
 mod retention;
 mod trouble;
 
@@ -158,9 +159,9 @@ fn a_crash_between_booking_and_deleting_books_nothing_twice() {
         std::fs::write(path, bytes).unwrap();
     }
     let database = Database::open(&dir.path().join("flux.db"), BUSY_TIMEOUT).unwrap();
-    for position in [Position::default(), database.position().unwrap()] {
+    for position in [Position::default(), database.position(0).unwrap()] {
         let mut database = Database::open(&dir.path().join("flux.db"), BUSY_TIMEOUT).unwrap();
-        database.book(&[], position).unwrap();
+        database.book(&[], (0, position)).unwrap();
         drop(start(dir.path()));
         expect_books(dir.path(), 40, 40 * 41 / 2);
     }
@@ -276,9 +277,9 @@ fn a_balance_past_63_bits_is_refused_not_wrapped() {
     let mut database = Database::open(&dir.path().join("flux.db"), BUSY_TIMEOUT).unwrap();
     let large = |n| Charge { draw: beyond(i64::MAX - 1), ..charge(n) };
     let position = Position { segment: 9, offset: 0 };
-    assert!(database.book(&[large(1), large(2)], position).is_err());
-    database.book(&[large(1)], position).unwrap();
-    assert!(database.book(&[large(2)], position).is_err());
+    assert!(database.book(&[large(1), large(2)], (0, position)).is_err());
+    database.book(&[large(1)], (0, position)).unwrap();
+    assert!(database.book(&[large(2)], (0, position)).is_err());
     let sums = &database.ledger_sums().unwrap().accounts[&AccountId(1)];
     assert_eq!(
         (sums.ledger.requests, sums.ledger.amount, sums.balance),

@@ -10,12 +10,13 @@ use super::StoreError;
 use super::chores::{Chores, Retention};
 use super::journal::Journal;
 use super::journal::read::{Position, Reader, is_damaged};
+use super::places::Place;
 use super::progress::{Progress, add};
+use super::role::Role;
 use super::sqlite::Database;
 use crate::accounts::KeyDirectory;
 use crate::base::outcome::Charge;
 use crate::base::time::Clock;
-use crate::store::folder::Folder;
 
 /// How failures of booking are called in the log.
 const BOOKING: &str = "charges cannot be booked";
@@ -47,7 +48,8 @@ pub(super) struct Writer {
     pub(super) progress: Arc<Progress>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) pace: Pace,
-    folder: Folder,
+    place: Place,
+    role: Arc<Role>,
     database: Database,
     reader: Reader,
     start: Position,
@@ -63,15 +65,15 @@ impl Writer {
     /// # Errors
     /// When the database cannot be read.
     pub(super) fn new(
-        folder: &Folder,
+        own: &Place,
         database: Database,
         shared: (Arc<Journal>, Arc<KeyDirectory>, Arc<Progress>),
-        clock: Arc<dyn Clock>,
+        (clock, role): (Arc<dyn Clock>, Arc<Role>),
         pace: Pace,
     ) -> Result<Self, StoreError> {
-        let start = database.position()?;
+        let start = database.position(own.number)?;
         let (journal, directory, progress) = shared;
-        let reader = Reader::new(&folder.journal(), start);
+        let reader = Reader::new(&own.dir, start);
         let uses_written = clock.now();
         let chores = Chores::new(pace.retention, uses_written);
         Ok(Self {
@@ -80,7 +82,8 @@ impl Writer {
             progress,
             clock,
             pace,
-            folder: folder.clone(),
+            place: own.clone(),
+            role,
             database,
             reader,
             start,
@@ -135,7 +138,9 @@ impl Writer {
             if is_stopping {
                 break;
             }
-            self.chores.run(&mut self.database, &*self.clock, &self.progress);
+            if self.role.is_ours() {
+                self.chores.run(&mut self.database, &*self.clock, &self.progress);
+            }
         }
         if let Err(error) = self.catch_up() {
             log::warn!(error = error.to_string(); "charges wait in the journal for the next start");
@@ -154,7 +159,7 @@ impl Writer {
         let position = self.reader.position();
         let rows = self.batch.len();
         if rows > 0 {
-            let booked = self.database.book(&self.batch, position)?;
+            let booked = self.database.book(&self.batch, (self.place.number, position))?;
             self.batch.clear();
             add(&counters.added, booked.added);
             add(&counters.repeated, booked.repeated);
@@ -171,11 +176,11 @@ impl Writer {
     }
 
     fn retire(&self, position: Position) -> Result<(), StoreError> {
-        let dir = self.folder.journal();
+        let dir = &self.place.dir;
         // What was read before this run was not seen by this reader: look before it is deleted.
         let is_spoiled = |segment: u64| {
             self.reader.has_damage_in(segment)
-                || (segment <= self.start.segment && is_damaged(&dir, segment).unwrap_or(true))
+                || (segment <= self.start.segment && is_damaged(dir, segment).unwrap_or(true))
         };
         self.journal.retire_before(position.segment, &is_spoiled).map_err(StoreError::Journal)
     }

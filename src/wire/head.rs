@@ -64,6 +64,8 @@ pub struct Head {
     /// `task_type` of Conflux's clients, whatever its value. A request with it may leave `model` out: the range is
     /// empty then.
     pub task_type: Option<Member>,
+    /// `provider`, whatever its value: what the request prefers among providers.
+    pub provider: Option<Member>,
 }
 
 /// `stream_options` of Chat.
@@ -180,6 +182,7 @@ enum Field {
     Stop,
     StopSequences,
     TaskType,
+    Provider,
 }
 
 impl Field {
@@ -208,6 +211,7 @@ impl Field {
             b"stop" => Self::Stop,
             b"stop_sequences" => Self::StopSequences,
             b"task_type" => Self::TaskType,
+            b"provider" => Self::Provider,
             _ => return None,
         })
     }
@@ -237,6 +241,7 @@ impl Field {
             Self::Stop => "stop",
             Self::StopSequences => "stop_sequences",
             Self::TaskType => "task_type",
+            Self::Provider => "provider",
         }
     }
 }
@@ -275,6 +280,7 @@ impl Found {
             modalities: None,
             stop: None,
             task_type: None,
+            provider: None,
         };
         Self { seen: 0, limits: [None; 3], head }
     }
@@ -320,6 +326,7 @@ impl Found {
             Field::Modalities => head.modalities = given,
             Field::Stop | Field::StopSequences => head.stop = given,
             Field::TaskType => head.task_type = Some(member),
+            Field::Provider => head.provider = Some(member),
         }
         Ok(())
     }

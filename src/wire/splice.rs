@@ -74,6 +74,13 @@ pub fn without_task(body: &Bytes, head: &Head, model: &str) -> Bytes {
     apply(body, &[(with_comma(body, member), "")])
 }
 
+/// The client's body without `provider`, and nothing else changed. `head` must be the head of `body`.
+pub fn without_provider(body: &Bytes, head: &Head) -> Bytes {
+    let Some(provider) = &head.provider else { return body.clone() };
+    let member = provider.name.start.saturating_sub(1)..provider.value.end;
+    apply(body, &[(with_comma(body, member), "")])
+}
+
 /// A member with the comma that goes with it: the one after it, else the one before.
 fn with_comma(body: &[u8], member: Range<usize>) -> Range<usize> {
     let after = leap::skip_space(body, member.end);

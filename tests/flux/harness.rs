@@ -258,6 +258,23 @@ impl Flux {
         self.child.id()
     }
 
+    /// The data folder, for another process.
+    pub(crate) fn data(&self) -> Arc<TempDir> {
+        Arc::clone(&self.setup.data)
+    }
+
+    /// The process that accepts, by what it has written.
+    pub(crate) fn accepting(&self) -> u32 {
+        let text = std::fs::read_to_string(self.data_dir().join("addresses.json")).unwrap_or_default();
+        let written: Option<Value> = serde_json::from_str(&text).ok();
+        written.and_then(|written| written["pid"].as_u64()?.try_into().ok()).unwrap_or_else(|| self.pid())
+    }
+
+    /// Whether the process that was started first lives.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_none()
+    }
+
     pub(crate) fn connect(&self) -> Conn {
         Conn::open(self.addr)
     }
@@ -376,6 +393,10 @@ impl Flux {
 /// The process never outlives its test.
 impl Drop for Flux {
     fn drop(&mut self) {
+        let accepting = self.accepting();
+        if accepting != self.pid() {
+            drop(Command::new("kill").args(["-KILL", &accepting.to_string()]).status());
+        }
         drop(self.child.kill());
         drop(self.child.wait());
         if std::thread::panicking() {

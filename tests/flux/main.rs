@@ -33,6 +33,8 @@ mod auto;
 #[cfg(test)]
 mod books;
 #[cfg(test)]
+mod burden;
+#[cfg(test)]
 mod config;
 #[cfg(test)]
 mod connections;
@@ -52,9 +54,13 @@ mod endpoints;
 #[cfg(test)]
 mod failover;
 #[cfg(test)]
+mod farm;
+#[cfg(test)]
 mod feedback;
 #[cfg(test)]
 mod framing;
+#[cfg(test)]
+mod h2;
 #[cfg(test)]
 mod health;
 #[cfg(test)]
@@ -70,6 +76,8 @@ mod money;
 #[cfg(test)]
 mod passthrough;
 mod pings;
+#[cfg(test)]
+mod prefer;
 #[cfg(test)]
 mod private;
 #[cfg(test)]
@@ -90,3 +98,5 @@ mod translate;
 mod trouble;
 #[cfg(test)]
 mod turns;
+#[cfg(test)]
+mod upgrade;

@@ -68,6 +68,14 @@ impl Segment {
         let form = form(&file)?;
         Ok(Self { file, number, limit, form })
     }
+
+    /// The same, up to its end of now: also of a file that was deleted meanwhile.
+    fn again(self) -> io::Result<Self> {
+        let Self { file, number, .. } = self;
+        let limit = file.metadata()?.len();
+        let form = form(&file)?;
+        Ok(Self { file, number, limit, form })
+    }
 }
 
 fn form(file: &File) -> io::Result<Option<Form>> {
@@ -217,6 +225,22 @@ pub(in crate::store) fn torn_tail(segment: &Segment, from: Position) -> io::Resu
     Ok((cursor.sound_end < segment.limit).then_some(cursor.sound_end))
 }
 
+/// Up to where another process has written whole records, seen from `from`: what stands behind is being written.
+///
+/// # Errors
+/// When the folder or a file cannot be read.
+pub(in crate::store) fn sound_end(dir: &Path, from: Position) -> io::Result<Position> {
+    let Some(last) = segments(dir)?.last().copied().filter(|last| *last >= from.segment) else { return Ok(from) };
+    let segment = match Segment::open(dir, last) {
+        Ok(segment) => segment,
+        // Booked and deleted since: there is a newer one at the next look.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(from),
+        Err(error) => return Err(error),
+    };
+    let offset = torn_tail(&segment, from)?.unwrap_or(segment.limit);
+    Ok(Position { segment: last, offset }.max(from))
+}
+
 /// Whether a segment holds bytes that are no charge.
 ///
 /// # Errors
@@ -247,6 +271,11 @@ impl Reader {
     /// A reader that begins at a position.
     pub(in crate::store) fn new(dir: &Path, position: Position) -> Self {
         Self { dir: dir.to_owned(), cursor: Cursor::at(position), segment: None }
+    }
+
+    /// The folder that is read.
+    pub(in crate::store) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// Every record before this has been handed out.
@@ -296,7 +325,7 @@ impl Reader {
         // The limit of a closed segment is final; that of the last one is given by `end`.
         if let Some(open) = self.segment.take().filter(|open| open.number == number) {
             let is_closed_since = number < end.segment;
-            return if is_closed_since { Segment::open(&self.dir, number).map(Some) } else { Ok(Some(open)) };
+            return if is_closed_since { open.again().map(Some) } else { Ok(Some(open)) };
         }
         let present = segments(&self.dir)?;
         let next = present.into_iter().find(|present| (number..=end.segment).contains(present));

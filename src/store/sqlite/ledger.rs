@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Statement, Transaction, params};
+use rusqlite::{OptionalExtension as _, Statement, Transaction, params};
 
 use super::rollup::Rollup;
 use super::{Database, DatabaseError, count, time};
@@ -60,23 +60,30 @@ impl Sums {
 }
 
 impl Database {
-    /// Up to where the journal is booked.
+    /// Up to where a journal is booked.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub(in crate::store) fn position(&self) -> Result<Position, DatabaseError> {
+    pub(in crate::store) fn position(&self, journal: u32) -> Result<Position, DatabaseError> {
         let mut select = self.connection.prepare_cached("SELECT value FROM meta WHERE name = ?1")?;
-        let mut value = |name: &str| select.query_row([name], |row| row.get::<_, i64>(0));
-        let (segment, offset) = (value("journal_segment")?, value("journal_offset")?);
-        let unsigned = |stored: i64| u64::try_from(stored).unwrap_or(0);
-        Ok(Position { segment: unsigned(segment), offset: unsigned(offset) })
+        let mut value = |name: &str| {
+            let stored: Option<i64> = select.query_row([name], |row| row.get(0)).optional()?;
+            // A journal that was never booked is booked up to its beginning.
+            Ok::<_, DatabaseError>(stored.and_then(|stored| u64::try_from(stored).ok()).unwrap_or(0))
+        };
+        let [segment, offset] = position_names(journal);
+        Ok(Position { segment: value(&segment)?, offset: value(&offset)? })
     }
 
-    /// Books charges and, with them, that the journal is booked up to `position`: all or nothing.
+    /// Books charges and, with them, that the journal of that number is booked up to that position: all or nothing.
     ///
     /// # Errors
     /// When the database cannot be written; nothing has changed then.
-    pub(in crate::store) fn book(&mut self, charges: &[Charge], position: Position) -> Result<Booked, DatabaseError> {
+    pub(in crate::store) fn book(
+        &mut self,
+        charges: &[Charge],
+        (journal, position): (u32, Position),
+    ) -> Result<Booked, DatabaseError> {
         let transaction = self.write()?;
         let mut booked = Booked::default();
         let mut sums: BTreeMap<AccountId, Sums> = BTreeMap::new();
@@ -106,8 +113,9 @@ impl Database {
             }
         }
         rollup.write(&transaction)?;
-        set_meta(&transaction, "journal_segment", count(position.segment, "a journal position")?)?;
-        set_meta(&transaction, "journal_offset", count(position.offset, "a journal position")?)?;
+        let [segment, offset] = position_names(journal);
+        set_meta(&transaction, &segment, count(position.segment, "a journal position")?)?;
+        set_meta(&transaction, &offset, count(position.offset, "a journal position")?)?;
         transaction.commit()?;
         Ok(booked)
     }
@@ -153,9 +161,20 @@ impl Database {
     }
 }
 
+/// Under which names the position of a journal is kept. The first has the names of builds that had only one.
+fn position_names(journal: u32) -> [String; 2] {
+    ["segment", "offset"].map(|part| match journal {
+        0 => format!("journal_{part}"),
+        number => format!("journal_{number}_{part}"),
+    })
+}
+
 fn set_meta(transaction: &Transaction<'_>, name: &str, value: i64) -> Result<(), DatabaseError> {
     transaction
-        .prepare_cached("UPDATE meta SET value = ?2 WHERE name = ?1 AND value <> ?2")?
+        .prepare_cached(
+            "INSERT INTO meta (name, value) VALUES (?1, ?2)
+             ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE value <> excluded.value",
+        )?
         .execute(params![name, value])?;
     Ok(())
 }

@@ -146,7 +146,7 @@ impl Database {
     }
 
     /// A write transaction: taken at the start, so that what is read in it stays true to its end.
-    fn write(&mut self) -> Result<rusqlite::Transaction<'_>, DatabaseError> {
+    pub(super) fn write(&mut self) -> Result<rusqlite::Transaction<'_>, DatabaseError> {
         Ok(self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?)
     }
 }

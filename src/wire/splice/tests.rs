@@ -33,6 +33,21 @@ fn a_task_is_cut_out_with_its_comma() {
 }
 
 #[test]
+fn what_is_preferred_is_cut_out_with_its_comma() {
+    for (body, expected) in [
+        (r#"{"provider":{"order":["a"]},"model":"m"}"#, r#"{"model":"m"}"#),
+        (r#"{"model":"m","pr\u006fvider": null}"#, r#"{"model":"m"}"#),
+        (r#"{"x":[1] ,"provider":"a" , "model":"m"}"#, r#"{"x":[1] , "model":"m"}"#),
+        (r#"{"task_type":"a","provider":{}}"#, r#"{"task_type":"a"}"#),
+        (r#"{"model":"m","x":{"provider":{}}}"#, r#"{"model":"m","x":{"provider":{}}}"#),
+    ] {
+        let bytes = Bytes::copy_from_slice(body.as_bytes());
+        let cut = without_provider(&bytes, &scan(&bytes).unwrap());
+        assert_eq!(std::str::from_utf8(&cut), Ok(expected), "{body}");
+    }
+}
+
+#[test]
 fn only_what_must_change_changes() {
     use UsageAsk::{AsIs, Include};
     for (body, usage, spliced) in [

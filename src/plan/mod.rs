@@ -3,14 +3,19 @@
 //! Must not know clocks, sockets or the client's bytes: what a request needs comes in as figures.
 //! A plan never changes the model of a pin, since all targets of a pin are one model.
 
+mod prefer;
+
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use crate::base::preference::{Preference, Sort};
 use crate::base::time::UnixMs;
 use crate::base::wire_format::WireFormat;
 use crate::catalog::{Capabilities, Chain, Model, ModelKind, Target};
 use crate::health::{Moment, Standing};
+
+use prefer::{Preferred, providers_of};
 
 /// Attempts that fit into a plan without allocation.
 const ATTEMPTS_INLINE: usize = 6;
@@ -56,7 +61,7 @@ pub enum Via {
 
 /// The terms under which attempts are chosen.
 #[derive(Clone, Copy, Debug)]
-pub struct Terms {
+pub struct Terms<'a> {
     /// What the client speaks.
     pub client_format: WireFormat,
     /// Who serves.
@@ -65,6 +70,28 @@ pub struct Terms {
     pub at: UnixMs,
     /// `limits.attempts_max`.
     pub attempts_max: usize,
+    /// What the request prefers among providers.
+    pub preference: Option<&'a Preference>,
+}
+
+/// What is known of targets while they serve.
+#[derive(Clone, Copy)]
+pub struct Known<'a> {
+    /// How one stands.
+    pub standing: &'a dyn Fn(&Target) -> Standing,
+    /// How long one takes, for what is sorted by: the less, the better; `None` where nobody knows.
+    pub pace: &'a dyn Fn(&Target, Sort) -> Option<u64>,
+}
+
+impl std::fmt::Debug for Known<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Known")
+    }
+}
+
+impl Known<'_> {
+    /// Of targets that nothing is known of.
+    pub const NOTHING: Known<'static> = Known { standing: &|_| Standing::Well, pace: &|_, _| None };
 }
 
 /// Where to try, best first. Never empty.
@@ -91,6 +118,12 @@ pub enum PlanError {
     /// No provider of any target is live, or all its models have ended.
     #[error("no provider that serves this model is configured")]
     NothingConfigured,
+    /// The request prefers none of the providers that would do.
+    #[error("none of its providers is left by what the request prefers; it is served by: {}", providers.join(", "))]
+    NotPreferred {
+        /// Those that would do.
+        providers: Vec<Arc<str>>,
+    },
     /// Live targets exist but speak formats that the client's cannot be translated into.
     #[error("this model speaks {}", listed(formats))]
     OtherFormats {
@@ -123,24 +156,27 @@ pub enum PlanError {
 type Wanted = (&'static str, bool, fn(&Capabilities) -> bool);
 type Candidates<'a> = SmallVec<[&'a Arc<Target>; ATTEMPTS_INLINE]>;
 
-/// Chooses the targets to try for one request, in the order of the chain: first those that stand well, last those that
-/// are away.
+/// Chooses the targets to try for one request, in the order that it prefers, else of the chain: first those that stand
+/// well, last those that are away.
 ///
 /// # Errors
-/// When no target is live, speaks the client's format, has the capabilities, is large enough, and is not away:
-/// the first of these tests that leaves nothing is told.
-pub fn plan(
-    chain: &Arc<Chain>,
-    needs: &Needs,
-    terms: &Terms,
-    standing: impl Fn(&Target) -> Standing,
-) -> Result<Plan, PlanError> {
+/// When no target is live, is left by the preference, speaks the client's format, has the capabilities, is large
+/// enough, and is not away: the first of these tests that leaves nothing is told.
+pub fn plan(chain: &Arc<Chain>, needs: &Needs, terms: &Terms<'_>, known: Known<'_>) -> Result<Plan, PlanError> {
     if terms.via == Via::Mock {
         return on_mock(chain, needs, terms);
     }
-    let live: Candidates<'_> = chain.targets.iter().filter(|target| target.is_live(terms.at)).collect();
+    let mut live: Candidates<'_> = chain.targets.iter().filter(|target| target.is_live(terms.at)).collect();
     if live.is_empty() {
         return Err(PlanError::NothingConfigured);
+    }
+    let preferred = terms.preference.map(|preference| Preferred { preference, chain, needs, at: terms.at });
+    if let Some(preferred) = &preferred {
+        let providers = providers_of(&live);
+        live = preferred.left(&live);
+        if live.is_empty() {
+            return Err(PlanError::NotPreferred { providers });
+        }
     }
     let speaking: Candidates<'_> =
         live.iter().copied().filter(|target| format_for(target, needs, terms.client_format).is_some()).collect();
@@ -148,8 +184,13 @@ pub fn plan(
         return Err(PlanError::OtherFormats { formats: client_formats(&live) });
     }
     let able = able(&speaking, needs)?;
-    let mut fitting = in_order(&fitting(&able, needs)?, standing)?;
-    fitting.truncate(terms.attempts_max.max(1));
+    let mut fitting = fitting(&able, needs)?;
+    if let Some(preferred) = &preferred {
+        preferred.sort(&mut fitting, known.pace);
+    }
+    let mut fitting = in_order(&fitting, known.standing)?;
+    let preferred_max = preferred.map_or(usize::MAX, |preferred| preferred.attempts_max());
+    fitting.truncate(terms.attempts_max.min(preferred_max).max(1));
     let attempts = fitting.into_iter().filter_map(|target| attempt(target, needs, terms));
     Ok(Plan { chain: Arc::clone(chain), attempts: attempts.collect() })
 }
@@ -175,13 +216,13 @@ fn in_order<'a>(fitting: &Candidates<'a>, standing: impl Fn(&Target) -> Standing
 }
 
 /// The mock takes any format and any size, as whichever model would have come first.
-fn on_mock(chain: &Arc<Chain>, needs: &Needs, terms: &Terms) -> Result<Plan, PlanError> {
+fn on_mock(chain: &Arc<Chain>, needs: &Needs, terms: &Terms<'_>) -> Result<Plan, PlanError> {
     let attempt = chain.mock_targets.first().and_then(|first| attempt(first, needs, terms));
     let attempt = attempt.ok_or(PlanError::NothingConfigured)?;
     Ok(Plan { chain: Arc::clone(chain), attempts: SmallVec::from_iter([attempt]) })
 }
 
-fn attempt(target: &Arc<Target>, needs: &Needs, terms: &Terms) -> Option<Attempt> {
+fn attempt(target: &Arc<Target>, needs: &Needs, terms: &Terms<'_>) -> Option<Attempt> {
     let format = format_for(target, needs, terms.client_format)?;
     Some(Attempt { target: Arc::clone(target), format })
 }
