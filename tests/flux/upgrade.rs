@@ -147,7 +147,7 @@ fn an_upgrade_under_load_cuts_refuses_and_loses_nothing() {
     assert_all_charged_once(&flux, &paid);
     assert_eq!(named(), next.to_string(), "the old process leaves the file alone");
     assert_eq!(flux.private_get("/readyz").status, 200);
-    assert_eq!(flux.metric("flux_requests_in_flight", &[]), 0.0_f64);
+    assert!(flux.metric("flux_requests_in_flight", &[]) < 0.5);
 }
 
 #[test]

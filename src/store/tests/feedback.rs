@@ -63,14 +63,14 @@ fn feedback_goes_with_its_row_and_with_its_account() {
     assert!(store.give_feedback(AccountId(1), &Feedback { request_id: late, ..said(1, 20) }).unwrap());
     drop(store);
     let store = start(30);
-    within_a_second(|| {
+    before_long(|| {
         clock.advance(Duration::from_millis(20));
         count(dir.path()) == 1
     });
     let mut accounts = crate::store::accounts::AccountTable::open(dir.path()).unwrap();
     accounts.close("default", clock.unix_ms()).unwrap();
     clock.advance(Duration::from_millis(31 * DAY_MS));
-    within_a_second(|| {
+    before_long(|| {
         clock.advance(Duration::from_millis(20));
         count(dir.path()) == 0
     });

@@ -41,8 +41,8 @@ fn t34_old_rows_go_in_small_batches_and_all_sums_stay() {
         clock.advance(Duration::from_millis(20));
         count(dir.path(), "SELECT count(*) FROM ledger") == 800
     };
-    within_a_second(is_through);
-    within_a_second(|| {
+    before_long(is_through);
+    before_long(|| {
         clock.advance(Duration::from_millis(20));
         store.health().rows_archived >= 400
     });
@@ -64,7 +64,7 @@ fn t34_old_rows_go_in_small_batches_and_all_sums_stay() {
     // What comes late, after its day went, is booked and goes again.
     store.append(&old_charge(5_000, 20)).unwrap();
     store.flush().unwrap();
-    within_a_second(|| {
+    before_long(|| {
         clock.advance(Duration::from_millis(20));
         count(dir.path(), "SELECT requests FROM ledger_archived") == 401
     });
