@@ -233,9 +233,9 @@ fn asked(headers: &HeaderMap) -> Result<Asked, Refusal> {
 
 /// The providers that a request may go to, in the order in which they are to be asked; empty where it does not say.
 pub(super) fn providers(headers: &HeaderMap) -> Result<Vec<Box<str>>, Refusal> {
-    let Some(listed) = headers.get(X_FLUX_PROVIDER) else { return Ok(Vec::new()) };
-    let names: Vec<Box<str>> =
-        listed.to_str().unwrap_or_default().split(',').map(|name| Box::from(name.trim())).collect();
+    let lines = headers.get_all(X_FLUX_PROVIDER).iter().map(|line| line.to_str().unwrap_or_default());
+    let listed = lines.flat_map(|line| line.split(',')).map(|name| Box::from(name.trim()));
+    let names: Vec<Box<str>> = listed.take(PROVIDERS_LISTED_MAX + 1).collect();
     if names.len() > PROVIDERS_LISTED_MAX || names.iter().any(|name| name.is_empty()) {
         let message = format!(
             "x-flux-provider must be the name of a provider, or a list of at most {PROVIDERS_LISTED_MAX} with commas"

@@ -79,6 +79,21 @@ fn a_request_says_who_is_asked_first_and_who_is_not() {
 }
 
 #[test]
+fn a_header_on_two_lines_is_one_list() {
+    let pair = Pair::start();
+    pair.second.next(Answer::failure(500));
+    let (bearer, body) = (pair.flux.bearer(), ask_chat(PAIR).to_string());
+    let headers = [
+        ("authorization", bearer.as_str()),
+        ("content-type", "application/json"),
+        ("x-flux-provider", "groq"),
+        ("x-flux-provider", "cerebras"),
+    ];
+    let reply = pair.flux.ask(&request("POST", "/v1/chat/completions", &headers, body.as_bytes())).expect_status(200);
+    assert_eq!((reply.header("x-flux-provider"), reply.header("x-flux-attempts")), ("cerebras", "2"));
+}
+
+#[test]
 fn an_order_falls_back_and_a_pin_does_not() {
     let pair = Pair::start();
     for (header, body, attempts) in [
