@@ -8,6 +8,11 @@ use super::quality::Quality;
 
 /// Lanes that answer in words, from the cheapest.
 pub const WORD_LANES: [&str; 3] = ["flux-fast", "flux-standard", "flux-reasoning"];
+/// The place of a lane among [`WORD_LANES`]; `None` for one that answers in something else.
+pub fn rank_of(lane: &str) -> Option<usize> {
+    WORD_LANES.iter().position(|name| *name == lane)
+}
+
 /// How a lane may be wished for, in words for people.
 pub const LANE_WISH_HINT: &str = "flux-fast, flux-standard or flux-reasoning for always that lane; at_least:flux-standard, at_most:flux-standard, … for a bound";
 
@@ -34,11 +39,10 @@ pub enum LaneWish {
 impl LaneWish {
     /// Reads `flux-fast`, `at_least:flux-standard` and the like; `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
-        let rank = |name: &str| WORD_LANES.iter().position(|lane| *lane == name);
         match text.split_once(':') {
-            None => rank(text).map(Self::Only),
-            Some(("at_least", lane)) => rank(lane).map(Self::AtLeast),
-            Some(("at_most", lane)) => rank(lane).map(Self::AtMost),
+            None => rank_of(text).map(Self::Only),
+            Some(("at_least", lane)) => rank_of(lane).map(Self::AtLeast),
+            Some(("at_most", lane)) => rank_of(lane).map(Self::AtMost),
             Some(_) => None,
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::measure::{BUDGETS, Decided, Measured, measure};
-use super::outcomes::{self, Outcome};
+use super::outcomes::{self, Outcome, of_all};
 use crate::base::time::Clock;
 use crate::base::wire_format::WireFormat;
 use crate::classify::features::FeatureInput;
@@ -225,8 +225,7 @@ pub fn report(rows: &[Row]) -> Report {
 
 impl Row {
     fn all_qualities(&self) -> Option<[f64; 3]> {
-        let [fast, standard, reasoning] = self.quality;
-        Some([fast?, standard?, reasoning?])
+        of_all(self.quality)
     }
 
     fn decided(&self, cost: CostOf) -> Option<Decided> {

@@ -82,23 +82,25 @@ pub fn parse_line(line: &str) -> Result<Outcome<'_>, String> {
     })
 }
 
+/// What is known of all three lanes, or nothing.
+pub fn of_all<T>([fast, standard, reasoning]: [Option<T>; 3]) -> Option<[T; 3]> {
+    Some([fast?, standard?, reasoning?])
+}
+
 impl Outcome<'_> {
     /// Qualities, if all three lanes are known.
     pub fn all_qualities(&self) -> Option<[f64; 3]> {
-        let [fast, standard, reasoning] = self.quality;
-        Some([fast?, standard?, reasoning?])
+        of_all(self.quality)
     }
 
     /// Costs in USD as they were observed.
     pub fn observed_costs(&self) -> Option<[f64; 3]> {
-        let [fast, standard, reasoning] = self.observed;
-        Some([fast?, standard?, reasoning?])
+        of_all(self.observed)
     }
 
     /// Costs in USD by the floor prices of the lanes.
     pub fn priced_costs(&self) -> Option<[f64; 3]> {
-        let [fast, standard, reasoning] = self.tokens;
-        let mut costs = [fast?, standard?, reasoning?];
+        let mut costs = of_all(self.tokens)?;
         costs.iter_mut().zip(LANE_PRICES).for_each(|(cost, price)| *cost *= price / 1e6);
         Some(costs)
     }

@@ -3,7 +3,7 @@
 //! Must not know how anything is fitted.
 
 use super::examples::{Clues, look};
-use super::outcomes::Outcome;
+use super::outcomes::{Outcome, of_all};
 use crate::classify::kinds::recognise;
 use crate::classify::kinds::weights::{KINDS_MAX, Weights};
 
@@ -82,8 +82,7 @@ impl Row {
 
     /// Qualities, if all three lanes are known.
     pub fn all_qualities(&self) -> Option<[f64; 3]> {
-        let [fast, standard, reasoning] = self.quality;
-        Some([fast?, standard?, reasoning?])
+        of_all(self.quality)
     }
 }
 

@@ -9,8 +9,8 @@ use super::measure::{Decided, Measured, Point, curve, measure, oracle};
 use super::outcomes::{self, Outcome};
 use super::paraphrase::{WAYS, said_otherwise};
 use crate::base::wire_format::WireFormat;
+use crate::base::wish::{WORD_LANES, rank_of};
 use crate::classify::features::{FeatureInput, Features};
-use crate::classify::table::LANE_NAMES;
 use crate::classify::{Decision, Router, Terms, classify};
 use crate::wire::head;
 
@@ -107,7 +107,7 @@ impl Study {
         let [own, ..] = &self.rows;
         let measured = measure(own);
         let fixed =
-            LANE_NAMES.iter().map(|name| format!("always {}", name.trim_start_matches("flux-"))).zip(measured.fixed);
+            WORD_LANES.iter().map(|name| format!("always {}", name.trim_start_matches("flux-"))).zip(measured.fixed);
         fixed.chain([("as configured".to_owned(), measured.decided)]).collect()
     }
 
@@ -138,7 +138,7 @@ impl Study {
             line(name, &measured);
         }
         let [own, ..] = &self.rows;
-        for (lane, name) in LANE_NAMES.iter().enumerate() {
+        for (lane, name) in WORD_LANES.iter().enumerate() {
             let fixed: Vec<Decided> = own.iter().map(|row| Decided { lane, score: 0.0, ..row.clone() }).collect();
             line(
                 &format!("always {}", name.trim_start_matches("flux-")),
@@ -175,7 +175,7 @@ fn with_decision<T>(
 
 /// A lane that makes pictures counts as the dearest: that is what a mistake costs.
 fn rank(lane: &str) -> usize {
-    LANE_NAMES.iter().position(|name| *name == lane).unwrap_or(2)
+    rank_of(lane).unwrap_or(2)
 }
 
 fn by_length(features: &Features) -> (usize, f64) {

@@ -11,8 +11,8 @@ use super::kinds::clues::{self, Part, Sink};
 use super::kinds::weights::{KINDS_MAX, Row, Weights};
 use super::kinds::{Excerpt, root, shape};
 use super::rules::{Held, Value, named};
-use super::table::LANE_NAMES;
 use super::{Decision, Reason, Router, Terms, classify};
+use crate::base::wish::WORD_LANES;
 
 /// Most clues that are told.
 pub const CLUES_MAX: usize = 12;
@@ -129,7 +129,7 @@ pub fn explain<'r>(router: &'r Router, input: &FeatureInput<'_>, terms: &Terms) 
 fn worth(lane: usize, choice: &Choice, wish: &Wish, is_open: bool) -> LaneWorth {
     let at = |values: &[f32; 3]| values.get(lane).copied().unwrap_or_default();
     LaneWorth {
-        lane: LANE_NAMES.get(lane).copied().unwrap_or_default(),
+        lane: WORD_LANES.get(lane).copied().unwrap_or_default(),
         expected: at(&choice.expected),
         price: at(&wish.prices),
         worth: wish.worth(&choice.expected, lane),

@@ -386,7 +386,7 @@ fn is_thinking(thinking: &[u8]) -> bool {
     matches!(walk::member(thinking, b"type").and_then(walk::string), Some(b"enabled" | b"adaptive"))
 }
 
-fn wide(count: usize) -> u64 {
+pub(super) fn wide(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
 

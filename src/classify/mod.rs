@@ -24,7 +24,9 @@ use features::{FeatureInput, Features};
 use kinds::weights::Weights;
 use kinds::{Mix, Recognised};
 use rules::{RuleSet, Verdict};
-use table::{LANE_NAMES, LaneTable};
+use table::LaneTable;
+
+use crate::base::wish::WORD_LANES;
 
 /// Everything that decides, as it was read from the rules folder. Immutable; new files make a new router.
 #[derive(Clone, Debug)]
@@ -105,14 +107,14 @@ pub fn classify<'r>(router: &'r Router, input: &FeatureInput<'_>, terms: &Terms)
     let (lane, reason) = if let Some((lane, rule)) = ruled {
         (lane, Reason::Rule(rule))
     } else {
-        let free = choose::choose(table, shares, gains, &Wish { at_least: 0, at_most: LANE_NAMES.len() - 1, ..wish });
+        let free = choose::choose(table, shares, gains, &Wish { at_least: 0, at_most: WORD_LANES.len() - 1, ..wish });
         let bound = match choice.lane.cmp(&free.lane) {
             Ordering::Greater => floor,
             Ordering::Less => ceiling,
             Ordering::Equal => None,
         };
         let reason = bound.map_or_else(|| Reason::Kind(router.likeliest(&mix)), Reason::Bound);
-        (LANE_NAMES.get(choice.lane).copied().unwrap_or(LANE_NAMES[1]), reason)
+        (WORD_LANES.get(choice.lane).copied().unwrap_or(WORD_LANES[1]), reason)
     };
     Decision { lane, reason, choice, mix, features }
 }

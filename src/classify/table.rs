@@ -8,8 +8,6 @@ use serde::Deserialize;
 
 use crate::base::complaint::Complaint;
 
-/// Lanes that answer in words, from the cheapest.
-pub const LANE_NAMES: [&str; 3] = ["flux-fast", "flux-standard", "flux-reasoning"];
 /// Largest file that is read.
 pub const FILE_BYTES_MAX: u64 = 256 << 10;
 

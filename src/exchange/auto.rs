@@ -12,7 +12,7 @@ use crate::accounts::key::KeyState;
 use crate::base::outcome::{AutoChoice, Routed};
 use crate::base::quality::Quality;
 use crate::base::wire_format::WireFormat;
-use crate::base::wish::{LaneWish, WORD_LANES};
+use crate::base::wish::{LaneWish, WORD_LANES, rank_of};
 use crate::catalog::{Catalog, Chain, LaneId, Route};
 use crate::classify::features::FeatureInput;
 use crate::classify::rules::LANES;
@@ -231,10 +231,6 @@ fn nearest(rank: usize, (cheapest, dearest): (usize, usize)) -> impl Iterator<It
 /// A lane's name as the rules know it, for labels.
 fn lane_name(lane: &str) -> Option<&'static str> {
     LANES.into_iter().find(|known| *known == lane)
-}
-
-fn rank_of(lane: &str) -> Option<usize> {
-    WORD_LANES.iter().position(|name| *name == lane)
 }
 
 /// The lane's name and the reason, within a bound. A lane that must be is that in any case; lanes beside those that

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use crate::base::money::PicoUsd;
 use crate::base::tariff::Tariffs;
 use crate::base::time::UnixMs;
+use crate::base::wish::WORD_LANES;
 use crate::catalog::{Catalog, Route};
 use crate::classify::Router;
-use crate::classify::table::LANE_NAMES;
 use crate::config::Config;
 
 /// What an exchange needs to know about the world.
@@ -56,7 +56,7 @@ fn lane_prices(catalog: &Catalog, at: UnixMs) -> [f32; 3] {
         };
         Some(input.times(INPUT_TOKENS).plus(output))
     };
-    let prices = LANE_NAMES.map(|name| price(name).unwrap_or(PicoUsd::ZERO));
+    let prices = WORD_LANES.map(|name| price(name).unwrap_or(PicoUsd::ZERO));
     let dearest = prices.iter().map(|price| price.0).max().unwrap_or(0).max(1);
     #[expect(clippy::cast_precision_loss, reason = "a share, not an amount")]
     let share = |price: PicoUsd| price.0 as f32 / dearest as f32;

@@ -3,7 +3,7 @@
 //! Must not know kinds or weights. Each clue is a row of a table; the rows are part of the format of a weights file.
 
 use super::clues::Tally;
-use crate::classify::features::Features;
+use crate::classify::features::{Features, wide};
 
 /// How many rows there are.
 pub const SHAPES: usize = row_count();
@@ -122,8 +122,4 @@ fn sign(last: Option<char>) -> u64 {
         Some(sign) if sign.is_alphanumeric() => 4,
         Some(_) => 5,
     }
-}
-
-fn wide(count: usize) -> u64 {
-    u64::try_from(count).unwrap_or(u64::MAX)
 }

@@ -10,6 +10,7 @@ use super::features::Features;
 use crate::base::complaint::Complaint;
 use crate::base::effort::Effort;
 use crate::base::task::TaskType;
+use crate::base::wish::WORD_LANES;
 
 mod parse;
 
@@ -17,8 +18,6 @@ pub use parse::parse;
 
 /// Lanes that a rule may name.
 pub const LANES: [&str; 4] = ["flux-fast", "flux-standard", "flux-reasoning", "flux-image"];
-/// How many of them, from the first, answer in words.
-const WORD_LANES: usize = 3;
 /// Most rules in a file.
 pub const RULES_MAX: usize = 256;
 /// Most conditions of one rule.
@@ -287,7 +286,8 @@ impl Otherwise {
 impl RuleSet {
     /// Asks the rules in their order, up to the first that names a lane.
     pub fn judge(&self, features: &Features) -> Verdict<'_> {
-        let mut verdict = Verdict { lane: None, at_least: 0, at_most: WORD_LANES - 1, floor: None, ceiling: None };
+        let mut verdict =
+            Verdict { lane: None, at_least: 0, at_most: WORD_LANES.len() - 1, floor: None, ceiling: None };
         for rule in self.rules.iter().filter(|rule| self.is_met(rule, features)) {
             match &rule.effect {
                 Effect::Lane(lane) => return Verdict { lane: Some((lane, &rule.name)), ..verdict },

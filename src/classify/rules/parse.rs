@@ -11,6 +11,7 @@ use super::{
     BY_KIND, CONDITIONS_MAX, Complaint, Condition, Effect, Effort, FEATURES, Kind, LANES, OPERATORS, Operator,
     Otherwise, RULES_MAX, Rule, RuleSet, TaskType, UNSET, WORD_LANES, effort_rank, task_number,
 };
+use crate::base::wish::rank_of;
 
 /// Longest name of a rule.
 const NAME_BYTES_MAX: usize = 64;
@@ -184,12 +185,11 @@ impl Reader<'_> {
     }
 
     fn effect(&mut self, table: &DeTable<'_>, rule: &Value<'_>) -> Option<Effect> {
-        let words = LANES.get(..WORD_LANES).unwrap_or_default();
-        let rank = |lane: &str| words.iter().position(|known| *known == lane);
+        let words = &WORD_LANES;
         match (get(table, "lane"), get(table, "at_least"), get(table, "at_most")) {
             (Some(lane), None, None) => Some(Effect::Lane(self.lane(lane, &LANES)?.into())),
-            (None, Some(lane), None) => Some(Effect::AtLeast(rank(&self.lane(lane, words)?)?)),
-            (None, None, Some(lane)) => Some(Effect::AtMost(rank(&self.lane(lane, words)?)?)),
+            (None, Some(lane), None) => Some(Effect::AtLeast(rank_of(&self.lane(lane, words)?)?)),
+            (None, None, Some(lane)) => Some(Effect::AtMost(rank_of(&self.lane(lane, words)?)?)),
             _ => {
                 let hint = "`lane` decides, `at_least` and `at_most` bound what the kind of work decides";
                 self.complain(&rule.span(), "a rule needs one of `lane`, `at_least`, `at_most`", hint);
