@@ -87,8 +87,8 @@ fn planned(world: &World, standing: impl Fn(&flux::catalog::Target) -> Standing)
         client_format: WireFormat::OpenaiChat,
         via: Via::Providers,
         at: UnixMs(1_795_392_000_000),
-        attempts_max: 6,
         preference: None,
+        draw: None,
     };
     let known = Known { standing: &standing, ..Known::NOTHING };
     let planned = plan(black_box(&world.chain), black_box(&needs), &terms, known);

@@ -368,6 +368,8 @@ def main():
         "# probe: a cheap question that shows whether address and key work; below base_url, or { root_path = \"…\" }.",
         "# accesses: further keys and addresses, each with one of them or both, and all with a weight (1):",
         "#   accesses = [{ api_key_env = \"GROQ_API_KEY_2\", weight = 2 }, { base_url = \"https://…\" }]",
+        "# region: where an address is, for requests that ask for a region and for regional prices; else the name in",
+        "# regional_base_urls that has its host. Each of the accesses has its own.",
         "# concurrent_max: requests that the provider is sent at once; 0 for any number.",
         "# http:// only to this machine, private addresses and local names; allow_link_local = true opens 169.254.0.0/16.",
     ]
@@ -397,7 +399,13 @@ def main():
     lines = head("Lanes, pinned aliases, and the names that clients use.", read["aliases"]["generated"])
     lines += [
         "#",
-        "# A lane tries `default`, then `fallbacks`: models of models.toml, or the name of another lane.",
+        "# A lane tries `default`, then `fallbacks`: models of models.toml, or the name of another lane. At most 64 targets.",
+        "# Targets in a list of their own share one step by their weight (1; from 0 to 1000; 0 stands in for the others only):",
+        '#   default = [{ target = "openai/gpt-6-luna", weight = 3 }, { target = "azure-openai/gpt-6-luna" }]',
+        "# when: only requests that are so are sent there; any of vision, tools (true: with them, false: without), prompt_tokens_min,",
+        "# prompt_tokens_max (text, by four bytes a token), region (what the request asks for by x-flux-region):",
+        '#   fallbacks = [{ target = "google/gemini-3.8-flash", when = { vision = true } }, "groq/gpt-oss-120b"]',
+        "# Pins are written in the same way.",
         "# price: USD per 1,000,000 tokens for whatever model answers; without it the model's own price counts.",
         "# cache_read and cache_write may be set too; they are the input price by default.",
     ]

@@ -147,6 +147,7 @@ fn ask(dir: &Path) -> Result<()> {
             is_anthropic: false,
             quality: None,
             providers: &[],
+            region: None,
             at,
         };
         let mut body = Bytes::new();

@@ -231,7 +231,6 @@ fn target(format: WireFormat) -> Target {
         stream_usage: StreamUsage::Always,
         reasoning_outside_output: false,
         cached_outside_input: false,
-        region: "".into(),
         unusable: "".into(),
         accesses: vec![Access::only(Secret::new(""), Endpoints::default())],
         concurrent_max: 0,

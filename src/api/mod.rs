@@ -66,6 +66,8 @@ pub struct Asked<'a> {
     pub quality: Option<&'a str>,
     /// The providers that it names in `x-flux-provider`.
     pub providers: &'a [Box<str>],
+    /// The region that it names in `x-flux-region`.
+    pub region: Option<&'a str>,
     /// When.
     pub at: UnixMs,
 }

@@ -186,6 +186,7 @@ fn routing(path: &str) -> Option<Described> {
                 in_query("format", "The API of the request, where its shape does not tell", &format),
                 in_query("quality", "The wish for quality, in the place of the configured one", &share),
                 in_header("x-flux-provider", "As a request would say it", &json!({ "type": "string" })),
+                in_header("x-flux-region", "As a request would say it", &json!({ "type": "string" })),
             ];
             Described { body: Some(body), ..describe(summary, "RouteView") }.with_parameters(parameters)
         }
@@ -275,6 +276,7 @@ fn inference(path: &str) -> Option<Described> {
             "None but these providers, asked in this order: a name, or several with commas",
             &json!({ "type": "string" }),
         ),
+        in_header("x-flux-region", "At no address outside this region", &json!({ "type": "string" })),
         in_header(
             "x-flux-quality",
             "How much quality flux-auto is to seek: 0 the cheapest, 1 the best; else the key's wish, the account's, the operator's",

@@ -211,6 +211,7 @@ pub(super) fn answer(asked: &Asked<'_>, snapshot: &Snapshot) -> Result<Answer, R
         asked: &exchange::Asked {
             quality: query.text("quality").or(asked.quality).map(quality).transpose()?,
             providers: asked.providers.to_vec(),
+            region: asked.region.map(Box::from),
             session: None,
         },
         key: Some(asked.key),

@@ -22,6 +22,8 @@ pub struct Preference {
     pub is_strict: bool,
     /// What a token may cost at most.
     pub max_price: MaxPrice,
+    /// Only at addresses of this region; `None` for any.
+    pub region: Option<Box<str>>,
 }
 
 /// A bound of a price, in pico-USD per token. `None` for none.

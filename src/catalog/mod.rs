@@ -3,6 +3,7 @@
 //! Must not know files or environment variables (`config` builds it), nor which target a request
 //! takes (`plan` decides that).
 
+pub mod chain;
 pub mod kept;
 pub mod price;
 pub mod provider;
@@ -12,12 +13,14 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::base::money::PicoUsd;
 use crate::base::quality::Quality;
 use crate::base::secret::Secret;
 use crate::base::time::UnixMs;
 use crate::base::wire_format::WireFormat;
 
+pub use self::chain::{Chain, ChainKind, LaneRates};
+
+use self::chain::Step;
 use self::kept::Kept;
 use self::price::PriceCard;
 use self::provider::{Access, AuthKind, Dialect, Endpoint, Endpoints, Provider, StreamUsage};
@@ -157,6 +160,8 @@ pub struct Target {
     pub provider: Arc<Provider>,
     /// What is served.
     pub model: Arc<Model>,
+    /// Its place in the chain.
+    pub step: Step,
     /// What `proxy` keeps ready for answers of this target.
     pub ready: Kept,
     /// What `exchange` keeps ready of its live state.
@@ -164,15 +169,15 @@ pub struct Target {
 }
 
 impl Target {
-    /// A model at its provider.
+    /// A model at its provider, for any request.
     pub fn new(provider: Arc<Provider>, model: Arc<Model>) -> Self {
-        Self { provider, model, ready: Kept::default(), live: Kept::default() }
+        Self { provider, model, step: Step::default(), ready: Kept::default(), live: Kept::default() }
     }
 
     /// Whether a client's bytes in this format can be passed on as they are, perhaps with losses at
     /// the provider. Not so where the model's name belongs into the path.
     pub fn takes_bytes_of(&self, format: WireFormat) -> bool {
-        let Self { provider, model, ready: _, live: _ } = self;
+        let Self { provider, model, .. } = self;
         let is_listed = model.formats.contains(&format) || model.secondary_formats.contains(&format);
         is_listed && provider.endpoint(format).is_some_and(|endpoint| !endpoint.has_model_in_path())
     }
@@ -192,53 +197,6 @@ impl Target {
     /// Whether its provider is live and its model has not ended.
     pub fn is_live(&self, at: UnixMs) -> bool {
         self.provider.is_configured() && !self.model.is_retired(at)
-    }
-}
-
-/// What a lane charges, whichever model answers; pico-USD per token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LaneRates {
-    /// The prompt.
-    pub input: PicoUsd,
-    /// The answer.
-    pub output: PicoUsd,
-    /// Prompt tokens read from a cache.
-    pub cache_read: PicoUsd,
-    /// Prompt tokens written to a cache, whatever the lifetime.
-    pub cache_write: PicoUsd,
-}
-
-/// What a chain of targets is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChainKind {
-    /// Targets of different models, one after the other.
-    Lane,
-    /// Targets of one model at different providers.
-    Pin,
-}
-
-/// A lane or a pinned alias: a name, and where it may lead.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chain {
-    /// What clients ask for.
-    pub name: Arc<str>,
-    /// The name for people; of a pin, its model's.
-    pub display_name: Arc<str>,
-    /// Lane or pin.
-    pub kind: ChainKind,
-    /// What it charges; `None` charges the price of the model that answers.
-    pub rates: Option<LaneRates>,
-    /// Where it may lead, best first. Never empty.
-    pub targets: Vec<Arc<Target>>,
-    /// The same targets served by the mock; empty until the mock has an address.
-    pub mock_targets: Vec<Arc<Target>>,
-}
-
-impl Chain {
-    /// Whether any target could serve a client of one of these formats now.
-    pub fn is_routable(&self, at: UnixMs, client_formats: &[WireFormat]) -> bool {
-        let speaks = |target: &Target| client_formats.iter().any(|format| target.takes_bytes_of(*format));
-        self.targets.iter().any(|target| target.is_live(at) && speaks(target))
     }
 }
 
@@ -351,7 +309,10 @@ impl Catalog {
 
     fn moved(&self, chain: &Arc<Chain>, [stand_in, for_tests]: &[Arc<Provider>; 2]) -> Arc<Chain> {
         let on = |mock: &Arc<Provider>| -> Vec<_> {
-            let on_mock = |target: &Arc<Target>| Arc::new(Target::new(Arc::clone(mock), Arc::clone(&target.model)));
+            let on_mock = |target: &Arc<Target>| {
+                let moved = Target::new(Arc::clone(mock), Arc::clone(&target.model));
+                Arc::new(Target { step: target.step.clone(), ..moved })
+            };
             chain.targets.iter().map(on_mock).collect()
         };
         let mock_targets = on(for_tests);
@@ -459,7 +420,6 @@ fn mock(at: SocketAddr, key: &Secret) -> Provider {
         stream_usage: StreamUsage::StreamOptions,
         reasoning_outside_output: false,
         cached_outside_input: false,
-        region: "".into(),
         unusable: "".into(),
         accesses: vec![Access { id: at.to_string().into(), ..Access::only(key.clone(), endpoints) }],
         concurrent_max: 0,

@@ -159,6 +159,8 @@ pub struct Access {
     pub key: Secret,
     /// Its share among the accesses of its provider; at least 1.
     pub weight: u32,
+    /// The region that its address stands for, in prices and in what requests ask for; empty for none in particular.
+    pub region: Arc<str>,
     /// By wire format.
     pub endpoints: Endpoints,
     /// What is asked to see whether it works; `None` where nothing cheap is known.
@@ -170,7 +172,16 @@ pub struct Access {
 impl Access {
     /// The only one of a provider, without a probe.
     pub fn only(key: Secret, endpoints: Endpoints) -> Self {
-        Self { name: "1".into(), id: "".into(), key, weight: 1, endpoints, probe: None, live: Kept::default() }
+        Self {
+            name: "1".into(),
+            id: "".into(),
+            key,
+            weight: 1,
+            region: "".into(),
+            endpoints,
+            probe: None,
+            live: Kept::default(),
+        }
     }
 }
 
@@ -191,8 +202,6 @@ pub struct Provider {
     pub reasoning_outside_output: bool,
     /// Whether its input count leaves cached tokens out.
     pub cached_outside_input: bool,
-    /// The region that its host stands for in prices; empty for the global one.
-    pub region: Arc<str>,
     /// Why it cannot be used; empty when it is live.
     pub unusable: Arc<str>,
     /// Its keys and addresses. Never empty; all serve the same formats.
@@ -207,6 +216,22 @@ impl Provider {
     /// Whether requests can be sent to it.
     pub fn is_configured(&self) -> bool {
         self.unusable.is_empty()
+    }
+
+    /// The region of one of its accesses, by its place; of the first where there is none.
+    pub fn region_at(&self, access: usize) -> &str {
+        let access = self.accesses.get(access).or_else(|| self.accesses.first());
+        access.map_or("", |access| &access.region)
+    }
+
+    /// Whether its accesses are in different regions.
+    pub fn has_several_regions(&self) -> bool {
+        self.accesses.iter().any(|access| *access.region != *self.region_at(0))
+    }
+
+    /// Whether it serves in a region.
+    pub fn serves_in(&self, region: &str) -> bool {
+        self.accesses.iter().any(|access| *access.region == *region)
     }
 
     /// Where it serves a format, by its first access.

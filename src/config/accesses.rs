@@ -30,11 +30,30 @@ pub(super) struct Own<'a> {
     pub(super) place: &'a Place,
 }
 
+/// Where a provider serves.
+struct Regions {
+    /// Those with an address of their own, each with its host.
+    hosts: Vec<(String, String)>,
+    /// The one that its own address is in.
+    own: String,
+}
+
+/// What an access says of itself.
+struct Named {
+    number: usize,
+    weight: u32,
+    region: String,
+}
+
 /// Reads all. One without a key is left out as long as another has one; the first stays in any case.
 pub(super) fn read(fields: &mut Fields<'_, '_>, own: &Own<'_>, environment: &Environment<'_>) -> Vec<Access> {
     let weight = read_weight(fields);
+    let hosts = providers::read_regional_hosts(fields, own.place);
+    let region = read_region(fields, &hosts, own.base);
+    let regions = Regions { hosts, own: region.clone() };
     let (endpoints, probe) = read_addresses(fields, own.place, own.base);
-    let first = access(own, (1, weight), own.key.as_ref(), (own.base, endpoints, probe));
+    let named = Named { number: 1, weight, region };
+    let first = access(own, named, own.key.as_ref(), (own.base, endpoints, probe));
     let mut accesses = vec![first];
     let more = fields.tables("accesses");
     if more.len() >= ACCESSES_MAX {
@@ -43,7 +62,7 @@ pub(super) fn read(fields: &mut Fields<'_, '_>, own: &Own<'_>, environment: &Env
     let path = fields.named("accesses");
     for (number, (table, origin)) in (2..).zip(more.into_iter().take(ACCESSES_MAX - 1)) {
         let mut fields = Fields::new(table, origin, &*path, fields.findings);
-        accesses.extend(read_one(&mut fields, number, own, environment));
+        accesses.extend(read_one(&mut fields, number, (own, &regions), environment));
         fields.finish();
     }
     let has_key = |access: &Access| !access.key.expose().is_empty();
@@ -56,7 +75,7 @@ pub(super) fn read(fields: &mut Fields<'_, '_>, own: &Own<'_>, environment: &Env
 fn read_one(
     fields: &mut Fields<'_, '_>,
     number: usize,
-    own: &Own<'_>,
+    (own, regions): (&Own<'_>, &Regions),
     environment: &Environment<'_>,
 ) -> Option<Access> {
     let weight = read_weight(fields);
@@ -78,12 +97,28 @@ fn read_one(
         Some(other) => Some(other.as_ref().ok()?),
         None => own.base,
     };
+    let region = if other.is_some() || fields.is_stated("region") {
+        read_region(fields, &regions.hosts, base)
+    } else {
+        regions.own.clone()
+    };
     // Paths are the provider's; whatever is wrong with them has been told.
     let mut told = Findings::default();
     let origin = Origin { file: "".into(), line: 0 };
     let mut paths = Fields::new(own.table, &origin, own.id, &mut told);
     let (endpoints, probe) = read_addresses(&mut paths, own.place, base);
-    Some(access(own, (number, weight), key.as_ref(), (base, endpoints, probe)))
+    let named = Named { number, weight, region };
+    Some(access(own, named, key.as_ref(), (base, endpoints, probe)))
+}
+
+/// The region that is stated, else the one whose host is in use.
+fn read_region(fields: &mut Fields<'_, '_>, hosts: &[(String, String)], base: Option<&BaseUrl>) -> String {
+    let stated = fields.text("region").unwrap_or_default();
+    if !stated.is_empty() {
+        return stated;
+    }
+    let found = hosts.iter().find(|(_, host)| base.is_some_and(|base| base.host == *host));
+    found.map(|(region, _)| region.clone()).unwrap_or_default()
 }
 
 fn read_weight(fields: &mut Fields<'_, '_>) -> u32 {
@@ -99,7 +134,7 @@ fn read_addresses(fields: &mut Fields<'_, '_>, place: &Place, base: Option<&Base
 
 fn access(
     own: &Own<'_>,
-    (number, weight): (usize, u32),
+    Named { number, weight, region }: Named,
     key: Option<&Secret>,
     (base, endpoints, probe): (Option<&BaseUrl>, Endpoints, Option<Endpoint>),
 ) -> Access {
@@ -116,6 +151,7 @@ fn access(
         id: format!("{}/{digest:016x}", own.id).into(),
         key,
         weight,
+        region: region.into(),
         endpoints,
         probe,
         live: Kept::default(),

@@ -108,7 +108,32 @@ const LANES: &[(&str, &str)] = &[
     ("p2 = [\"acme/one\", \"acme/two\"]", "lanes.toml:7: pins.p2: mixes the models one and two"),
     ("p2 = [\"acme/one\", \"acme/one\"]", "lanes.toml:7: pins.p2: acme/one is there twice"),
     ("p2 = []", "lanes.toml:7: pins.p2: is empty"),
-    ("p2 = 2", "lanes.toml:7: pins.p2: expected a list of models"),
+    (
+        "p2 = 2",
+        "lanes.toml:7: pins.p2: expected a target, found a whole number (hint: such as \"openai/gpt-6-luna\" or {",
+    ),
+    ("p2 = [[2]]", "lanes.toml:7: pins.p2: expected a target, found a whole number"),
+    ("p2 = [{ weight = 2 }]", "lanes.toml:7: pins.p2.target: is missing"),
+    ("p2 = [{ target = \"acme/one\", weight = 1001 }]", "lanes.toml:7: pins.p2.weight: 1001 is out of range"),
+    (
+        "p2 = [{ target = \"acme/one\", wieght = 1 }]",
+        "lanes.toml:7: unknown setting pins.p2.wieght (hint: did you mean",
+    ),
+    ("p2 = [{ target = \"acme/one\", when = { visoin = true } }]", "lanes.toml:7: unknown setting pins.p2.when.visoin"),
+    (
+        "p2 = [{ target = \"acme/one\", when = { vision = \"yes\" } }]",
+        "lanes.toml:7: pins.p2.when.vision: expected true or false",
+    ),
+    (
+        "p2 = [{ target = \"acme/one\", when = { prompt_tokens_min = 9, prompt_tokens_max = 8 } }]",
+        "lanes.toml:7: pins.p2.when.prompt_tokens_min: is above prompt_tokens_max",
+    ),
+    ("[lanes.b]\ndefault = [\"acme/one\", \"fast\"]", "lanes.toml:8: lanes.b: the lane fast cannot share a step"),
+    (
+        "[lanes.b]\ndefault = { target = \"c\", when = { vision = true } }\n[lanes.c]\n\
+         default = { target = \"acme/one\", when = { vision = false } }",
+        "lanes.toml:10: lanes.c: no request can meet the conditions of acme/one",
+    ),
     ("p1 = [\"acme/two\"]", "lanes.toml:7: duplicate key"),
     ("fast = [\"acme/one\"]", "lanes.toml:7: pins.fast: the name is taken"),
     ("flux-auto = [\"acme/one\"]", "lanes.toml:7: pins.flux-auto: the name is taken"),

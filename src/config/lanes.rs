@@ -7,15 +7,19 @@ use std::sync::Arc;
 
 use crate::base::money::PicoUsd;
 use crate::base::quality::Quality;
+use crate::catalog::chain::{Conditions, Step};
 use crate::catalog::provider::Provider;
 use crate::catalog::{Chain, ChainKind, LaneRates, Model, NAMES_MAX, Target};
 
-use super::fields::{Fields, Findings, as_text, as_texts, meant};
+use super::chains::{self, Entry};
+use super::fields::{Fields, Findings, as_text, meant};
 use super::raw::{Node, Origin, Table, Value};
 
 /// Lanes, and pins; a route holds an index of 16 bits.
 const CHAINS_MAX: usize = 10_000;
 const NAME_BYTES_MAX: usize = 256;
+/// Targets of one lane or pin.
+const TARGETS_MAX: usize = 64;
 
 /// What `lanes.toml` says.
 #[derive(Debug)]
@@ -43,12 +47,12 @@ struct Known<'a> {
 }
 
 impl Known<'_> {
-    fn target(&self, id: &str) -> Option<Arc<Target>> {
+    fn target(&self, id: &str) -> Option<Target> {
         let model = self.models.get(id)?;
         let (provider, _) = id.split_once('/')?;
         let provider = self.providers.get(provider)?;
         let (provider, model) = (Arc::clone(provider), Arc::clone(model));
-        Some(Arc::new(Target::new(provider, model)))
+        Some(Target::new(provider, model))
     }
 
     fn is_known(&self, id: &str) -> bool {
@@ -106,7 +110,7 @@ struct Written<'a> {
     node: &'a Node,
     display_name: String,
     rates: Option<LaneRates>,
-    targets: Vec<(String, Origin)>,
+    entries: Vec<Entry>,
 }
 
 fn read_lanes(table: &Table, known: &Known<'_>, findings: &mut Findings) -> Vec<Chain> {
@@ -125,18 +129,18 @@ fn read_lanes(table: &Table, known: &Known<'_>, findings: &mut Findings) -> Vec<
         check_name(name, &node.origin, findings);
         let mut fields = Fields::new(lane, &node.origin, format!("lanes.{name}"), findings);
         let display_name = fields.text("product_name").unwrap_or_else(|| name.to_owned());
-        fields.text_needed("default");
-        let mut targets = list_of("default", lane);
-        fields.texts("fallbacks");
-        targets.extend(list_of("fallbacks", lane));
+        let entries = read_entries(&mut fields);
         let rates = read_rates(&mut fields);
         fields.finish();
-        written.push(Written { name, node, display_name, rates, targets });
+        written.push(Written { name, node, display_name, rates, entries });
     }
     let mut chains = Vec::new();
     for lane in &written {
-        let mut targets = Vec::new();
-        open(lane, &written, known, &mut vec![lane.name], &mut targets, findings);
+        let mut opening =
+            Opening { all: &written, known, path: vec![lane.name], targets: Vec::new(), steps: 0, findings };
+        opening.open(lane, &Conditions::default());
+        let targets = opening.targets;
+        complain_of_length(&targets, &format!("lanes.{}", lane.name), &lane.node.origin, findings);
         chains.push(Chain {
             name: lane.name.into(),
             display_name: lane.display_name.as_str().into(),
@@ -149,60 +153,105 @@ fn read_lanes(table: &Table, known: &Known<'_>, findings: &mut Findings) -> Vec<
     chains
 }
 
-/// The texts at a key with the place of each.
-fn list_of(key: &str, table: &Table) -> Vec<(String, Origin)> {
-    let Some(node) = table.get(key) else { return Vec::new() };
-    if let Value::List(list) = &node.value {
-        return list.iter().filter_map(|node| Some((as_text(&node.value)?, node.origin.clone()))).collect();
+/// What a lane leads to: `default`, then `fallbacks`.
+fn read_entries(fields: &mut Fields<'_, '_>) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    let path = fields.named("default");
+    match fields.node("default") {
+        Some(node) => entries.extend(chains::read_step(node, &path, 0, fields.findings)),
+        None => fields.complain("default", "is missing", "every entry needs it"),
     }
-    let texts = as_texts(&node.value).unwrap_or_default();
-    texts.into_iter().filter(|text| !text.is_empty()).map(|text| (text, node.origin.clone())).collect()
+    let path = fields.named("fallbacks");
+    if let Some(node) = fields.node("fallbacks") {
+        entries.extend(chains::read_steps(node, &path, 1, fields.findings));
+    }
+    entries
 }
 
-/// Finds the targets of a lane; a lane among them stands for its own targets. `path` holds the
-/// lanes being opened, so the recursion ends: a lane on it is a cycle.
-fn open<'a>(
-    lane: &Written<'a>,
-    all: &[Written<'a>],
-    known: &Known<'_>,
-    path: &mut Vec<&'a str>,
-    targets: &mut Vec<Arc<Target>>,
-    findings: &mut Findings,
-) {
-    let is_first = path.len() == 1;
-    for (id, origin) in &lane.targets {
-        if let Some(inner) = all.iter().find(|inner| inner.name == id) {
-            if path.contains(&inner.name) {
-                if is_first || path.first() == Some(&inner.name) {
-                    let cycle =
-                        format!("lanes.{}: the lanes lead in a circle: {} -> {id}", lane.name, path.join(" -> "));
-                    findings.complaints.push(origin.complaint(cycle, "take one of them out of the chain"));
-                }
+/// A lane whose targets are being found.
+struct Opening<'a, 'f> {
+    all: &'a [Written<'a>],
+    known: &'a Known<'a>,
+    /// The lanes being opened, so that the recursion ends: a lane on it is a cycle.
+    path: Vec<&'a str>,
+    targets: Vec<Arc<Target>>,
+    /// Steps that are begun.
+    steps: u16,
+    findings: &'f mut Findings,
+}
+
+impl<'a> Opening<'a, '_> {
+    /// Finds the targets of a lane; a lane among them stands for its own targets. What is wrong in a lane inside is told
+    /// where that is read.
+    fn open(&mut self, lane: &'a Written<'a>, outer: &Conditions) {
+        let is_first = self.path.len() == 1;
+        let mut last_step = None;
+        for entry in &lane.entries {
+            let Some(when) = outer.and(&entry.when) else {
+                let message = format!("lanes.{}: no request can meet the conditions of {}", lane.name, entry.id);
+                self.complain(&entry.origin, message, "its own and those of the lane around it");
+                continue;
+            };
+            if let Some(inner) = self.all.iter().find(|inner| inner.name == entry.id) {
+                last_step = None;
+                self.open_inside(lane, entry, inner, &when);
                 continue;
             }
-            path.push(inner.name);
-            open(inner, all, known, path, targets, findings);
-            path.pop();
-            continue;
+            if last_step.replace(entry.step) != Some(entry.step) {
+                self.steps = self.steps.saturating_add(1);
+            }
+            let step = Step { number: self.steps, weight: entry.weight, when };
+            match self.known.target(&entry.id) {
+                Some(target) if !self.targets.iter().any(|known| known.model.id == target.model.id) => {
+                    self.targets.push(Arc::new(Target { step, ..target }));
+                }
+                Some(_) if is_first => {
+                    let message = format!("lanes.{}: {} is there twice", lane.name, entry.id);
+                    self.complain(&entry.origin, message, "each target is tried once");
+                }
+                None if is_first && !self.known.is_known(&entry.id) => {
+                    let message = format!("lanes.{}: unknown model \"{}\"", lane.name, entry.id);
+                    self.complain(&entry.origin, message, self.known.hint(&entry.id));
+                }
+                // Told where the lane inside is read, or of the model without a provider.
+                Some(_) | None => {}
+            }
         }
-        match known.target(id) {
-            Some(target) if !targets.iter().any(|known| known.model.id == target.model.id) => targets.push(target),
-            Some(_) if is_first => {
-                let message = format!("lanes.{}: {id} is there twice", lane.name);
-                findings.complaints.push(origin.complaint(message, "each target is tried once"));
-            }
-            None if is_first && !known.is_known(id) => {
-                let message = format!("lanes.{}: unknown model \"{id}\"", lane.name);
-                findings.complaints.push(origin.complaint(message, known.hint(id)));
-            }
-            // Told where the lane inside is read, or of the model without a provider.
-            Some(_) | None => {}
+        if is_first && self.targets.is_empty() {
+            let message = format!("lanes.{}: leads nowhere", lane.name);
+            let origin = lane.entries.first().map_or(&lane.node.origin, |entry| &entry.origin);
+            self.complain(origin, message, "name a default that exists");
         }
     }
-    if is_first && targets.is_empty() {
-        let message = format!("lanes.{}: leads nowhere", lane.name);
-        let origin = lane.targets.first().map_or(&lane.node.origin, |(_, origin)| origin);
-        findings.complaints.push(origin.complaint(message, "name a default that exists"));
+
+    fn open_inside(&mut self, lane: &Written<'_>, entry: &Entry, inner: &'a Written<'a>, when: &Conditions) {
+        let is_first = self.path.len() == 1;
+        if self.path.contains(&inner.name) {
+            if is_first || self.path.first() == Some(&inner.name) {
+                let (name, path, id) = (lane.name, self.path.join(" -> "), &entry.id);
+                let message = format!("lanes.{name}: the lanes lead in a circle: {path} -> {id}");
+                self.complain(&entry.origin, message, "take one of them out of the chain");
+            }
+            return;
+        }
+        if entry.is_shared && is_first {
+            let message = format!("lanes.{}: the lane {} cannot share a step", lane.name, entry.id);
+            self.complain(&entry.origin, message, "name its targets, or give it a step of its own");
+        }
+        self.path.push(inner.name);
+        self.open(inner, when);
+        self.path.pop();
+    }
+
+    fn complain(&mut self, origin: &Origin, message: String, hint: impl Into<String>) {
+        self.findings.complaints.push(origin.complaint(message, hint));
+    }
+}
+
+fn complain_of_length(targets: &[Arc<Target>], name: &str, origin: &Origin, findings: &mut Findings) {
+    if targets.len() > TARGETS_MAX {
+        let message = format!("{name}: {} targets are too many", targets.len());
+        findings.complaints.push(origin.complaint(message, format!("at most {TARGETS_MAX}")));
     }
 }
 
@@ -229,28 +278,28 @@ fn read_pins(table: &Table, known: &Known<'_>, findings: &mut Findings) -> Vec<C
     let mut pins = Vec::new();
     for (name, node) in table.iter().take(CHAINS_MAX) {
         check_name(name, &node.origin, findings);
-        let Some(ids) = as_texts(&node.value) else {
-            let message = format!("pins.{name}: expected a list of models");
-            findings.complaints.push(node.origin.complaint(message, "such as [\"openai/gpt-6-luna\"]"));
-            continue;
-        };
+        let path = format!("pins.{name}");
+        let entries = chains::read_steps(node, &path, 0, findings);
         let mut targets: Vec<Arc<Target>> = Vec::new();
-        for id in &ids {
+        for Entry { id, origin, step, weight, when, is_shared: _ } in &entries {
+            let number = u16::try_from(*step).unwrap_or(u16::MAX);
+            let step = Step { number, weight: *weight, when: when.clone() };
             match known.target(id) {
                 Some(target) if targets.iter().any(|known| known.model.id == target.model.id) => {
-                    let message = format!("pins.{name}: {id} is there twice");
-                    findings.complaints.push(node.origin.complaint(message, "each target is tried once"));
+                    let message = format!("{path}: {id} is there twice");
+                    findings.complaints.push(origin.complaint(message, "each target is tried once"));
                 }
-                Some(target) => targets.push(target),
+                Some(target) => targets.push(Arc::new(Target { step, ..target })),
                 None if known.is_known(id) => {}
                 None => {
-                    let message = format!("pins.{name}: unknown model \"{id}\"");
-                    findings.complaints.push(node.origin.complaint(message, known.hint(id)));
+                    let message = format!("{path}: unknown model \"{id}\"");
+                    findings.complaints.push(origin.complaint(message, known.hint(id)));
                 }
             }
         }
+        complain_of_length(&targets, &path, &node.origin, findings);
         let Some(first) = targets.first() else {
-            if ids.is_empty() {
+            if entries.is_empty() {
                 findings.complaints.push(node.origin.complaint(format!("pins.{name}: is empty"), "name a model"));
             }
             continue;

@@ -5,6 +5,7 @@
 
 mod accesses;
 pub mod address;
+mod chains;
 pub mod check;
 mod fields;
 mod lanes;

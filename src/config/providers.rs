@@ -59,7 +59,6 @@ fn read_one(fields: &mut Fields<'_, '_>, id: &str, table: &Table, environment: &
     let link_local = if is_allowed { LinkLocal::Allowed } else { LinkLocal::Refused };
     let place = Place { values, link_local, auth };
     let base = read_base(fields, &place);
-    let region = read_region(fields, &place, base.as_ref().ok());
     let own = accesses::Own { id, table, key, is_key_optional, base: base.as_ref().ok(), place: &place };
     let accesses = accesses::read(fields, &own, environment);
     let has_key = accesses.iter().any(|access| !access.key.expose().is_empty());
@@ -78,7 +77,6 @@ fn read_one(fields: &mut Fields<'_, '_>, id: &str, table: &Table, environment: &
         stream_usage: fields.choice("stream_usage", StreamUsage::StreamOptions, &StreamUsage::NAMES),
         reasoning_outside_output: fields.flag("reasoning_outside_output", false),
         cached_outside_input: fields.flag("cached_outside_input", false),
-        region: region.into(),
         unusable: unusable.into(),
         accesses,
         concurrent_max: fields.whole("concurrent_max", 0, 0..=CONCURRENT_MAX),
@@ -198,18 +196,16 @@ pub(super) fn read_base(fields: &mut Fields<'_, '_>, place: &Place) -> Result<Ba
     })
 }
 
-/// The region whose host is the one in use, for regional prices.
-fn read_region(fields: &mut Fields<'_, '_>, place: &Place, base: Option<&BaseUrl>) -> String {
-    let mut region = String::new();
+/// The regions that have an address of their own, each with its host.
+pub(super) fn read_regional_hosts(fields: &mut Fields<'_, '_>, place: &Place) -> Vec<(String, String)> {
+    let mut hosts = Vec::new();
     for (name, url) in read_pairs(fields, "regional_base_urls", |_| true) {
         match address::parse(&url, place.link_local) {
-            Ok(regional) if base.is_some_and(|base| base.host == regional.host) => region = name,
-            Ok(_) => {}
+            Ok(regional) => hosts.push((name, regional.host)),
             Err(error) => fields.complain("regional_base_urls", error, "such as https://eu.api.example.com/v1"),
         }
     }
-    let stated = fields.text("region").unwrap_or_default();
-    if stated.is_empty() { region } else { stated }
+    hosts
 }
 
 pub(super) fn read_endpoints(fields: &mut Fields<'_, '_>, place: &Place, base: Option<&BaseUrl>) -> Endpoints {

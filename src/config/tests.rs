@@ -11,6 +11,7 @@ use crate::base::period::Reset;
 use crate::base::tariff::{Overage, Unit};
 use crate::base::time::UnixMs;
 use crate::base::wire_format::WireFormat;
+use crate::catalog::chain::{Conditions, Step};
 use crate::catalog::provider::{AuthKind, StreamUsage};
 use crate::catalog::{ChainKind, ModelKind, Route, StandIn, Target};
 
@@ -343,6 +344,60 @@ fn bad_overrides_name_their_variable() {
         assert!(told.contains(message), "{variable}={text}: {told}");
         assert!(!told.contains("sk-"), "T-70: a key is printed: {told}");
     }
+}
+
+#[test]
+fn a_chain_has_shares_and_conditions() {
+    let mut texts = small();
+    texts.lanes.1.push_str(
+        "p2 = [\"acme/one\"]\n\
+         [lanes.shared]\n\
+         default = [{ target = \"acme/one\", weight = 3 }, \"acme/two\"]\n\
+         [lanes.picky]\n\
+         default = { target = \"acme/two\", when = { vision = true, prompt_tokens_max = 900, region = [\"eu\", \"us\"] } }\n\
+         fallbacks = [{ target = \"fast\", when = { tools = false } }]\n",
+    );
+    let catalog = check(&texts, &[]).unwrap().catalog;
+    let steps = |lane: &str| -> Vec<_> {
+        let chain = catalog.chain(catalog.resolve(lane).unwrap()).unwrap();
+        chain.targets.iter().map(|target| (target.model.id.to_string(), target.step.clone())).collect()
+    };
+    let plain = |number, weight| Step { number, weight, when: Conditions::default() };
+    assert_eq!(steps("shared"), [("acme/one".to_owned(), plain(1, 3)), ("acme/two".to_owned(), plain(1, 1))]);
+    let picky = Conditions {
+        vision: Some(true),
+        prompt_tokens_max: 900,
+        regions: vec!["eu".into(), "us".into()],
+        ..Conditions::default()
+    };
+    let without_tools = Conditions { tools: Some(false), ..Conditions::default() };
+    assert_eq!(
+        steps("picky"),
+        [
+            ("acme/two".to_owned(), Step { number: 1, weight: 1, when: picky }),
+            ("acme/one".to_owned(), Step { number: 2, weight: 1, when: without_tools }),
+        ],
+        "a lane inside keeps the conditions that stand at its name"
+    );
+    let outside =
+        environment(&[("FLUX_LANES__SHARED__DEFAULT", "acme/two"), ("FLUX_LANES__PICKY__FALLBACKS", "acme/one, fast")]);
+    let overridden = check(&texts, &outside).unwrap().catalog;
+    let chain = overridden.chain(overridden.resolve("shared").unwrap()).unwrap();
+    let order: Vec<_> = chain.targets.iter().map(|target| (&*target.model.id, target.step.number)).collect();
+    assert_eq!(order, [("acme/two", 1)]);
+}
+
+#[test]
+fn an_access_is_in_the_region_of_its_address() {
+    let mut texts = small();
+    texts.providers.1.push_str(
+        "regional_base_urls = { eu = \"https://eu.acme.example/v1\", us = \"https://us.acme.example/v1\" }\n\
+         accesses = [{ base_url = \"https://eu.acme.example/v1\" }, { base_url = \"https://x.example/v1\", region = \"mars\" },\n\
+         { base_url = \"https://us.acme.example/v1\" }, { base_url = \"https://acme-2.example/v1\" }]\n",
+    );
+    let catalog = check(&texts, &environment(&[("ACME_KEY", "sk-a")])).unwrap().catalog;
+    let regions: Vec<_> = catalog.providers()[0].accesses.iter().map(|access| &*access.region).collect();
+    assert_eq!(regions, ["", "eu", "mars", "us", ""]);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use super::Exchange;
 use super::answer::Answer;
 use super::count::Purpose;
-use super::live::{Entry, Running, Wish};
+use super::live::{Entry, Running, Wish, bit};
 use super::retry::{self, Failure};
 use crate::base::refusal::{Refusal, RefusalKind};
 use crate::base::wire_format::WireFormat;
@@ -253,7 +253,7 @@ impl Exchange {
         self.attempts.started = self.attempts.started.saturating_add(1);
         self.attempts.repeated = false;
         self.attempts.access = running.access;
-        self.attempts.tried |= 1_u64 << running.access.min(63);
+        self.attempts.tried |= bit(running.access);
         self.attempts.running = Some(running);
         self.answer = Answer::Awaiting;
         Some(next)
@@ -268,9 +268,10 @@ impl Exchange {
         }
         self.attempts.started = self.attempts.started.saturating_add(1);
         self.attempts.repeated = false;
+        let access = running.as_ref().map(|running| running.access);
+        self.attempts.access = access.unwrap_or_else(|| self.uncounted_access(&target.provider));
+        self.attempts.tried = bit(self.attempts.access);
         self.attempts.current = Some(Current { target: Arc::clone(&target), format, told });
-        self.attempts.access = running.as_ref().map_or(0, |running| running.access);
-        self.attempts.tried = 1_u64 << self.attempts.access.min(63);
         self.attempts.running = running;
         self.answer = Answer::Awaiting;
         self.text_bytes_max = self.text_bytes_paid_for();
@@ -436,11 +437,14 @@ impl Exchange {
         !self.answer.is_open()
             && is_mendable
             && !self.is_past_deadline(now)
-            && (self.attempts.again || self.attempts.taken < self.plan.attempts.len() || self.may_go_on())
+            && (self.attempts.again || (!self.has_tried_enough() && self.has_more()))
     }
 
-    /// Whether anything may be left when the plan is used up. Whether there is, is seen as it is taken.
-    fn may_go_on(&self) -> bool {
+    /// Whether anything may be left. Whether there is, is seen as it is taken.
+    fn has_more(&self) -> bool {
+        if self.attempts.taken < self.plan.attempts.len() {
+            return true;
+        }
         let may_repeat = self.attempts.retries < self.snapshot.config.health.retries_max;
         let Some(failure) = self.attempts.last_failure else { return false };
         (may_repeat && failure.is_passing())

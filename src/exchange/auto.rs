@@ -199,7 +199,7 @@ impl Chosen {
         let first = plan(chain, self.wants_schema);
         let (Err(error), Some(rank)) = (&first, self.rank) else { return Some((chain, first)) };
         let reason = match error {
-            PlanError::Lacks { .. } => "fit:needs",
+            PlanError::Lacks { .. } | PlanError::ForOthers => "fit:needs",
             PlanError::ContextTooLong { .. } => "fit:context",
             PlanError::NotPreferred { .. } => "fit:provider",
             // Whoever leaves the choice to us does not care which of our lanes is ill.

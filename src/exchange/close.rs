@@ -56,7 +56,7 @@ impl Exchange {
         let circumstances = Circumstances {
             at: self.arrival.at,
             service_tier: service_tier.unwrap_or_default(),
-            region: &target.provider.region,
+            region: target.provider.region_at(self.attempts.access),
             images: &[(&*name, images)],
             web_searches: 0,
             audio_ms,

@@ -108,7 +108,7 @@ impl Request {
 
     fn cost(&self, chain: &Chain, target: &Target, usage: &Usage) -> NanoUsd {
         let circumstances =
-            Circumstances { at: self.arrival.at, region: &target.provider.region, ..Circumstances::default() };
+            Circumstances { at: self.arrival.at, region: target.provider.region_at(0), ..Circumstances::default() };
         settle::amounts(chain.rates.as_ref(), &target.model.price, usage, &circumstances).amount
     }
 }

@@ -11,10 +11,10 @@ use smallvec::SmallVec;
 
 use super::count::Purpose;
 use super::retry::{Blame, Failure};
-use super::{Arrival, Exchange};
+use super::{Arrival, Exchange, half};
 use crate::base::preference::Sort;
 use crate::catalog::provider::{Access, Provider};
-use crate::catalog::{Catalog, Target};
+use crate::catalog::{Catalog, MOCK_ID, Target};
 use crate::health::access::{AccessLive, UnderWay};
 use crate::health::breaker::{Pass, State, Verdict};
 use crate::health::choice::{Candidate, choose};
@@ -125,6 +125,11 @@ pub fn forget_others(health: &Health, catalog: &Catalog) {
     });
 }
 
+/// The bit of an access among those of its provider.
+pub(super) fn bit(access: usize) -> u64 {
+    1 << access.min(63)
+}
+
 /// A model is named with its provider; what the mock serves in its place is another target.
 fn target_id(target: &Target) -> String {
     if target.is_on_mock() { format!("mock:{}", target.model.id) } else { target.model.id.to_string() }
@@ -181,8 +186,7 @@ impl Exchange {
 
     /// A random number that no other attempt has: request ids are random, and attempts are counted.
     pub(super) fn draw(&self) -> u64 {
-        let id = u64::try_from(self.arrival.id.0 & u128::from(u64::MAX)).unwrap_or_default();
-        redrawn(id ^ u64::from(self.attempts.started))
+        redrawn(half(self.arrival.id) ^ u64::from(self.attempts.started))
     }
 
     /// Asks for leave to make an attempt at a target. `None` where nobody keeps count: for test keys, and for counts.
@@ -196,7 +200,8 @@ impl Exchange {
             Ok(place) => place,
             Err(full) => return Some(full),
         };
-        let Some(access) = self.choose_access(&target.provider, wish.tried, now) else {
+        let barred = wish.tried | self.elsewhere(&target.provider);
+        let Some(access) = self.choose_access(&target.provider, barred, now) else {
             return Some(Entry::away(Some(of_accesses(health, &target.provider, now)), now));
         };
         let pass = match live.breaker.enter(now, &bounds.breaker) {
@@ -239,8 +244,22 @@ impl Exchange {
         live.places.take(provider.concurrent_max).map(Some).ok_or(Entry::Full)
     }
 
-    fn choose_access(&self, provider: &Provider, tried: u64, now: Moment) -> Option<usize> {
-        let is_free = |index: usize| tried & (1_u64 << index.min(63)) == 0;
+    /// The accesses outside the region that the request is to stay in, a bit each.
+    fn elsewhere(&self, provider: &Provider) -> u64 {
+        let Some(region) = self.region.as_deref().filter(|_| &*provider.id != MOCK_ID) else { return 0 };
+        let accesses = provider.accesses.iter().enumerate();
+        let others = accesses.filter(|(_, access)| *access.region != *region);
+        others.fold(0, |others, (index, _)| others | bit(index))
+    }
+
+    /// By which access a target is asked of which nobody keeps count.
+    pub(super) fn uncounted_access(&self, provider: &Provider) -> usize {
+        let elsewhere = self.elsewhere(provider);
+        (0..provider.accesses.len()).find(|index| elsewhere & bit(*index) == 0).unwrap_or_default()
+    }
+
+    fn choose_access(&self, provider: &Provider, barred: u64, now: Moment) -> Option<usize> {
+        let is_free = |index: usize| barred & bit(index) == 0;
         let mut candidates: SmallVec<[Candidate<'_>; ACCESSES_INLINE]> = SmallVec::new();
         for (index, access) in provider.accesses.iter().enumerate() {
             let live = of_access(&self.arrival.health, access)?;
@@ -274,8 +293,9 @@ impl Exchange {
             Blame::Target | Blame::Nobody => false,
         };
         let others = accesses.iter().enumerate().filter(|(index, access)| !is_worth(*index, access));
-        let unfit = others.fold(self.attempts.tried, |tried, (index, _)| tried | (1 << index.min(63)));
-        let all = accesses.iter().enumerate().fold(0_u64, |all, (index, _)| all | (1 << index.min(63)));
+        let barred = self.attempts.tried | self.elsewhere(&current.target.provider);
+        let unfit = others.fold(barred, |unfit, (index, _)| unfit | bit(index));
+        let all = (0..accesses.len()).fold(0_u64, |all, index| all | bit(index));
         (accesses.len() > 1 && unfit & all != all).then_some(unfit)
     }
 

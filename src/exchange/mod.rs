@@ -39,8 +39,9 @@ use crate::base::quality::Quality;
 use crate::base::refusal::{Refusal, RefusalKind};
 use crate::base::time::UnixMs;
 use crate::base::wire_format::WireFormat;
+use crate::catalog::chain::Conditions;
 use crate::catalog::{Catalog, Chain, ChainKind, ModelKind, Route, Target};
-use crate::health::{Health, Moment};
+use crate::health::{Health, Moment, redrawn};
 use crate::plan::{self, Known, Needs, Plan, PlanError, Terms, Via};
 use crate::translate::envelope::{Envelope, SealingKey};
 use crate::wire::head::Head;
@@ -94,6 +95,8 @@ pub struct Asked {
     pub session: Option<Box<[u8]>>,
     /// `x-flux-provider`: none but these, in this order; empty for any.
     pub providers: Vec<Box<str>>,
+    /// `x-flux-region`: at no address elsewhere.
+    pub region: Option<Box<str>>,
 }
 
 /// What routing decided, for the `x-flux-*` headers.
@@ -155,6 +158,8 @@ pub struct Exchange {
     /// What `flux-auto` saw, where it was asked.
     routed: Option<Routed>,
     plan: Plan,
+    /// At addresses of which region alone it may be asked; `None`: of any.
+    region: Option<Box<str>>,
     attempts: Attempts,
     answer: Answer,
     /// What the request holds of its key and its account.
@@ -179,8 +184,8 @@ impl Exchange {
             client_format: arrival.format,
             via: if arrival.key.kind == KeyKind::Test { Via::Mock } else { Via::Providers },
             at: arrival.at,
-            attempts_max: snapshot.config.limits.attempts_max,
             preference: preference.as_deref(),
+            draw: Some(redrawn(half(arrival.id).rotate_left(32))),
         };
         let moment = arrival.health.moment(arrival.read);
         let plan_of = |chain: &Arc<Chain>, must_promise_schema: bool| {
@@ -213,7 +218,8 @@ impl Exchange {
             Box::new(Refused { refusal, routing: Some(routing) })
         })?;
         // Whoever says whom to ask first knows better than what is remembered.
-        if let Some(turn) = turn.as_ref().filter(|_| !preference.is_some_and(|preference| preference.orders())) {
+        if let Some(turn) = turn.as_ref().filter(|_| !preference.as_ref().is_some_and(|preference| preference.orders()))
+        {
             turn.keep_model(&mut plan);
         }
         let asked_for_usage =
@@ -231,6 +237,7 @@ impl Exchange {
             turn,
             routed,
             plan,
+            region: preference.and_then(|preference| preference.region),
             attempts: Attempts::default(),
             answer: Answer::Awaiting,
             admission,
@@ -402,21 +409,28 @@ fn no_images() -> Refusal {
     Refusal { code: Some("image_output_not_supported".into()), ..refusal }
 }
 
+/// The random half of a request's id.
+fn half(id: RequestId) -> u64 {
+    u64::try_from(id.0 & u128::from(u64::MAX)).unwrap_or_default()
+}
+
 /// What a target must be able to do.
 fn needs(head: &Head, body: &[u8], chain: &Chain) -> Needs {
     // Bytes that are surely fewer than the tokens of the smallest window need not be looked at.
     const BYTES_PER_TOKEN_MIN: u64 = 1;
     let models = || chain.targets.iter().map(|target| &target.model);
+    let conditions = || chain.targets.iter().map(|target| &target.step.when);
     let output_tokens = head.max_tokens.unwrap_or_default();
     let body_bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
     let smallest = models().map(|model| model.limits.prompt_tokens_max()).min().unwrap_or(0);
-    let text_bytes = if body_bytes.saturating_add(output_tokens) <= smallest.saturating_mul(BYTES_PER_TOKEN_MIN) {
+    let fits_any = body_bytes.saturating_add(output_tokens) <= smallest.saturating_mul(BYTES_PER_TOKEN_MIN);
+    let text_bytes = if fits_any && !conditions().any(Conditions::ask_for_length) {
         body_bytes
     } else {
         // Pictures and files are no text: a photo of ten megabytes must not count as millions of tokens.
         text::prompt_text_len(body, head)
     };
-    let matters = models().any(|model| !model.capabilities.vision);
+    let matters = models().any(|model| !model.capabilities.vision) || conditions().any(|when| when.vision.is_some());
     Needs {
         text_bytes,
         output_tokens,
@@ -460,7 +474,7 @@ fn unplannable(error: &PlanError, routing: &Routing, sent: WireFormat, now: Mome
             Refusal::new(RefusalKind::ContextTooLong, format!("\"{name}\": {error}; shorten the conversation"))
                 .with_param("messages")
         }
-        PlanError::Lacks { .. } => {
+        PlanError::Lacks { .. } | PlanError::ForOthers => {
             Refusal::new(RefusalKind::InvalidRequest, format!("\"{name}\": {error}; choose another model"))
                 .with_param("model")
         }

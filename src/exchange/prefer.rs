@@ -14,18 +14,35 @@ use crate::wire::json::{Document, Kind, Text, Value};
 /// The member of the body, and the parameter that a refusal names.
 const PROVIDER: &str = "provider";
 
-/// What a request prefers: by its header `x-flux-provider`, which is an order and a bound, and by `provider` in its
-/// body, which says the rest. `None` where it says nothing.
+/// What a request prefers: by its headers `x-flux-provider`, which is an order and a bound, and `x-flux-region`, and by
+/// `provider` in its body, which says the rest. `None` where it says nothing.
 pub(super) fn preference(asked: &Asked, said: Option<&[u8]>, catalog: &Catalog) -> Result<Option<Preference>, Refusal> {
     let by_body = said.map(read).transpose()?.flatten();
     let by_header = (!asked.providers.is_empty()).then(|| Preference::listed(asked.providers.clone()));
-    let preference = match (by_header, by_body) {
+    let mut preference = match (by_header, by_body) {
         (Some(Preference { order, is_strict, .. }), Some(body)) => Preference { order, is_strict, ..body },
         (Some(one), None) | (None, Some(one)) => one,
+        (None, None) if asked.region.is_some() => Preference::default(),
         (None, None) => return Ok(None),
     };
+    if let Some(region) = &asked.region {
+        preference.region = Some(region.clone());
+    }
     check_names(&preference, catalog)?;
+    check_region(&preference, catalog)?;
     Ok(Some(preference))
+}
+
+/// A region that nobody serves in is a word that is spelt wrong, or an address that is not configured.
+fn check_region(preference: &Preference, catalog: &Catalog) -> Result<(), Refusal> {
+    let accesses = || catalog.providers().iter().flat_map(|provider| &provider.accesses);
+    let Some(region) = preference.region.as_deref() else { return Ok(()) };
+    if accesses().any(|access| *access.region == *region) {
+        return Ok(());
+    }
+    let there: BTreeSet<&str> = accesses().map(|access| &*access.region).filter(|region| !region.is_empty()).collect();
+    let there = if there.is_empty() { "none".to_owned() } else { there.into_iter().collect::<Vec<_>>().join(", ") };
+    Err(bad(format!("there is no region \"{}\"; there are: {there}", shown(region))))
 }
 
 fn check_names(preference: &Preference, catalog: &Catalog) -> Result<(), Refusal> {
@@ -96,8 +113,12 @@ fn note(preference: &mut Preference, name: &str, value: Value<'_>) -> Result<(),
             preference.is_strict = !allows;
         }
         "max_price" => preference.max_price = max_price(value)?,
+        "region" => {
+            let region = value.as_text().ok_or_else(|| bad("`provider.region` must be a text".to_owned()))?;
+            preference.region = Some(Box::from(&*region.to_plain()));
+        }
         _ => {
-            const KNOWN: &str = "order, only, ignore, sort, allow_fallbacks and max_price";
+            const KNOWN: &str = "order, only, ignore, sort, allow_fallbacks, max_price and region";
             return Err(bad(format!("`provider.{}` is not known; {KNOWN} are", shown(name))));
         }
     }
@@ -158,6 +179,7 @@ mod tests {
         for (said, preference) in [
             ("{}", Preference::default()),
             (r#"{"order":["a","b"]}"#, Preference { order: names(&["a", "b"]), ..Preference::default() }),
+            (r#"{"region":"eu"}"#, Preference { region: Some("eu".into()), ..Preference::default() }),
             (r#"{"order":["\u0061"],"allow_fallbacks":false}"#, Preference::listed(names(&["a"]))),
             (
                 r#"{"only":["a"], "ignore":["b"], "sort":"latency", "allow_fallbacks":true}"#,
@@ -193,6 +215,7 @@ mod tests {
             (r#"{"max_price":{"prompt":-1}}"#, "`provider.max_price` must be"),
             (r#"{"max_price":{"prompt":1e3}}"#, "`provider.max_price` must be"),
             (r#"{"max_price":{"image":1}}"#, "`provider.max_price` must be"),
+            (r#"{"region":1}"#, "`provider.region` must be"),
             (r#"{"data_collection":"deny"}"#, "`provider.data_collection` is not known"),
             (r#"{"order":[],"order":[]}"#, "`provider.order` is given twice"),
             (r#"{"order":[}"#, "not valid JSON"),

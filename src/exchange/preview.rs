@@ -115,13 +115,7 @@ pub fn preview<'s>(snapshot: &'s Snapshot, question: &Question<'_>) -> Result<Pr
     let explanation = explain(&snapshot.router, &input, &terms);
     let said = head.provider.as_ref().map(|member| body.get(member.value.clone()).unwrap_or_default());
     let preference = preference(asked, said.filter(|_| format.is_conversation()), catalog)?;
-    let plan_terms = plan::Terms {
-        client_format: format,
-        via,
-        at,
-        attempts_max: snapshot.config.limits.attempts_max,
-        preference: preference.as_ref(),
-    };
+    let plan_terms = plan::Terms { client_format: format, via, at, preference: preference.as_ref(), draw: None };
     let plan_with = |chain: &Arc<Chain>, json_schema: bool| {
         plan::plan(chain, &Needs { json_schema, ..needs(&head, body, chain) }, &plan_terms, Known::NOTHING)
     };
@@ -230,7 +224,7 @@ fn cost(chain: &Chain, target: &Target, (tokens, images): (Tokens, u64), at: Uni
     let counted = Pieces { images: if makes_images { images } else { 0 }, ..Pieces::default() };
     let circumstances = Circumstances {
         at,
-        region: &target.provider.region,
+        region: target.provider.region_at(0),
         images: &[("", counted.images)],
         ..Circumstances::default()
     };

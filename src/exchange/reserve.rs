@@ -93,10 +93,16 @@ impl Exchange {
         for attempt in self.plan.attempts.clone() {
             let Attempt { target, format } = attempt;
             let output = self.output_tokens_at_most(&target.model).min(limit.unwrap_or(u64::MAX));
+            // Prices may differ by the region of the address.
+            let has_regions = target.provider.has_several_regions();
+            let accesses = if has_regions { target.provider.accesses.len() } else { 1 };
             self.attempts.current = Some(Current { target, format, told: Told::AsIs });
-            dearest = dearest.max(self.bound_of_current(asked, output));
+            for access in 0..accesses {
+                self.attempts.access = access;
+                dearest = dearest.max(self.bound_of_current(asked, output));
+            }
         }
-        self.attempts.current = None;
+        (self.attempts.current, self.attempts.access) = (None, 0);
         dearest
     }
 

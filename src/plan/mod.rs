@@ -3,7 +3,9 @@
 //! Must not know clocks, sockets or the client's bytes: what a request needs comes in as figures.
 //! A plan never changes the model of a pin, since all targets of a pin are one model.
 
+mod conditions;
 mod prefer;
+mod share;
 
 use std::sync::Arc;
 
@@ -15,7 +17,7 @@ use crate::base::wire_format::WireFormat;
 use crate::catalog::{Capabilities, Chain, Model, ModelKind, Target};
 use crate::health::{Moment, Standing};
 
-use prefer::{Preferred, providers_of};
+use prefer::Preferred;
 
 /// Attempts that fit into a plan without allocation.
 const ATTEMPTS_INLINE: usize = 6;
@@ -68,10 +70,10 @@ pub struct Terms<'a> {
     pub via: Via,
     /// When the request arrived.
     pub at: UnixMs,
-    /// `limits.attempts_max`.
-    pub attempts_max: usize,
     /// What the request prefers among providers.
     pub preference: Option<&'a Preference>,
+    /// A random number of the request, by which targets of one step are drawn; `None`: by their weights.
+    pub draw: Option<u64>,
 }
 
 /// What is known of targets while they serve.
@@ -121,9 +123,12 @@ pub enum PlanError {
     /// The request prefers none of the providers that would do.
     #[error("none of its providers is left by what the request prefers; it is served by: {}", providers.join(", "))]
     NotPreferred {
-        /// Those that would do.
-        providers: Vec<Arc<str>>,
+        /// Those that would do, each with its regions where the request asks for one.
+        providers: Vec<String>,
     },
+    /// Every target is meant for other requests.
+    #[error("all its targets are for other requests: with other parts, of another length, or for a region")]
+    ForOthers,
     /// Live targets exist but speak formats that the client's cannot be translated into.
     #[error("this model speaks {}", listed(formats))]
     OtherFormats {
@@ -160,7 +165,7 @@ type Candidates<'a> = SmallVec<[&'a Arc<Target>; ATTEMPTS_INLINE]>;
 /// well, last those that are away.
 ///
 /// # Errors
-/// When no target is live, is left by the preference, speaks the client's format, has the capabilities, is large
+/// When no target is live, is left by the preference, is meant for such a request, speaks the client's format, has the capabilities, is large
 /// enough, and is not away: the first of these tests that leaves nothing is told.
 pub fn plan(chain: &Arc<Chain>, needs: &Needs, terms: &Terms<'_>, known: Known<'_>) -> Result<Plan, PlanError> {
     if terms.via == Via::Mock {
@@ -172,11 +177,15 @@ pub fn plan(chain: &Arc<Chain>, needs: &Needs, terms: &Terms<'_>, known: Known<'
     }
     let preferred = terms.preference.map(|preference| Preferred { preference, chain, needs, at: terms.at });
     if let Some(preferred) = &preferred {
-        let providers = providers_of(&live);
-        live = preferred.left(&live);
-        if live.is_empty() {
-            return Err(PlanError::NotPreferred { providers });
+        let left = preferred.left(&live);
+        if left.is_empty() {
+            return Err(PlanError::NotPreferred { providers: preferred.choices(&live) });
         }
+        live = left;
+    }
+    live.retain(|target| conditions::are_met(&target.step.when, needs, terms));
+    if live.is_empty() {
+        return Err(PlanError::ForOthers);
     }
     let speaking: Candidates<'_> =
         live.iter().copied().filter(|target| format_for(target, needs, terms.client_format).is_some()).collect();
@@ -185,12 +194,14 @@ pub fn plan(chain: &Arc<Chain>, needs: &Needs, terms: &Terms<'_>, known: Known<'
     }
     let able = able(&speaking, needs)?;
     let mut fitting = fitting(&able, needs)?;
+    share::order(&mut fitting, terms.draw);
     if let Some(preferred) = &preferred {
         preferred.sort(&mut fitting, known.pace);
     }
     let mut fitting = in_order(&fitting, known.standing)?;
-    let preferred_max = preferred.map_or(usize::MAX, |preferred| preferred.attempts_max());
-    fitting.truncate(terms.attempts_max.min(preferred_max).max(1));
+    if let Some(preferred) = preferred {
+        fitting.truncate(preferred.targets_max());
+    }
     let attempts = fitting.into_iter().filter_map(|target| attempt(target, needs, terms));
     Ok(Plan { chain: Arc::clone(chain), attempts: attempts.collect() })
 }

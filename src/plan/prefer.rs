@@ -2,8 +2,6 @@
 //!
 //! Must not know what is measured: how fast a target is comes in as a figure.
 
-use std::sync::Arc;
-
 use super::{BYTES_PER_TOKEN_CAUTIOUS, Candidates, Needs, estimate};
 use crate::base::money::PicoUsd;
 use crate::base::preference::{MaxPrice, Preference, Sort};
@@ -24,7 +22,10 @@ pub(super) struct Preferred<'a> {
 impl Preferred<'_> {
     /// The targets that it leaves. The mock stands for any provider.
     pub(super) fn left<'t>(&self, targets: &Candidates<'t>) -> Candidates<'t> {
-        let is_allowed = |target: &Target| target.is_on_mock() || self.preference.allows(&target.provider.id);
+        let region = self.preference.region.as_deref();
+        let is_there = |target: &Target| region.is_none_or(|region| target.provider.serves_in(region));
+        let is_named = |target: &Target| self.preference.allows(&target.provider.id) && is_there(target);
+        let is_allowed = |target: &Target| target.is_on_mock() || is_named(target);
         targets.iter().copied().filter(|target| is_allowed(target) && self.is_cheap_enough(target)).collect()
     }
 
@@ -44,8 +45,28 @@ impl Preferred<'_> {
         });
     }
 
-    /// How many attempts it allows.
-    pub(super) fn attempts_max(&self) -> usize {
+    /// The providers of targets, each once, in the order of the chain; with their regions where one is asked for.
+    pub(super) fn choices(&self, targets: &Candidates<'_>) -> Vec<String> {
+        let mut choices: Vec<String> = Vec::new();
+        for target in targets {
+            let provider = &target.provider;
+            let mut regions: Vec<&str> = provider.accesses.iter().map(|access| &*access.region).collect();
+            regions.retain(|region| !region.is_empty());
+            regions.dedup();
+            let choice = match &self.preference.region {
+                Some(_) if regions.is_empty() => format!("{} (in no region)", provider.id),
+                Some(_) => format!("{} ({})", provider.id, regions.join(", ")),
+                None => provider.id.to_string(),
+            };
+            if !choices.contains(&choice) {
+                choices.push(choice);
+            }
+        }
+        choices
+    }
+
+    /// How many targets it allows.
+    pub(super) fn targets_max(&self) -> usize {
         let Preference { order, is_strict, .. } = self.preference;
         if *is_strict && order.is_empty() { 1 } else { usize::MAX }
     }
@@ -75,15 +96,4 @@ impl Preferred<'_> {
         let (input, output) = self.prices(target);
         input.times(PROMPT_SHARE).plus(output)
     }
-}
-
-/// The providers of targets, each once, in the order of the chain.
-pub(super) fn providers_of(targets: &Candidates<'_>) -> Vec<Arc<str>> {
-    let mut providers: Vec<Arc<str>> = Vec::new();
-    for target in targets {
-        if !providers.contains(&target.provider.id) {
-            providers.push(Arc::clone(&target.provider.id));
-        }
-    }
-    providers
 }

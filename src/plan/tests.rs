@@ -1,14 +1,18 @@
 //! What a plan takes, leaves out, and says when nothing is left.
 
+use std::collections::HashMap;
+
 use super::*;
 use crate::base::money::PicoUsd;
 use crate::base::preference::MaxPrice;
 use crate::base::secret::Secret;
+use crate::catalog::chain::{Conditions, Step};
 use crate::catalog::kept::Kept;
 use crate::catalog::price::{ListedLadder, ListedRates, PriceCard, PriceList};
 use crate::catalog::provider::{Access, AuthKind, Dialect, Endpoint, Endpoints, Provider, StreamUsage};
 use crate::catalog::thinking::ThinkingSupport;
 use crate::catalog::{ChainKind, LaneRates, Limits, MOCK_ID, ModelKind};
+use crate::health::redrawn;
 
 const CHAT: WireFormat = WireFormat::OpenaiChat;
 const MESSAGES: WireFormat = WireFormat::AnthropicMessages;
@@ -52,7 +56,6 @@ fn target(id: &str, change: impl Fn(&mut Provider, &mut Model)) -> Arc<Target> {
         stream_usage: StreamUsage::Always,
         reasoning_outside_output: false,
         cached_outside_input: false,
-        region: "".into(),
         unusable: "".into(),
         accesses: vec![Access::only(Secret::new(""), endpoints)],
         concurrent_max: 0,
@@ -98,7 +101,7 @@ fn chain(targets: Vec<Arc<Target>>) -> Arc<Chain> {
 }
 
 const TERMS: Terms<'static> =
-    Terms { client_format: CHAT, via: Via::Providers, at: UnixMs(1_000), attempts_max: 6, preference: None };
+    Terms { client_format: CHAT, via: Via::Providers, at: UnixMs(1_000), preference: None, draw: None };
 
 fn planned(targets: Vec<Arc<Target>>, needs: &Needs, terms: &Terms<'_>) -> Result<String, PlanError> {
     let plan = plan(&chain(targets), needs, terms, Known::NOTHING)?;
@@ -111,11 +114,9 @@ fn standing(standing: &dyn Fn(&Target) -> Standing) -> Known<'_> {
 }
 
 #[test]
-fn the_order_of_the_chain_is_kept_up_to_the_bound() {
+fn the_order_of_the_chain_is_kept() {
     let targets = || vec![plain("a"), plain("b"), plain("c")];
     assert_eq!(planned(targets(), &Needs::default(), &TERMS).unwrap(), "a b c");
-    assert_eq!(planned(targets(), &Needs::default(), &Terms { attempts_max: 2, ..TERMS }).unwrap(), "a b");
-    assert_eq!(planned(targets(), &Needs::default(), &Terms { attempts_max: 0, ..TERMS }).unwrap(), "a");
 }
 
 #[test]
@@ -222,17 +223,16 @@ fn small_windows_are_left_out() {
 fn the_doubtful_come_after_the_well_and_the_away_last() {
     let away = |until| Standing::Away { until: Moment(until), is_asked: false };
     let targets = || ["a", "b", "c", "d"].map(|id| target(id, |_, _| {})).to_vec();
-    let ordered = |standings: [Standing; 4], attempts_max| {
+    let ordered = |standings: [Standing; 4]| {
         let of = |target: &Target| standings["abcd".find(&*target.model.id).unwrap()];
-        let plan = plan(&chain(targets()), &Needs::default(), &Terms { attempts_max, ..TERMS }, standing(&of))?;
+        let plan = plan(&chain(targets()), &Needs::default(), &TERMS, standing(&of))?;
         Ok(plan.attempts.iter().map(|attempt| &*attempt.target.model.id).collect::<Vec<_>>().join(" "))
     };
     let well = Standing::Well;
-    assert_eq!(ordered([away(5), Standing::Doubtful, well, well], 9), Ok("c d b a".to_owned()));
-    assert_eq!(ordered([away(5), well, Standing::Doubtful, well], 2), Ok("b d".to_owned()), "the bound counts after");
-    assert_eq!(ordered([away(5), away(9), Standing::Doubtful, away(7)], 9), Ok("c a b d".to_owned()));
+    assert_eq!(ordered([away(5), Standing::Doubtful, well, well]), Ok("c d b a".to_owned()));
+    assert_eq!(ordered([away(5), away(9), Standing::Doubtful, away(7)]), Ok("c a b d".to_owned()));
     assert_eq!(
-        ordered([away(5), away(9), away(4), away(7)], 9),
+        ordered([away(5), away(9), away(4), away(7)]),
         Err(PlanError::AllAway { until: Moment(4) }),
         "the first that comes back"
     );
@@ -305,7 +305,7 @@ fn what_a_request_prefers_bounds_and_orders_the_plan() {
                 .collect::<Vec<_>>()
                 .join(" ")
         });
-        let there = PlanError::NotPreferred { providers: ["a", "b", "c"].map(Arc::from).to_vec() };
+        let there = PlanError::NotPreferred { providers: ["a", "b", "c"].map(str::to_owned).to_vec() };
         assert_eq!(found, expected.map(str::to_owned).map_err(|()| there), "{name}");
     }
 }
@@ -376,4 +376,97 @@ fn a_preference_leaves_the_other_tests_as_they_are() {
     assert_eq!(planned(targets, &needs, &terms), Err(PlanError::Lacks { capability: "tools" }));
     let on_mock = target("m", |of, _| of.id = MOCK_ID.into());
     assert_eq!(planned(vec![on_mock], &Needs::default(), &terms).unwrap(), "m", "it stands for any provider");
+}
+
+/// A target at a place of its chain.
+fn placed(id: &str, number: u16, weight: u32, when: Conditions) -> Arc<Target> {
+    let target = Target::clone(&plain(id));
+    Arc::new(Target { step: Step { number, weight, when }, ..target })
+}
+
+#[test]
+fn targets_of_one_step_share_its_requests_by_weight() {
+    const ROUNDS: u32 = 10_000;
+    let at = |id, number, weight| placed(id, number, weight, Conditions::default());
+    let targets =
+        vec![at("first", 1, 1), at("a", 2, 6), at("b", 2, 3), at("c", 2, 1), at("off", 2, 0), at("last", 3, 9)];
+    assert_eq!(planned(targets.clone(), &Needs::default(), &TERMS).unwrap(), "first a b c off last", "undrawn");
+    let mut heads = HashMap::new();
+    let mut seconds_behind_a = HashMap::new();
+    for round in 0..ROUNDS {
+        let terms = Terms { draw: Some(redrawn(round.into())), ..TERMS };
+        let plan = planned(targets.clone(), &Needs::default(), &terms).unwrap();
+        let ids: Vec<&str> = plan.split(' ').collect();
+        assert_eq!((ids.len(), ids[0], ids[4], ids[5]), (6, "first", "off", "last"), "{plan}");
+        *heads.entry(ids[1].to_owned()).or_insert(0_u32) += 1;
+        if ids[1] == "a" {
+            *seconds_behind_a.entry(ids[2].to_owned()).or_insert(0_u32) += 1;
+        }
+    }
+    for (id, share_percent) in [("a", 60), ("b", 30), ("c", 10)] {
+        let percent = heads[id] * 100 / ROUNDS;
+        assert!(percent.abs_diff(share_percent) <= 2, "{heads:?}");
+    }
+    let percent = seconds_behind_a["b"] * 100 / heads["a"];
+    assert!(percent.abs_diff(75) <= 3, "those behind are drawn alike: {seconds_behind_a:?}");
+}
+
+#[test]
+fn a_target_is_asked_by_requests_that_meet_its_conditions_alone() {
+    let none = Conditions::default;
+    let eu = Preference { region: Some("eu".into()), ..Preference::default() };
+    let in_eu = |when| {
+        let target = Target::clone(&placed("eu", 4, 1, when));
+        let mut provider = Provider::clone(&target.provider);
+        provider.accesses.iter_mut().for_each(|access| access.region = "eu".into());
+        Arc::new(Target { provider: Arc::new(provider), ..target })
+    };
+    let targets = || {
+        vec![
+            placed("pictures", 1, 1, Conditions { vision: Some(true), ..none() }),
+            placed("no-tools", 2, 1, Conditions { tools: Some(false), ..none() }),
+            placed("short", 3, 1, Conditions { prompt_tokens_max: 99, ..none() }),
+            placed("long", 3, 1, Conditions { prompt_tokens_min: 100, ..none() }),
+            in_eu(Conditions { regions: vec!["eu".into()], ..none() }),
+        ]
+    };
+    let plain = Needs::default();
+    for (needs, preference, expected) in [
+        (plain, None, "no-tools short"),
+        (Needs { vision: true, ..plain }, None, "pictures no-tools short"),
+        (Needs { tools: true, ..plain }, None, "short"),
+        (Needs { text_bytes: 399, ..plain }, None, "no-tools short"),
+        (Needs { text_bytes: 400, ..plain }, None, "no-tools long"),
+        (plain, Some(&eu), "eu"),
+    ] {
+        let terms = Terms { preference, ..TERMS };
+        assert_eq!(planned(targets(), &needs, &terms).as_deref(), Ok(expected), "{needs:?}");
+    }
+    let only = vec![placed("pictures", 1, 1, Conditions { vision: Some(true), ..none() })];
+    assert_eq!(planned(only.clone(), &plain, &TERMS), Err(PlanError::ForOthers));
+    let terms = Terms { preference: Some(&eu), ..TERMS };
+    let nobody = PlanError::NotPreferred { providers: vec!["p (in no region)".to_owned()] };
+    assert_eq!(planned(only, &plain, &terms), Err(nobody));
+}
+
+#[test]
+fn conditions_inside_conditions_hold_together() {
+    let none = Conditions::default;
+    let regions =
+        |names: &[&str]| Conditions { regions: names.iter().map(|name| Arc::from(*name)).collect(), ..none() };
+    let vision = |is| Conditions { vision: Some(is), ..none() };
+    let length = |prompt_tokens_min, prompt_tokens_max| Conditions { prompt_tokens_min, prompt_tokens_max, ..none() };
+    for (one, other, both) in [
+        (none(), none(), Some(none())),
+        (vision(true), none(), Some(vision(true))),
+        (vision(true), vision(false), None),
+        (length(10, 50), length(20, 90), Some(length(20, 50))),
+        (length(10, 50), length(51, 90), None),
+        (regions(&["eu", "us"]), regions(&["eu"]), Some(regions(&["eu"]))),
+        (regions(&["us"]), regions(&["eu"]), None),
+        (regions(&["us"]), none(), Some(regions(&["us"]))),
+    ] {
+        assert_eq!(one.and(&other), both, "{one:?} {other:?}");
+        assert_eq!(other.and(&one), both, "{one:?} {other:?}");
+    }
 }

@@ -37,6 +37,7 @@ use crate::metrics::InFlight;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const X_FLUX_QUALITY: HeaderName = HeaderName::from_static("x-flux-quality");
+const X_FLUX_REGION: HeaderName = HeaderName::from_static("x-flux-region");
 const X_FLUX_PROVIDER: HeaderName = HeaderName::from_static("x-flux-provider");
 const X_FLUX_SESSION: HeaderName = HeaderName::from_static("x-flux-session");
 pub(super) const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
@@ -228,7 +229,16 @@ fn asked(headers: &HeaderMap) -> Result<Asked, Refusal> {
         asked.session = Some(session.into());
     }
     asked.providers = providers(headers)?;
+    asked.region = region(headers)?;
     Ok(asked)
+}
+
+/// The region that a request is to stay in.
+pub(super) fn region(headers: &HeaderMap) -> Result<Option<Box<str>>, Refusal> {
+    let Some(value) = headers.get(X_FLUX_REGION) else { return Ok(None) };
+    let region = value.to_str().ok().map(str::trim).filter(|region| !region.is_empty());
+    let refuse = || bad_header("x-flux-region", "x-flux-region must be the name of a region, such as eu");
+    region.map(|region| Some(region.into())).ok_or_else(refuse)
 }
 
 /// The providers that a request may go to, in the order in which they are to be asked; empty where it does not say.

@@ -35,6 +35,8 @@ mod books;
 #[cfg(test)]
 mod burden;
 #[cfg(test)]
+mod chains;
+#[cfg(test)]
 mod config;
 #[cfg(test)]
 mod connections;

@@ -158,7 +158,6 @@ fn target() -> Target {
         stream_usage: StreamUsage::Always,
         reasoning_outside_output: false,
         cached_outside_input: false,
-        region: "".into(),
         unusable: "".into(),
         accesses: vec![Access::only(Secret::new(""), Endpoints::default())],
         concurrent_max: 0,

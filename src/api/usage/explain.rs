@@ -74,19 +74,27 @@ fn calculation(charge: &Charge, catalog: &Catalog) -> Calculation {
         let note = Some("the lane or the model is not in the catalogue any more");
         return Calculation { priced_by: None, lines: Vec::new(), sum_usd: None, price_usd: None, agrees: false, note };
     };
-    let region = catalog.providers().iter().find(|provider| provider.id == charge.provider);
-    let circumstances = Circumstances {
-        at: charge.at,
-        service_tier: &charge.service_tier,
-        region: region.map_or("", |provider| &provider.region),
-        images: &[("", charge.pieces.images)],
-        web_searches: 0,
-        audio_ms: charge.pieces.audio_ms,
-        characters: charge.pieces.characters,
-    };
-    let bill = bill::bill(chain.rates.as_ref(), &model.price, &charge.usage, &circumstances);
-    let price = bill.sum.round_up();
     let settled = NanoUsd(charge.draw.charged.0.saturating_add(charge.written_off.0));
+    let in_region = |region: &str| {
+        let circumstances = Circumstances {
+            at: charge.at,
+            service_tier: &charge.service_tier,
+            region,
+            images: &[("", charge.pieces.images)],
+            web_searches: 0,
+            audio_ms: charge.pieces.audio_ms,
+            characters: charge.pieces.characters,
+        };
+        bill::bill(chain.rates.as_ref(), &model.price, &charge.usage, &circumstances)
+    };
+    // A row does not say at which address it was answered: of several regions it is the one whose price was charged.
+    let accesses = catalog.providers().iter().find(|provider| provider.id == charge.provider);
+    let mut bills =
+        accesses.into_iter().flat_map(|provider| &provider.accesses).map(|access| in_region(&access.region));
+    let charged = bills.find(|bill| bill.sum.round_up() == settled);
+    let first = || in_region(accesses.map_or("", |provider| provider.region_at(0)));
+    let bill = charged.unwrap_or_else(first);
+    let price = bill.sum.round_up();
     let agrees = price == settled;
     Calculation {
         priced_by: Some(if chain.rates.is_some() { "lane" } else { "model" }),

@@ -32,7 +32,6 @@ fn target(name: &str) -> Target {
         stream_usage: StreamUsage::Always,
         reasoning_outside_output: true,
         cached_outside_input: false,
-        region: "".into(),
         unusable: "".into(),
         accesses: vec![Access::only(Secret::new(""), Endpoints::default())],
         concurrent_max: 0,
@@ -79,7 +78,7 @@ fn target(name: &str) -> Target {
 }
 
 fn changed(name: &str, change: impl FnOnce(&mut Model)) -> Target {
-    let Target { provider, model, ready: _, live: _ } = target(name);
+    let Target { provider, model, .. } = target(name);
     let mut model = Model::clone(&model);
     change(&mut model);
     Target::new(provider, model.into())

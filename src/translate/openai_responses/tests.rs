@@ -50,7 +50,6 @@ pub(super) fn target() -> Target {
         stream_usage: StreamUsage::Always,
         reasoning_outside_output: false,
         cached_outside_input: false,
-        region: "".into(),
         unusable: "".into(),
         accesses: vec![Access::only(crate::base::secret::Secret::new("k".to_owned()), Endpoints::default())],
         concurrent_max: 0,

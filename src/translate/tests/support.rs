@@ -101,7 +101,6 @@ fn made(
         stream_usage: if dialect == Dialect::Mistral { StreamUsage::Always } else { StreamUsage::StreamOptions },
         reasoning_outside_output: false,
         cached_outside_input: false,
-        region: "".into(),
         unusable: "".into(),
         accesses: vec![Access::only(Secret::new(""), Endpoints::default())],
         concurrent_max: 0,

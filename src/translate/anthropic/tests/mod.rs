@@ -48,7 +48,6 @@ pub(super) fn target(change: impl Fn(&mut Model)) -> Target {
         stream_usage: StreamUsage::Always,
         reasoning_outside_output: false,
         cached_outside_input: false,
-        region: "".into(),
         unusable: "".into(),
         accesses: vec![Access::only(Secret::new(""), Endpoints::default())],
         concurrent_max: 0,

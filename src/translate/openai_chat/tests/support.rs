@@ -44,7 +44,6 @@ pub(super) fn target(dialect: Dialect, change: impl Fn(&mut Model)) -> Target {
         stream_usage: if dialect == Dialect::Mistral { StreamUsage::Always } else { StreamUsage::StreamOptions },
         reasoning_outside_output: false,
         cached_outside_input: false,
-        region: "".into(),
         unusable: "".into(),
         accesses: vec![Access::only(Secret::new(""), Endpoints::default())],
         concurrent_max: 0,

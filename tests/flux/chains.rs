@@ -1,0 +1,139 @@
+//! Chains as data: shares of one step, conditions of a target, regions; a larger window after a provider found the prompt too
+//! long.
+//!
+//! Must not know how a plan is made: it sees who is asked.
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::answers::{Answer, chat_body, chat_usage};
+use super::config::edited;
+use super::harness::{Flux, Setup, ask_chat};
+use super::http::{Reply, request};
+use super::provider::Provider;
+
+const FIRST: &str = "deepseek/deepseek-flash";
+const SECOND: &str = "together/deepseek-v4.1-flash";
+
+/// The shipped configuration with one more lane.
+fn conf_with(lane: &str) -> TempDir {
+    edited("lanes.toml", "[lanes.flux-fast]\n", &format!("[lanes.test]\n{lane}\n\n[lanes.flux-fast]\n"))
+}
+
+struct Pair {
+    first: Provider,
+    second: Provider,
+    flux: Flux,
+    _conf: TempDir,
+}
+
+impl Pair {
+    fn start(lane: &str) -> Self {
+        let (first, second) = (Provider::bearer("deepseek"), Provider::bearer("together"));
+        let conf = conf_with(lane);
+        let flux = Setup::with(&[&first, &second]).config(conf.path()).start();
+        Self { first, second, flux, _conf: conf }
+    }
+
+    fn ask(&self, body: &Value) -> Reply {
+        self.flux.chat(body).expect_status(200)
+    }
+
+    fn served_by(&self, body: &Value) -> String {
+        self.ask(body).header("x-flux-provider").to_owned()
+    }
+}
+
+fn ask(flux: &Flux, target: &str, region: &str, body: &Value) -> Reply {
+    let bearer = flux.bearer();
+    let mut headers = vec![("authorization", bearer.as_str()), ("content-type", "application/json")];
+    if !region.is_empty() {
+        headers.push(("x-flux-region", region));
+    }
+    flux.ask(&request("POST", target, &headers, body.to_string().as_bytes()))
+}
+
+fn picture() -> Value {
+    let mut body = ask_chat("test");
+    let url = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+    body["messages"] = json!([{"role": "user", "content": [
+        {"type": "text", "text": "what is this?"},
+        {"type": "image_url", "image_url": {"url": url}},
+    ]}]);
+    body
+}
+
+/// Of 200 requests with a share of a quarter, fewer than 20 or more than 90 are less likely than one in a billion.
+#[test]
+fn requests_are_shared_and_the_others_of_a_step_stand_in() {
+    let pair = Pair::start(&format!("default = [{{ target = \"{FIRST}\", weight = 3 }}, {{ target = \"{SECOND}\" }}]"));
+    for _ in 0..200 {
+        pair.ask(&ask_chat("test"));
+    }
+    let asked = pair.second.requests().len();
+    assert!((20..=90).contains(&asked), "{asked} of 200");
+    pair.second.always(|_| Answer::failure(500));
+    for _ in 0..20 {
+        assert_eq!(pair.served_by(&ask_chat("test")), "deepseek", "whoever is drawn first");
+    }
+    assert_eq!(pair.first.count() + asked, 220);
+}
+
+#[test]
+fn a_target_is_for_the_requests_that_meet_its_conditions() {
+    let pair = Pair::start(&format!(
+        "default = {{ target = \"{FIRST}\", when = {{ prompt_tokens_max = 50, tools = false }} }}\nfallbacks = [\"{SECOND}\"]"
+    ));
+    assert_eq!(pair.served_by(&ask_chat("test")), "deepseek");
+    let mut long = ask_chat("test");
+    long["messages"] = json!([{"role": "user", "content": "many words ".repeat(40)}]);
+    assert_eq!(pair.served_by(&long), "together", "about 110 tokens");
+    let mut tooled = ask_chat("test");
+    tooled["tools"] = json!([{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]);
+    assert_eq!(pair.served_by(&tooled), "together");
+}
+
+#[test]
+fn a_chain_for_other_requests_says_so() {
+    let (google, conf) =
+        (Provider::google(), conf_with("default = { target = \"google/gemini-3.8-flash\", when = { vision = true } }"));
+    let flux = Setup::with(&[&google]).config(conf.path()).start();
+    let refused = flux.chat(&ask_chat("test")).expect_status(400);
+    assert!(refused.text().contains("all its targets are for other requests"), "{}", refused.text());
+    assert_eq!(google.requests().len(), 0);
+    let shown = ask(&flux, "/v1/route", "", &picture()).expect_status(200).json();
+    assert_eq!(shown["attempts"][0]["provider"], "google", "{shown}");
+}
+
+#[test]
+fn a_request_stays_in_its_region_and_pays_for_it() {
+    let (home, eu) = (Provider::openai(), Provider::bearer("openai"));
+    eu.take_key(home.key());
+    let accesses = format!("accesses = [{{ base_url = \"{}\", region = \"eu\" }}]", eu.base_url());
+    let conf = edited("providers.toml", "name = \"OpenAI\"\n", &format!("name = \"OpenAI\"\n{accesses}\n"));
+    let flux = Setup::with(&[&home]).config(conf.path()).start();
+    for provider in [&home, &eu] {
+        provider.always(|_| Answer::json(200, &chat_body("hello", &chat_usage(100_000, 0))));
+    }
+    let ask = |region: &str, body: &Value| ask(&flux, "/v1/chat/completions", region, body);
+    let pinned = ask_chat("flux-pinned-gpt-6-1-sol");
+    let dear = ask("eu", &pinned).expect_status(200);
+    let mut by_body = pinned.clone();
+    by_body["provider"] = json!({"region": "eu"});
+    let same = ask("", &by_body).expect_status(200);
+    assert_eq!((home.requests().len(), eu.requests().len()), (0, 2));
+    assert_eq!(dear.header("x-flux-cost-usd"), same.header("x-flux-cost-usd"));
+    assert!(eu.requests()[1].json().get("provider").is_none());
+    let usage = flux.get(&format!("/v1/usage/{}", dear.header("x-flux-request-id"))).expect_status(200).json();
+    assert_eq!(usage["calculation"]["agrees"], true, "{usage}");
+    assert!(usage["calculation"]["lines"].to_string().contains("regional_uplift"), "{usage}");
+
+    let unknown = ask("mars", &pinned).expect_status(400);
+    assert!(unknown.text().contains("there is no region \\\"mars\\\""), "{}", unknown.text());
+    assert!(unknown.text().contains("eu"), "{}", unknown.text());
+    let elsewhere = ask("eu", &ask_chat("flux-pinned-claude-opus-5-5"));
+    assert!([400, 503].contains(&elsewhere.status), "{}", elsewhere.text());
+    eu.always(|_| Answer::failure(500));
+    ask("eu", &pinned).expect_status(503);
+    assert_eq!(home.requests().len(), 0, "a failure in the region leads nowhere else");
+}
