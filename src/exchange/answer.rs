@@ -111,7 +111,7 @@ impl Exchange {
                 Err(Stop::Failed(failure))
             }
             StatusVerdict::Failed(_) | StatusVerdict::Rejected => {
-                self.answer = Answer::Rejected { status: head.status, held: BytesMut::new() };
+                self.leg.answer = Answer::Rejected { status: head.status, held: BytesMut::new() };
                 Ok(())
             }
             StatusVerdict::Answer if head.is_event_stream && !self.is_streamed() => {
@@ -119,11 +119,11 @@ impl Exchange {
             }
             StatusVerdict::Answer if head.is_event_stream && self.is_translated() => self.open_translation(),
             StatusVerdict::Answer if head.is_event_stream => {
-                self.answer = self.new_events();
+                self.leg.answer = self.new_events();
                 Ok(())
             }
             StatusVerdict::Answer => {
-                self.answer = Answer::Whole { held: BytesMut::new(), as_stream: self.is_streamed() };
+                self.leg.answer = Answer::Whole { held: BytesMut::new(), as_stream: self.is_streamed() };
                 Ok(())
             }
         }
@@ -134,7 +134,7 @@ impl Exchange {
     /// # Errors
     /// See [`Stop`].
     pub fn on_chunk(&mut self, chunk: Bytes, is_end: bool, now: Instant, keep: Keep<'_>) -> Result<Flow, Stop> {
-        let flow = match &mut self.answer {
+        let flow = match &mut self.leg.answer {
             Answer::Awaiting | Answer::Complete => Flow::Hold,
             Answer::Whole { .. } => return self.on_whole(chunk, is_end, now, keep),
             Answer::Oversize { tail, bytes_total, .. } => {
@@ -164,13 +164,13 @@ impl Exchange {
     /// a stream. It is metered then, and [`Self::on_chunk`] must not see it.
     #[inline]
     pub fn passes(&mut self, chunk: &[u8]) -> bool {
-        let Answer::Events { meter, is_open: true, .. } = &mut self.answer else { return false };
-        meter.text_bytes_total() <= self.text_bytes_max && meter.passes(chunk)
+        let Answer::Events { meter, is_open: true, .. } = &mut self.leg.answer else { return false };
+        meter.text_bytes_total() <= self.leg.text_bytes_max && meter.passes(chunk)
     }
 
     /// Whether the whole answer has been handed out.
     pub fn is_complete(&self) -> bool {
-        matches!(self.answer, Answer::Complete)
+        matches!(self.leg.answer, Answer::Complete)
     }
 
     /// What shows a client that waits for a stream that we are there: a comment, or Anthropic's own ping once its
@@ -178,7 +178,7 @@ impl Exchange {
     pub fn keep_alive(&self) -> Option<Bytes> {
         const COMMENT: &[u8] = b": keep-alive\n\n";
         const PING: &[u8] = b"event: ping\ndata: {\"type\": \"ping\"}\n\n";
-        let is_between_events = match &self.answer {
+        let is_between_events = match &self.leg.answer {
             Answer::Events { meter, .. } => meter.is_between_frames(),
             Answer::Awaiting | Answer::Whole { .. } | Answer::Translated { .. } | Answer::Rejected { .. } => true,
             Answer::Oversize { .. } | Answer::Complete => false,
@@ -189,12 +189,12 @@ impl Exchange {
 
     /// Whether content has gone out.
     pub fn is_open(&self) -> bool {
-        self.answer.is_open()
+        self.leg.answer.is_open()
     }
 
     /// Whether the answer goes to the client as a stream of events.
     pub fn answers_as_stream(&self) -> bool {
-        match &self.answer {
+        match &self.leg.answer {
             Answer::Events { .. } => true,
             Answer::Translated { .. } => self.head.stream,
             Answer::Whole { as_stream, .. } => *as_stream,
@@ -209,7 +209,7 @@ impl Exchange {
         self.settle_free(Ending::Cut, now, keep);
         let refusal = super::retry::broken_off();
         let event = || wire::refusal::stream_event(&refusal, self.arrival.format, self.arrival.id);
-        match std::mem::replace(&mut self.answer, Answer::Complete) {
+        match std::mem::replace(&mut self.leg.answer, Answer::Complete) {
             Answer::Events { .. } => Some(event()),
             Answer::Translated { mut translation, .. } => Some(translation.failed(&refusal, event)),
             Answer::Awaiting
@@ -263,7 +263,7 @@ impl Exchange {
     fn on_whole(&mut self, chunk: Bytes, is_end: bool, now: Instant, keep: Keep<'_>) -> Result<Flow, Stop> {
         let held_bytes_max = self.snapshot.config.limits.unary_held_bytes_max;
         let is_translated = self.is_translated();
-        let Answer::Whole { held, as_stream } = &mut self.answer else { return Ok(Flow::Hold) };
+        let Answer::Whole { held, as_stream } = &mut self.leg.answer else { return Ok(Flow::Hold) };
         if is_end && held.is_empty() {
             let as_stream = *as_stream;
             return self.finish_whole(chunk, as_stream, now, keep);
@@ -283,7 +283,7 @@ impl Exchange {
         let mut tail = BytesMut::new();
         keep_tail(&mut tail, &sent);
         let early = wire::tail::leading_usage(self.arrival.format, &sent, self.usage_quirks());
-        self.answer = Answer::Oversize { tail, bytes_total: length(&sent), early };
+        self.leg.answer = Answer::Oversize { tail, bytes_total: length(&sent), early };
         self.note_content(now);
         Ok(Flow::Send(sent))
     }
@@ -307,7 +307,7 @@ impl Exchange {
         }
         if as_stream {
             let frames = translate::restream::frames(format, &whole).map_err(|_| Stop::Failed(Failure::BadAnswer))?;
-            self.answer = self.new_events();
+            self.leg.answer = self.new_events();
             return self.on_events(frames, true, now, keep);
         }
         self.note_content(now);
@@ -316,24 +316,24 @@ impl Exchange {
             None => self.price_estimated(&whole),
         };
         self.settle(settlement, Ending::Done, now, keep)?;
-        self.answer = Answer::Complete;
+        self.leg.answer = Answer::Complete;
         Ok(Flow::Send(whole))
     }
 
     fn finish_oversize(&mut self, last: Bytes, now: Instant, keep: Keep<'_>) -> Result<Flow, Stop> {
-        let Answer::Oversize { tail, bytes_total, early } = &self.answer else { return Ok(Flow::Hold) };
+        let Answer::Oversize { tail, bytes_total, early } = &self.leg.answer else { return Ok(Flow::Hold) };
         let late = wire::tail::usage(self.arrival.format, tail, self.usage_quirks());
         let settlement = match late.or(*early) {
             Some(usage) => self.price_by_request(usage),
             None => self.price_estimated_of(tail, *bytes_total),
         };
         self.settle(settlement, Ending::Done, now, keep)?;
-        self.answer = Answer::Complete;
+        self.leg.answer = Answer::Complete;
         Ok(Flow::Send(last))
     }
 
     fn on_events(&mut self, chunk: Bytes, is_end: bool, now: Instant, keep: Keep<'_>) -> Result<Flow, Stop> {
-        let Answer::Events { meter, is_open, .. } = &mut self.answer else { return Ok(Flow::Hold) };
+        let Answer::Events { meter, is_open, .. } = &mut self.leg.answer else { return Ok(Flow::Hold) };
         let was_open = *is_open;
         let mut pieces = Pieces::new();
         meter.push(chunk, &mut pieces);
@@ -342,7 +342,7 @@ impl Exchange {
         }
         let opens = meter.opened();
         let mut out = Outgoing::default();
-        if let (true, false, Answer::Events { held, .. }) = (opens, was_open, &mut self.answer) {
+        if let (true, false, Answer::Events { held, .. }) = (opens, was_open, &mut self.leg.answer) {
             out.push(held.split().freeze());
         }
         for piece in pieces {
@@ -351,7 +351,7 @@ impl Exchange {
         if is_end && !self.is_complete() {
             self.end_of_events(&mut out, now, keep)?;
         }
-        if let Answer::Events { held, is_open, .. } = &mut self.answer {
+        if let Answer::Events { held, is_open, .. } = &mut self.leg.answer {
             if !opens {
                 out.parts.iter().for_each(|part| held.extend_from_slice(part));
                 return Ok(Flow::Hold);
@@ -398,14 +398,14 @@ impl Exchange {
 
     /// A stream that ends before it said anything, not even why it stopped: the provider's fault.
     fn is_empty_stream(&self) -> bool {
-        let Answer::Events { meter, is_open, .. } = &self.answer else { return false };
+        let Answer::Events { meter, is_open, .. } = &self.leg.answer else { return false };
         !is_open && !meter.opened() && !meter.has_finish_reason()
     }
 
     /// The body ended without a terminator. A stream that named its finish reason is whole: some hosts
     /// leave `[DONE]` out. Any other was cut.
     fn end_of_events(&mut self, out: &mut Outgoing, now: Instant, keep: Keep<'_>) -> Result<(), Stop> {
-        let Answer::Events { meter, .. } = &self.answer else { return Ok(()) };
+        let Answer::Events { meter, .. } = &self.leg.answer else { return Ok(()) };
         if meter.has_finish_reason() {
             self.complete_events(now, keep)?;
             out.push(self.cost_comment());
@@ -423,13 +423,13 @@ impl Exchange {
     fn complete_events(&mut self, now: Instant, keep: Keep<'_>) -> Result<(), Stop> {
         let settlement = self.price_seen_or_estimated();
         self.settle(settlement, Ending::Done, now, keep)?;
-        self.answer = Answer::Complete;
+        self.leg.answer = Answer::Complete;
         Ok(())
     }
 
     /// The price of the usage that the stream has reported so far.
     pub(super) fn price_seen(&self) -> Option<Settlement> {
-        match &self.answer {
+        match &self.leg.answer {
             Answer::Events { meter, .. } => meter.usage().map(|usage: Usage| self.price(usage, meter.service_tier())),
             Answer::Translated { translation, .. } => self.price_translated(translation),
             Answer::Awaiting
@@ -444,7 +444,7 @@ impl Exchange {
         if let Some(seen) = self.price_seen() {
             return seen;
         }
-        match &self.answer {
+        match &self.leg.answer {
             Answer::Events { meter, .. } => self.price_estimated_from(meter),
             Answer::Translated { translation, .. } => self.price_estimated_seen(translation.seen()),
             Answer::Oversize { tail, bytes_total, .. } => self.price_estimated_of(tail, *bytes_total),

@@ -20,7 +20,7 @@ const AHEAD: i64 = 4;
 impl Exchange {
     /// Whether a stream has grown beyond what is held for it.
     pub(super) fn has_outgrown(&self) -> bool {
-        let text_bytes = match &self.answer {
+        let text_bytes = match &self.leg.answer {
             Answer::Events { meter, .. } => meter.text_bytes_total(),
             Answer::Translated { translation, .. } => translation.seen().text_bytes_total,
             Answer::Awaiting
@@ -29,7 +29,7 @@ impl Exchange {
             | Answer::Rejected { .. }
             | Answer::Complete => 0,
         };
-        text_bytes > self.text_bytes_max
+        text_bytes > self.leg.text_bytes_max
     }
 
     /// Holds more for a stream that has outgrown what is held, or ends it: `Some` with its last frames.
@@ -41,9 +41,10 @@ impl Exchange {
         let wanted = NanoUsd(so_far.amount.0.saturating_add(so_far.amount.0 / AHEAD));
         let held = self.admission.raise_to(wanted);
         if held > so_far.amount {
-            let paid_for = i128::from(self.text_bytes_max).saturating_mul(held.0.into());
+            let paid_for = i128::from(self.leg.text_bytes_max).saturating_mul(held.0.into());
             let grown = paid_for / i128::from(so_far.amount.0).max(1);
-            self.text_bytes_max = u64::try_from(grown).unwrap_or(u64::MAX).max(self.text_bytes_max.saturating_add(1));
+            self.leg.text_bytes_max =
+                u64::try_from(grown).unwrap_or(u64::MAX).max(self.leg.text_bytes_max.saturating_add(1));
             return Ok(None);
         }
         self.end_here(so_far, now, keep).map(Some)
@@ -53,7 +54,7 @@ impl Exchange {
         let usage = so_far.usage;
         self.settle(so_far, Ending::Capped, now, keep)?;
         let (cost, comment) = (self.cost_told(), self.cost_comment());
-        match std::mem::replace(&mut self.answer, Answer::Complete) {
+        match std::mem::replace(&mut self.leg.answer, Answer::Complete) {
             Answer::Events { meter, .. } => {
                 let ending = ending::Ending {
                     id: self.arrival.id,

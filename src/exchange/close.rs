@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use super::Exchange;
 use super::answer::{Answer, Keep, Stop};
-use super::attempts::Current;
 use super::count::Purpose;
+use super::leg::Current;
 use super::translation::Seen;
 use crate::admit::Settled;
 use crate::base::money::NanoUsd;
@@ -37,7 +37,7 @@ pub(super) struct Settlement {
 
 impl Exchange {
     pub(super) fn usage_quirks(&self) -> UsageQuirks {
-        let Some(Current { target, .. }) = &self.attempts.current else { return UsageQuirks::default() };
+        let Some(Current { target, .. }) = &self.leg.current else { return UsageQuirks::default() };
         UsageQuirks {
             reasoning_outside_output: target.provider.reasoning_outside_output,
             cache_outside_input: target.provider.cached_outside_input,
@@ -50,13 +50,13 @@ impl Exchange {
 
     /// The price of tokens and of what is counted otherwise.
     pub(super) fn price_all(&self, usage: Usage, counted: Pieces, service_tier: Option<&str>) -> Settlement {
-        let Some(Current { target, .. }) = &self.attempts.current else { return Settlement::default() };
+        let Some(Current { target, .. }) = &self.leg.current else { return Settlement::default() };
         let Pieces { images, audio_ms, characters } = counted;
         let name = if images > 0 { self.image_name() } else { String::new() };
         let circumstances = Circumstances {
             at: self.arrival.at,
             service_tier: service_tier.unwrap_or_default(),
-            region: target.provider.region_at(self.attempts.access),
+            region: target.provider.region_at(self.leg.access),
             images: &[(&*name, images)],
             web_searches: 0,
             audio_ms,
@@ -135,7 +135,7 @@ impl Exchange {
 
     pub(super) fn tokenizer_factor_milli(&self) -> u32 {
         const SAME_AS_O200K: u32 = 1000;
-        self.attempts.current.as_ref().map_or(SAME_AS_O200K, |current| current.target.model.tokenizer_factor_milli)
+        self.leg.current.as_ref().map_or(SAME_AS_O200K, |current| current.target.model.tokenizer_factor_milli)
     }
 
     /// Keeps the charge. Runs before the last bytes of an answer are handed out, and once.
@@ -188,7 +188,7 @@ impl Exchange {
         if self.is_settled() || self.attempts.started == 0 || self.arrival.purpose == Purpose::Count {
             return;
         }
-        let settlement = match &self.answer {
+        let settlement = match &self.leg.answer {
             // Most of a long answer may have been produced for a client that did not wait for its end.
             Answer::Whole { held, .. } if !held.is_empty() => self.price_estimated(held),
             Answer::Awaiting
@@ -281,7 +281,7 @@ impl Exchange {
         if self.is_settled() || self.arrival.purpose == Purpose::Count {
             return false;
         }
-        match &self.answer {
+        match &self.leg.answer {
             Answer::Events { meter, is_open, .. } => *is_open && meter.usage().is_none(),
             Answer::Translated { translation, is_open } => *is_open && translation.seen().usage.is_none(),
             Answer::Whole { held, .. } => !held.is_empty(),

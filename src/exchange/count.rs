@@ -83,7 +83,7 @@ impl Exchange {
         let tokens = count::tokens(&whole).filter(|_| is_object).ok_or(Stop::Failed(Failure::BadAnswer))?;
         let told = if self.is_translated() { count::answer(self.arrival.format, tokens) } else { whole };
         self.settlement = Some(Settlement { ending: Some(Ending::Done), ..Settlement::default() });
-        self.answer = Answer::Complete;
+        self.leg.answer = Answer::Complete;
         Ok(Flow::Send(told))
     }
 }

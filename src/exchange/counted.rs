@@ -49,7 +49,7 @@ impl Exchange {
         let settlement = self.price_counted(&whole).map_err(Stop::Failed)?;
         self.note_content(now);
         self.settle(settlement, Ending::Done, now, keep)?;
-        self.answer = Answer::Complete;
+        self.leg.answer = Answer::Complete;
         Ok(Flow::Send(whole))
     }
 

@@ -282,8 +282,8 @@ impl Exchange {
 
     /// The accesses of the current target that may do better after this failure; those that are not are marked as tried.
     pub(super) fn worth_another_access(&self, failure: Failure) -> Option<u64> {
-        let current = self.attempts.current.as_ref()?;
-        let running_at = self.attempts.access;
+        let current = self.leg.current.as_ref()?;
+        let running_at = self.leg.access;
         let accesses = &current.target.provider.accesses;
         let authority = |access: &Access| access.endpoints.get(current.format).map(|at| Arc::clone(&at.authority));
         let here = accesses.get(running_at).and_then(authority);
@@ -293,7 +293,7 @@ impl Exchange {
             Blame::Target | Blame::Nobody => false,
         };
         let others = accesses.iter().enumerate().filter(|(index, access)| !is_worth(*index, access));
-        let barred = self.attempts.tried | self.elsewhere(&current.target.provider);
+        let barred = self.leg.tried | self.elsewhere(&current.target.provider);
         let unfit = others.fold(barred, |unfit, (index, _)| unfit | bit(index));
         let all = (0..accesses.len()).fold(0_u64, |all, index| all | bit(index));
         (accesses.len() > 1 && unfit & all != all).then_some(unfit)
@@ -301,9 +301,9 @@ impl Exchange {
 
     /// The current attempt failed.
     pub(super) fn report_failure(&mut self, failure: Failure, now: Instant) {
-        let wait = self.attempts.wait_told.take();
+        let wait = self.leg.wait_told.take();
         let (moment, draw) = (self.moment(now), self.draw());
-        let Some(mut running) = self.attempts.running.take() else { return };
+        let Some(mut running) = self.leg.running.take() else { return };
         let bounds = *self.bounds();
         let mut passes = running.passes.take();
         let access = running.under_way.access();
@@ -340,7 +340,7 @@ impl Exchange {
     pub(super) fn report_success(&mut self, now: Instant) {
         let (moment, draw, is_streamed) = (self.moment(now), self.draw(), self.is_streamed());
         let bounds = *self.bounds();
-        let Some(running) = &mut self.attempts.running else { return };
+        let Some(running) = &mut self.leg.running else { return };
         let Some(Passes { target, access }) = running.passes.take() else { return };
         let took_ms = moment.0.saturating_sub(running.begun.0);
         let verdict = if is_streamed {
@@ -359,7 +359,7 @@ impl Exchange {
 
     /// So many tokens came after the first content, in so long.
     pub(super) fn report_pace(&self, output_tokens: u64, took: Duration, now: Instant) {
-        if let (Some(running), true) = (&self.attempts.running, output_tokens >= PACE_TOKENS_MIN) {
+        if let (Some(running), true) = (&self.leg.running, output_tokens >= PACE_TOKENS_MIN) {
             let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
             // Of a thousand tokens in milliseconds what is of one in microseconds.
             running.target.pace.observe(took_us / output_tokens, self.moment(now));
@@ -368,7 +368,7 @@ impl Exchange {
 
     /// The provider says that the key has nothing left for so long.
     pub(super) fn rest_key(&self, wait: Duration, now: Instant) {
-        if let Some(running) = &self.attempts.running {
+        if let Some(running) = &self.leg.running {
             let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
             running.under_way.access().rest_until(self.moment(now).plus(wait_ms));
         }
@@ -376,7 +376,7 @@ impl Exchange {
 
     /// By which access of its provider the current target is asked.
     pub fn access_place(&self) -> usize {
-        self.attempts.access
+        self.leg.access
     }
 
     /// How long until one of the targets that were passed over may be asked.

@@ -14,6 +14,7 @@ pub mod count;
 mod counted;
 pub mod deny;
 mod follow;
+mod leg;
 pub mod live;
 mod outgoing;
 mod prefer;
@@ -49,10 +50,11 @@ use crate::wire::multipart::Form;
 use crate::wire::text;
 
 use answer::Answer;
-use attempts::{Attempts, Current};
+use attempts::Attempts;
 use auto::Chosen;
 use count::Purpose;
 use follow::Turn;
+use leg::{Current, Leg};
 use request::{Request, unknown_model};
 use retry::Failure;
 use snapshot::Snapshot;
@@ -161,13 +163,12 @@ pub struct Exchange {
     /// At addresses of which region alone it may be asked; `None`: of any.
     region: Option<Box<str>>,
     attempts: Attempts,
-    answer: Answer,
+    /// The attempt that is under way.
+    leg: Leg,
     /// What the request holds of its key and its account.
     admission: Admission,
     /// The bound that was set on the answer, because no more could be paid for.
     output_limit: Option<u64>,
-    /// The text of a stream that what is held pays for.
-    text_bytes_max: u64,
     settlement: Option<close::Settlement>,
 }
 
@@ -239,10 +240,9 @@ impl Exchange {
             plan,
             region: preference.and_then(|preference| preference.region),
             attempts: Attempts::default(),
-            answer: Answer::Awaiting,
+            leg: Leg::default(),
             admission,
             output_limit: None,
-            text_bytes_max: u64::MAX,
             settlement: None,
         };
         match exchange.reserve() {
@@ -262,12 +262,12 @@ impl Exchange {
         self.attempts.last_failure = Some(failure);
         self.attempts.passing_failures =
             self.attempts.passing_failures.saturating_add(u8::from(!failure.is_operators()));
-        self.attempts.has_failed = true;
+        self.leg.has_failed = true;
     }
 
     /// Whether [`Self::fail`] was called for the current attempt.
     pub fn has_failed(&self) -> bool {
-        self.attempts.has_failed
+        self.leg.has_failed
     }
 
     /// The refusal when no attempt is left.
@@ -282,7 +282,7 @@ impl Exchange {
     pub fn routing(&self) -> Routing {
         let (original, requested) = (self.original.clone(), self.requested.clone());
         let mut routing = Routing::before_attempts(original, requested, &self.plan.chain, self.auto.clone());
-        if let Some(Current { target, .. }) = &self.attempts.current {
+        if let Some(Current { target, .. }) = &self.leg.current {
             routing.model = Arc::clone(&target.model.canonical);
             routing.provider = Arc::clone(&target.provider.id);
             routing.attempts = self.attempts_made();
@@ -292,7 +292,7 @@ impl Exchange {
 
     /// Where the current attempt goes, `None` before the first.
     pub fn target(&self) -> Option<&Arc<Target>> {
-        self.attempts.current.as_ref().map(|current| &current.target)
+        self.leg.current.as_ref().map(|current| &current.target)
     }
 
     /// The name that the client sent.
@@ -338,7 +338,7 @@ impl Exchange {
 
     /// Whether a head has come from the current target.
     pub fn has_head(&self) -> bool {
-        !matches!(self.answer, Answer::Awaiting)
+        !matches!(self.leg.answer, Answer::Awaiting)
     }
 
     fn is_past_deadline(&self, now: Instant) -> bool {

@@ -3,9 +3,9 @@
 //! The bound is what the dearest attempt of the plan can cost. Must not know how anything is held: `admit` does that.
 
 use super::Exchange;
-use super::attempts::{Current, Told};
 use super::count::Purpose;
 use super::deny;
+use super::leg::{Current, Told};
 use crate::base::money::NanoUsd;
 use crate::base::outcome::Pieces;
 use crate::base::refusal::Refusal;
@@ -96,13 +96,13 @@ impl Exchange {
             // Prices may differ by the region of the address.
             let has_regions = target.provider.has_several_regions();
             let accesses = if has_regions { target.provider.accesses.len() } else { 1 };
-            self.attempts.current = Some(Current { target, format, told: Told::AsIs });
+            self.leg.current = Some(Current { target, format, told: Told::AsIs });
             for access in 0..accesses {
-                self.attempts.access = access;
+                self.leg.access = access;
                 dearest = dearest.max(self.bound_of_current(asked, output));
             }
         }
-        (self.attempts.current, self.attempts.access) = (None, 0);
+        (self.leg.current, self.leg.access) = (None, 0);
         dearest
     }
 
@@ -171,7 +171,7 @@ impl Exchange {
 
     /// The text of an answer that what is held pays for; without a bound where nothing bounds what it costs.
     pub(super) fn text_bytes_paid_for(&self) -> u64 {
-        let Some(Current { target, .. }) = &self.attempts.current else { return u64::MAX };
+        let Some(Current { target, .. }) = &self.leg.current else { return u64::MAX };
         if self.is_test() || self.admission.is_repeat() || self.admission.is_unbounded() {
             return u64::MAX;
         }

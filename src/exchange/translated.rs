@@ -8,8 +8,8 @@ use bytes::Bytes;
 
 use super::Exchange;
 use super::answer::{Answer, Flow, Keep, Stop};
-use super::attempts::Current;
 use super::close::Settlement;
+use super::leg::Current;
 use super::retry::Failure;
 use super::translation::{Bounds, Translation};
 use crate::base::outcome::{Ending, Pieces};
@@ -26,12 +26,12 @@ use crate::wire::text;
 impl Exchange {
     /// Whether the current target's answer must be translated, or cleared of what was emulated.
     pub(super) fn is_translated(&self) -> bool {
-        self.attempts.current.as_ref().is_some_and(|current| current.rewritten().is_some())
+        self.leg.current.as_ref().is_some_and(|current| current.rewritten().is_some())
     }
 
     /// The translation of the current target's answer, into a stream or into one whole.
     fn new_translation(&self, into_stream: bool) -> Option<Translation> {
-        let current = self.attempts.current.as_ref()?;
+        let current = self.leg.current.as_ref()?;
         let Current { target, format, told: _ } = current;
         let limits = &self.snapshot.config.limits;
         let bounds =
@@ -79,7 +79,7 @@ impl Exchange {
     /// A stream begins.
     pub(super) fn open_translation(&mut self) -> Result<(), Stop> {
         let translation = self.new_translation(self.head.stream).ok_or(Stop::Failed(Failure::BadAnswer))?;
-        self.answer = Answer::Translated { translation: Box::new(translation), is_open: false };
+        self.leg.answer = Answer::Translated { translation: Box::new(translation), is_open: false };
         Ok(())
     }
 
@@ -91,7 +91,7 @@ impl Exchange {
         now: Instant,
         keep: Keep<'_>,
     ) -> Result<Flow, Stop> {
-        let Answer::Translated { translation, is_open } = &mut self.answer else { return Ok(Flow::Hold) };
+        let Answer::Translated { translation, is_open } = &mut self.leg.answer else { return Ok(Flow::Hold) };
         let was_open = *is_open;
         let mut taken = translation.push(chunk);
         if is_end && taken.is_ok() {
@@ -121,7 +121,7 @@ impl Exchange {
     }
 
     fn release_translated(&mut self, now: Instant) -> Flow {
-        let Answer::Translated { translation, is_open } = &mut self.answer else { return Flow::Hold };
+        let Answer::Translated { translation, is_open } = &mut self.leg.answer else { return Flow::Hold };
         *is_open = true;
         let ready = translation.take_ready();
         self.note_content(now);
@@ -134,14 +134,14 @@ impl Exchange {
         self.note_content(now);
         self.settle(settlement, Ending::Done, now, keep)?;
         let cost = self.cost_told();
-        let Answer::Translated { translation, .. } = &mut self.answer else { return Ok(Flow::Hold) };
+        let Answer::Translated { translation, .. } = &mut self.leg.answer else { return Ok(Flow::Hold) };
         let told = guess.map_or(Ok(()), |usage| translation.tell_usage(usage));
         if told.is_err() || translation.close(&Closing { cost_usd: cost.as_deref() }).is_err() {
             // It was kept and is paid, but cannot be ended as its format demands.
             return Ok(self.cut(Failure::TooLarge, now, keep).map_or(Flow::Hold, Flow::Send));
         }
         let last = translation.take_ready();
-        self.answer = Answer::Complete;
+        self.leg.answer = Answer::Complete;
         Ok(Flow::Send(last))
     }
 
@@ -162,7 +162,7 @@ impl Exchange {
         if wants_image && translation.seen().images == 0 {
             return Err(no_image(translation.seen().is_declined));
         }
-        self.answer = Answer::Translated { translation: Box::new(translation), is_open: false };
+        self.leg.answer = Answer::Translated { translation: Box::new(translation), is_open: false };
         if as_stream {
             return self.finish_translated(now, keep);
         }
@@ -170,7 +170,8 @@ impl Exchange {
         let guess = settlement.estimated.then_some(settlement.usage);
         self.note_content(now);
         self.settle(settlement, Ending::Done, now, keep)?;
-        let Answer::Translated { mut translation, .. } = std::mem::replace(&mut self.answer, Answer::Complete) else {
+        let Answer::Translated { mut translation, .. } = std::mem::replace(&mut self.leg.answer, Answer::Complete)
+        else {
             return Ok(Flow::Hold);
         };
         if let Some(usage) = guess {
@@ -181,7 +182,7 @@ impl Exchange {
 
     /// A provider's words about a request that was translated speak of places that the client does not have.
     pub(super) fn in_clients_places(&self, mut refusal: Refusal) -> Refusal {
-        let translated = self.attempts.current.as_ref().filter(|current| current.rewritten().is_some());
+        let translated = self.leg.current.as_ref().filter(|current| current.rewritten().is_some());
         let Some(current) = translated else { return refusal };
         let is_clients = |param: &str| memchr::memmem::find(&self.body, format!("\"{param}\"").as_bytes()).is_some();
         refusal.param = refusal.param.take().filter(|param| is_clients(param));
