@@ -406,6 +406,7 @@ def main():
         "# prompt_tokens_max (text, by four bytes a token), region (what the request asks for by x-flux-region):",
         '#   fallbacks = [{ target = "google/gemini-3.8-flash", when = { vision = true } }, "groq/gpt-oss-120b"]',
         "# Pins are written in the same way.",
+        "# hedge = true: another target is asked beside one whose first token is late, see hedge_after_ms_min in flux.toml.",
         "# price: USD per 1,000,000 tokens for whatever model answers; without it the model's own price counts.",
         "# cache_read and cache_write may be set too; they are the input price by default.",
     ]

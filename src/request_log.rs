@@ -14,7 +14,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::base::money::NanoUsd;
-use crate::base::outcome::Outcome;
+use crate::base::outcome::{AutoChoice, HedgeEnd, Outcome};
 use crate::base::time::UnixMs;
 use crate::config;
 
@@ -160,6 +160,8 @@ impl<'a> Line<'a> {
             provider,
             streamed,
             attempts,
+            hedge,
+            house_cost,
             auto,
             usage,
             estimated,
@@ -192,13 +194,7 @@ impl<'a> Line<'a> {
         line.text(br#","provider":"#, provider);
         line.switch(br#","streamed":"#, *streamed);
         line.number(br#","attempts":"#, u64::from(*attempts));
-        if let Some(auto) = auto {
-            line.text(br#","route_reason":"#, &auto.reason);
-            line.raw_number(br#","score":"#, &auto.score());
-            if let Some([_, shadow]) = auto.disagreement {
-                line.text(br#","shadow_lane":"#, shadow);
-            }
-        }
+        line.choices(hedge.map(|hedge| (hedge, *house_cost)), auto.as_ref());
         line.number(br#","input_tokens":"#, usage.input);
         line.number(br#","cache_read_tokens":"#, usage.cache_read);
         line.number(br#","cache_write_tokens":"#, usage.cache_write.total());
@@ -217,6 +213,21 @@ impl<'a> Line<'a> {
             line.text(br#","detail":"#, detail);
         }
         line.0.extend_from_slice(b"}\n");
+    }
+
+    /// What was decided on the way.
+    fn choices(&mut self, hedge: Option<(HedgeEnd, NanoUsd)>, auto: Option<&AutoChoice>) {
+        if let Some((hedge, house_cost)) = hedge {
+            self.text(br#","hedge":"#, hedge.name());
+            self.raw_text(br#","house_cost_usd":"#, house_cost.to_string().as_bytes());
+        }
+        if let Some(auto) = auto {
+            self.text(br#","route_reason":"#, &auto.reason);
+            self.raw_number(br#","score":"#, &auto.score());
+            if let Some([_, shadow]) = auto.disagreement {
+                self.text(br#","shadow_lane":"#, shadow);
+            }
+        }
     }
 
     /// `name` is what stands before the value: a comma, the quoted name and a colon.
@@ -283,7 +294,7 @@ mod tests {
     use super::*;
     use crate::base::ids::{AccountId, KeyId, RequestId};
     use crate::base::money::NanoUsd;
-    use crate::base::outcome::{AutoChoice, Ending};
+    use crate::base::outcome::Ending;
     use crate::base::usage::Usage;
 
     #[test]
@@ -301,6 +312,8 @@ mod tests {
             provider: nothing,
             streamed: true,
             attempts: 10,
+            hedge: Some(HedgeEnd::Won),
+            house_cost: NanoUsd(1_200),
             auto: Some(AutoChoice {
                 gain_milli: -83,
                 reason: Arc::from("kind:code"),
@@ -325,7 +338,8 @@ mod tests {
             "time": "2026-11-22T00:00:00.042Z", "level": "info",
             "msg": "request", "request_id": outcome.request_id.to_string(), "route": "chat_completions", "status": 200,
             "ending": Ending::Done.name(), "account": 1, "key": 20, "requested": "", "lane": "la\"ne\\", "model": "m",
-            "provider": "", "streamed": true, "attempts": 10, "route_reason": "kind:code", "score": -0.083, "shadow_lane": "flux-standard",
+            "provider": "", "streamed": true, "attempts": 10, "hedge": "won", "house_cost_usd": "0.0000012",
+            "route_reason": "kind:code", "score": -0.083, "shadow_lane": "flux-standard",
             "input_tokens": u64::MAX, "cache_read_tokens": 0,
             "cache_write_tokens": 0, "output_tokens": 7, "reasoning_tokens": 0, "estimated": false,
             "cost_usd": "0.000000033", "latency_us": 3_040, "first_byte_us": null, "overhead_us": 0, "request_bytes": 0,

@@ -194,6 +194,10 @@ pub struct Outcome {
     pub streamed: bool,
     /// Attempts that were made.
     pub attempts: u8,
+    /// What became of the attempt beside another, where there was one.
+    pub hedge: Option<HedgeEnd>,
+    /// What attempts cost that nobody is charged for.
+    pub house_cost: NanoUsd,
     /// What the router chose by, where the choice was left to it.
     pub auto: Option<AutoChoice>,
     /// What was used.
@@ -216,6 +220,28 @@ pub struct Outcome {
     pub request_bytes: u64,
     /// Why it was refused or cut, for the log.
     pub detail: Option<String>,
+}
+
+/// What became of an attempt beside another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HedgeEnd {
+    /// It had content first.
+    Won,
+    /// The other had, or the client left.
+    Lost,
+    /// It failed.
+    Failed,
+}
+
+impl HedgeEnd {
+    /// Its name in logs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Won => "won",
+            Self::Lost => "lost",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 #[cfg(test)]

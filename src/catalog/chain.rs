@@ -109,6 +109,8 @@ pub struct Chain {
     pub kind: ChainKind,
     /// What it charges; `None` charges the price of the model that answers.
     pub rates: Option<LaneRates>,
+    /// Whether another target is asked beside one whose first token is late.
+    pub is_hedged: bool,
     /// Where it may lead, best first. Never empty.
     pub targets: Vec<Arc<Target>>,
     /// The same targets served by the mock; empty until the mock has an address.

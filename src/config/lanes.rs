@@ -109,6 +109,7 @@ struct Written<'a> {
     name: &'a str,
     node: &'a Node,
     display_name: String,
+    is_hedged: bool,
     rates: Option<LaneRates>,
     entries: Vec<Entry>,
 }
@@ -130,9 +131,10 @@ fn read_lanes(table: &Table, known: &Known<'_>, findings: &mut Findings) -> Vec<
         let mut fields = Fields::new(lane, &node.origin, format!("lanes.{name}"), findings);
         let display_name = fields.text("product_name").unwrap_or_else(|| name.to_owned());
         let entries = read_entries(&mut fields);
+        let is_hedged = fields.flag("hedge", false);
         let rates = read_rates(&mut fields);
         fields.finish();
-        written.push(Written { name, node, display_name, rates, entries });
+        written.push(Written { name, node, display_name, is_hedged, rates, entries });
     }
     let mut chains = Vec::new();
     for lane in &written {
@@ -145,6 +147,7 @@ fn read_lanes(table: &Table, known: &Known<'_>, findings: &mut Findings) -> Vec<
             name: lane.name.into(),
             display_name: lane.display_name.as_str().into(),
             kind: ChainKind::Lane,
+            is_hedged: lane.is_hedged,
             rates: lane.rates,
             targets,
             mock_targets: Vec::new(),
@@ -313,6 +316,7 @@ fn read_pins(table: &Table, known: &Known<'_>, findings: &mut Findings) -> Vec<C
             name: name.into(),
             display_name: Arc::clone(&first.model.display_name),
             kind: ChainKind::Pin,
+            is_hedged: false,
             rates: None,
             targets,
             mock_targets: Vec::new(),

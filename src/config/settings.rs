@@ -200,6 +200,7 @@ fn read_health(fields: &mut Fields<'_, '_>) -> health::Bounds {
         retries_max: fields.whole("retries_max", 1, 0..=5),
         retry_delay: fields.ms("retry_delay_ms", 200, 0..=60_000),
         retry_percent: fields.whole("retry_percent", 10, 0..=PERCENT_MAX),
+        hedge_after_min: fields.ms("hedge_after_ms_min", 100, 0..=600_000),
         retry_reserve: fields.whole("retry_reserve", 20, 0..=1_000_000),
         queue_max: fields.count("queue_max", 100, 0..=1_000_000),
         queue_wait: fields.ms("queue_wait_ms", 2_000, 0..=DAY_MS),

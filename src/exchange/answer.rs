@@ -463,6 +463,7 @@ impl Exchange {
 
     pub(super) fn note_content(&mut self, now: Instant) {
         self.attempts.first_content.get_or_insert(now);
+        self.drop_beside(now);
         self.report_success(now);
     }
 }

@@ -9,9 +9,11 @@ use smallvec::SmallVec;
 
 use super::Exchange;
 use super::answer::Answer;
-use super::leg::{Current, Told};
+use super::leg::{Current, Leg, Told};
 use super::live::{Entry, Running, Wish, bit};
 use super::retry::{self, Failure};
+use crate::base::money::NanoUsd;
+use crate::base::outcome::HedgeEnd;
 use crate::base::refusal::{Refusal, RefusalKind};
 use crate::base::wire_format::WireFormat;
 use crate::catalog::Target;
@@ -41,6 +43,10 @@ pub(super) struct Attempts {
     /// Targets whose provider had no place; the first is waited for when nothing else is left.
     pub(super) full: SmallVec<[Attempt; 1]>,
     pub(super) has_waited: bool,
+    /// What became of the attempt beside another, where there was one.
+    pub(super) hedge: Option<HedgeEnd>,
+    /// What attempts cost that nobody is charged for.
+    pub(super) house_cost: NanoUsd,
     pub(super) first_content: Option<Instant>,
     pub(super) overhead: Duration,
 }
@@ -115,7 +121,7 @@ impl Exchange {
         }
     }
 
-    fn has_tried_enough(&self) -> bool {
+    pub(super) fn has_tried_enough(&self) -> bool {
         usize::from(self.attempts.started) >= self.snapshot.config.limits.attempts_max.max(1)
     }
 
@@ -207,13 +213,9 @@ impl Exchange {
             self.attempts.overhead = now.saturating_duration_since(self.arrival.read);
         }
         self.attempts.started = self.attempts.started.saturating_add(1);
-        self.leg.repeated = false;
         let access = running.as_ref().map(|running| running.access);
-        self.leg.access = access.unwrap_or_else(|| self.uncounted_access(&target.provider));
-        self.leg.tried = bit(self.leg.access);
-        self.leg.current = Some(Current { target: Arc::clone(&target), format, told });
-        self.leg.running = running;
-        self.leg.answer = Answer::Awaiting;
+        let access = access.unwrap_or_else(|| self.uncounted_access(&target.provider));
+        self.leg = Leg::new(Arc::clone(&target), format, told, (access, running));
         self.leg.text_bytes_max = self.text_bytes_paid_for();
         Next::Ask(target, format, Duration::ZERO)
     }
@@ -260,9 +262,8 @@ impl Exchange {
     pub fn wants_retry(&self, now: Instant) -> bool {
         let is_mendable = self.attempts.last_failure.is_none_or(Failure::is_worth_another_attempt);
         !self.leg.answer.is_open()
-            && is_mendable
             && !self.is_past_deadline(now)
-            && (self.leg.again || (!self.has_tried_enough() && self.has_more()))
+            && (self.is_hedging() || (is_mendable && (self.leg.again || (!self.has_tried_enough() && self.has_more()))))
     }
 
     /// Whether anything may be left. Whether there is, is seen as it is taken.

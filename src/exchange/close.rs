@@ -149,6 +149,7 @@ impl Exchange {
         if self.is_settled() {
             return Ok(());
         }
+        self.drop_beside(now);
         let tokens = settlement.usage.prompt_total().saturating_add(settlement.usage.completion_total());
         settlement.paid = self.admission.settle(settlement.amount, tokens, self.arrival.at);
         settlement.amount = settlement.paid.draw.charged;
@@ -234,7 +235,7 @@ impl Exchange {
             pieces: settlement.pieces,
             draw: settlement.paid.draw,
             written_off: settlement.paid.written_off,
-            provider_cost: settlement.provider_cost,
+            provider_cost: NanoUsd(settlement.provider_cost.0.saturating_add(self.attempts.house_cost.0)),
             idempotency: settlement.paid.idempotency,
             latency: now.saturating_duration_since(self.arrival.instant),
             routed: self.routed.clone(),
@@ -260,6 +261,8 @@ impl Exchange {
             provider: routing.provider,
             streamed: self.head.stream,
             attempts: routing.attempts,
+            hedge: self.attempts.hedge,
+            house_cost: self.attempts.house_cost,
             auto: routing.auto,
             usage: settled.map(|s| s.usage).unwrap_or_default(),
             estimated: settled.is_some_and(|s| s.estimated),

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::Exchange;
 use super::answer::Answer;
 use super::count::Purpose;
-use super::live::Running;
+use super::live::{Running, bit};
 use crate::base::wire_format::WireFormat;
 use crate::catalog::Target;
 use crate::catalog::provider::StreamUsage;
@@ -42,6 +42,19 @@ pub(super) struct Leg {
     pub(super) tried: u64,
     /// The text of a stream that what is held pays for.
     pub(super) text_bytes_max: u64,
+}
+
+impl Leg {
+    /// An attempt at a target by one of its accesses, of which nothing has come yet.
+    pub(super) fn new(
+        target: Arc<Target>,
+        format: WireFormat,
+        told: Told,
+        (access, running): (usize, Option<Box<Running>>),
+    ) -> Self {
+        let current = Some(Current { target, format, told });
+        Self { current, running, access, tried: bit(access), ..Self::default() }
+    }
 }
 
 impl Default for Leg {

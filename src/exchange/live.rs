@@ -175,6 +175,13 @@ pub fn of_accesses(health: &Health, provider: &Provider, now: Moment) -> Standin
     best.unwrap_or(Standing::Well)
 }
 
+impl Running {
+    /// Within how many milliseconds so many of a hundred first tokens came; `None` while that is not known.
+    pub(super) fn first_token_ms(&self, percent: u32) -> Option<u64> {
+        self.target.first_token.quantile_ms(percent)
+    }
+}
+
 impl Exchange {
     fn bounds(&self) -> &Bounds {
         &self.snapshot.config.health
@@ -355,6 +362,14 @@ impl Exchange {
         if let Some(pass) = access {
             live.breaker.report(pass, Verdict::Good, moment, (&bounds.breaker, draw));
         }
+    }
+
+    /// An attempt was overtaken: its first token takes longer than it has run.
+    pub(super) fn note_overtaken(&self, running: &Running, now: Instant) {
+        let moment = self.moment(now);
+        let ran_ms = moment.0.saturating_sub(running.begun.0);
+        running.target.first_token.observe(ran_ms);
+        running.target.wait.observe(ran_ms, moment);
     }
 
     /// So many tokens came after the first content, in so long.

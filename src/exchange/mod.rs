@@ -14,6 +14,7 @@ pub mod count;
 mod counted;
 pub mod deny;
 mod follow;
+pub mod hedge;
 mod leg;
 pub mod live;
 mod outgoing;
@@ -165,6 +166,8 @@ pub struct Exchange {
     attempts: Attempts,
     /// The attempt that is under way.
     leg: Leg,
+    /// Another beside it.
+    beside: Option<Box<Leg>>,
     /// What the request holds of its key and its account.
     admission: Admission,
     /// The bound that was set on the answer, because no more could be paid for.
@@ -241,6 +244,7 @@ impl Exchange {
             region: preference.and_then(|preference| preference.region),
             attempts: Attempts::default(),
             leg: Leg::default(),
+            beside: None,
             admission,
             output_limit: None,
             settlement: None,

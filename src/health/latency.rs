@@ -104,6 +104,11 @@ impl Histogram {
 
     /// The time in the middle, within a fifth; `None` while there are too few.
     pub fn median_ms(&self) -> Option<u64> {
+        self.quantile_ms(50)
+    }
+
+    /// The time that so many of a hundred do not exceed, within a fifth; `None` while there are too few.
+    pub fn quantile_ms(&self, percent: u32) -> Option<u64> {
         let all = self.all.load(Ordering::Relaxed);
         if all < TIMES_MIN {
             return None;
@@ -111,7 +116,7 @@ impl Histogram {
         let mut below = 0_u32;
         let at = self.counts.iter().position(|count| {
             below = below.saturating_add(count.load(Ordering::Relaxed));
-            below.saturating_mul(2) >= all
+            below.saturating_mul(100) >= all.saturating_mul(percent)
         });
         at.map(upper_ms)
     }
@@ -168,6 +173,8 @@ mod tests {
             (0..40).for_each(|_| times.observe(ms * 20));
             let median = times.median_ms().unwrap();
             assert!(median >= ms && median <= ms + ms.div_ceil(4), "{ms}: {median}");
+            assert_eq!(times.quantile_ms(71), Some(median));
+            assert!(times.quantile_ms(95).unwrap() >= ms * 20, "{ms}");
         }
         let few = Histogram::default();
         few.observe(5);

@@ -53,6 +53,8 @@ pub struct Bounds {
     pub retry_delay: Duration,
     /// Retries for a hundred requests.
     pub retry_percent: u64,
+    /// Before that no second attempt runs beside the first.
+    pub hedge_after_min: Duration,
     /// Retries that are saved up, at most.
     pub retry_reserve: u64,
     /// Requests that wait for a place at one provider.

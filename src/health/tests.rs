@@ -295,6 +295,7 @@ fn any_bounds() -> Bounds {
         retries_max: 1,
         retry_delay: Duration::ZERO,
         retry_percent: 10,
+        hedge_after_min: Duration::ZERO,
         retry_reserve: 10,
         queue_max: 1,
         queue_wait: Duration::ZERO,

@@ -66,7 +66,7 @@ impl Fitness {
             )?,
             retries_left: register
                 .gauge("flux_retry_budget_retries", "Retries of the same target that could be made at once")?,
-            retries: register.counter("flux_retries_total", "Retries of the same target, and last resorts")?,
+            retries: register.counter("flux_retries_total", "Retries of the same target, last resorts and hedges")?,
             retries_refused: register
                 .counter("flux_retries_refused_total", "Retries that the budget had nothing left for")?,
         })

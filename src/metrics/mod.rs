@@ -35,6 +35,7 @@ const DECISION_BUCKETS: [f64; 10] = [2e-6, 5e-6, 10e-6, 15e-6, 20e-6, 30e-6, 40e
 
 /// Counted in nano-USD, shown in USD: only the text that is scraped has a fraction.
 const COST: &str = "flux_cost_usd_total";
+const HOUSE_COST: &str = "flux_house_cost_usd_total";
 const NANO_PER_USD: f64 = 1e9;
 
 /// All handles.
@@ -66,6 +67,8 @@ struct Families {
     cost: IntCounterVec,
     decisions: IntCounterVec,
     disagreements: IntCounterVec,
+    hedges: IntCounterVec,
+    house_cost: IntCounterVec,
 }
 
 /// What distinguishes a series.
@@ -282,6 +285,11 @@ impl Metrics {
         if outcome.attempts == 0 {
             return;
         }
+        if let Some(hedge) = outcome.hedge {
+            self.families.hedges.with_label_values(&[&*outcome.lane, hedge.name()]).inc();
+            let cost = u64::try_from(outcome.house_cost.0).unwrap_or(0);
+            self.families.house_cost.with_label_values(&[&*outcome.lane]).inc_by(cost);
+        }
         series.attempts.inc();
         series.upstream.observe(outcome.upstream.as_secs_f64());
         self.overhead.observe(outcome.overhead.as_secs_f64());
@@ -349,7 +357,7 @@ impl Metrics {
         self.gauges.in_flight.set(i64::try_from(self.in_flight()).unwrap_or(i64::MAX));
         self.observe_process();
         let mut families = self.registry.gather();
-        let costs = families.iter_mut().filter(|family| family.name() == COST);
+        let costs = families.iter_mut().filter(|family| [COST, HOUSE_COST].contains(&family.name()));
         for metric in costs.flat_map(MetricFamily::mut_metric) {
             let mut shown = metric.get_counter().clone();
             shown.set_value(shown.get_value() / NANO_PER_USD);
@@ -416,7 +424,7 @@ mod tests {
     use super::*;
     use crate::base::ids::RequestId;
     use crate::base::money::NanoUsd;
-    use crate::base::outcome::{AutoChoice, Ending};
+    use crate::base::outcome::{AutoChoice, Ending, HedgeEnd};
     use crate::base::usage::Usage;
 
     fn outcome(model: &str) -> Outcome {
@@ -433,6 +441,8 @@ mod tests {
             provider: Arc::from("openai"),
             streamed: false,
             attempts: 2,
+            hedge: Some(HedgeEnd::Lost),
+            house_cost: NanoUsd(5_000),
             auto: Some(AutoChoice {
                 gain_milli: 83,
                 reason: Arc::from("rule:tools"),
@@ -466,6 +476,8 @@ mod tests {
             r#"flux_attempts_total{kind="failover",lane="flux-fast",model="flux-fast",provider="openai"} 1"#,
             r#"flux_attempts_total{kind="made",lane="flux-fast",model="flux-fast",provider="groq"} 1"#,
             r#"flux_attempts_total{kind="made",lane="flux-fast",model="flux-fast",provider="openai"} 1"#,
+            r#"flux_hedges_total{lane="flux-fast",outcome="lost"} 1"#,
+            r#"flux_house_cost_usd_total{lane="flux-fast"} 0.000005"#,
             r#"flux_config_reloads_total{result="refused"} 0"#,
             r#"flux_overhead_seconds_bucket{le="0.00005"} 1"#,
             r#"flux_auto_decisions_total{lane="flux-fast",reason="rule:tools"} 1"#,

@@ -5,7 +5,7 @@
 use prometheus::core::Collector;
 use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
-use super::{COST, Counters, Families, Gauges};
+use super::{COST, Counters, Families, Gauges, HOUSE_COST};
 
 const LATENCY_BUCKETS: [f64; 13] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0];
 
@@ -81,6 +81,16 @@ pub(super) fn families(register: &Register<'_>) -> prometheus::Result<Families> 
             "flux_auto_decisions_total",
             "Requests of flux-auto, by the lane that served and what chose it",
             &["lane", "reason"],
+        )?,
+        hedges: register.counters(
+            "flux_hedges_total",
+            "Second attempts beside one whose first token was late, by what became of them",
+            &["lane", "outcome"],
+        )?,
+        house_cost: register.counters(
+            HOUSE_COST,
+            "What attempts cost that were overtaken and that nobody is charged for, about, in USD",
+            &["lane"],
         )?,
         disagreements: register.counters(
             "flux_auto_shadow_disagreements_total",

@@ -97,7 +97,7 @@ fn with_window(id: &str, tokens: u64) -> Arc<Target> {
 fn chain(targets: Vec<Arc<Target>>) -> Arc<Chain> {
     let mock_targets = vec![plain("on-mock")];
     let (name, display_name) = ("lane".into(), "Lane".into());
-    Arc::new(Chain { name, display_name, kind: ChainKind::Lane, rates: None, targets, mock_targets })
+    Arc::new(Chain { name, display_name, kind: ChainKind::Lane, is_hedged: false, rates: None, targets, mock_targets })
 }
 
 const TERMS: Terms<'static> =

@@ -2,6 +2,8 @@
 //!
 //! Must not choose. Waits only as long as the exchange says.
 
+use pingora::http::RequestHeader;
+use pingora::proxy::Session;
 use pingora::time::timeout;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
@@ -9,18 +11,46 @@ use pingora::{Error, ErrorType, Result};
 use super::{Ctx, Flux, lost_session, reply, upstream};
 use crate::catalog::Target;
 use crate::catalog::provider::Access;
+use crate::exchange::Exchange;
 use crate::exchange::attempts::Next;
 use crate::exchange::retry::Failure;
+use crate::exchange::route;
 
 /// The access of a target by its place.
 pub(super) fn access(target: &Target, place: usize) -> Result<&Access> {
     target.provider.accesses.get(place).ok_or_else(lost_session)
 }
 
+/// The head of what the current attempt of an exchange sends.
+///
+/// # Errors
+/// When there is no such attempt, or its head cannot be written.
+pub(super) fn head(exchange: &Exchange, client: &RequestHeader, body_bytes: usize) -> Result<RequestHeader> {
+    let target = exchange.target().ok_or_else(lost_session)?;
+    let access = access(target, exchange.access_place())?;
+    let format = exchange.upstream_format();
+    upstream::request_head(&upstream::Outgoing {
+        target,
+        access,
+        endpoint: access.endpoints.get(format).ok_or_else(lost_session)?,
+        format,
+        is_native: format == exchange.arrival().format,
+        is_form: exchange.is_form_sent(),
+        client_headers: &client.headers,
+        query: std::str::from_utf8(client.raw_path()).ok().and_then(route::forwarded_query),
+        is_stream: exchange.is_streamed(),
+        purpose: exchange.purpose(),
+        body_bytes,
+    })
+}
+
 impl Flux {
     /// Begins the next attempt.
-    pub(super) async fn begin_attempt(&self, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+    pub(super) async fn begin_attempt(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
         let link = ctx.link.clone().ok_or_else(lost_session)?;
+        if link.has_hedge() {
+            Box::pin(self.await_hedge(&mut session.downstream_session, &link)).await?;
+        }
         let made = |made_before: Option<u8>| made_before.unwrap_or_default();
         let made_before = made(link.with_exchange(|exchange| exchange.attempts_made()));
         let now = self.clock.now();
@@ -51,7 +81,7 @@ impl Flux {
         let timeouts = &snapshot.config.timeouts;
         ctx.body_bytes = body.len();
         ctx.access = place;
-        link.start_attempt(body, now, timeouts);
+        link.start_attempt(body, now, timeouts, &self.hedger);
         if follows {
             self.note_failover(ctx, &target);
         }

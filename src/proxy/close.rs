@@ -79,6 +79,8 @@ impl Flux {
             provider: routing.provider,
             streamed: false,
             attempts: routing.attempts,
+            hedge: None,
+            house_cost: NanoUsd::ZERO,
             auto: routing.auto,
             usage: Usage::default(),
             estimated: false,

@@ -25,6 +25,7 @@ use pingora::protocols::http::{HttpTask, ServerSession};
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::{Error, ErrorType, Result};
 
+use super::hedge;
 use super::link::Link;
 use super::patience::{Patience, Silence};
 use super::reply;
@@ -68,6 +69,12 @@ impl Held {
     /// Waits for the client to leave, or the provider to have been silent for too long.
     async fn idle(&mut self) -> Result<Option<Bytes>> {
         loop {
+            if self.link.has_hedge() {
+                if let Some(idle) = Box::pin(self.idle_beside()).await {
+                    return idle;
+                }
+                continue;
+            }
             let Self { real, link, patience, .. } = self;
             let outcome = match &mut **real {
                 ServerSession::H1(session) => patience.bound(link, session.read_body_or_idle(true)).await,
@@ -79,11 +86,36 @@ impl Held {
             // Boxed, as both are rare and large: every chunk allocates the future that this is part of.
             match outcome {
                 Ok(idle) => return idle,
-                Err(Silence::Ping) => Box::pin(self.ping()).await?,
-                Err(Silence::TooLong(failure)) => {
-                    Box::pin(self.say_goodbye(failure)).await;
-                    return Err(stop_error(&self.link, Stop::Failed(failure)));
-                }
+                Err(silence) => Box::pin(self.bear(silence)).await?,
+            }
+        }
+    }
+
+    /// The same while another attempt runs beside the current one; `None` to go on waiting.
+    async fn idle_beside(&mut self) -> Option<Result<Option<Bytes>>> {
+        let Self { real, link, patience, .. } = self;
+        let outcome = tokio::select! {
+            biased;
+            () = hedge::won(link) => return Some(Err(hedge::overtaken())),
+            outcome = patience.bound(link, real.read_body_or_idle(true)) => outcome,
+        };
+        match outcome {
+            Ok(idle) => Some(idle),
+            Err(silence) => self.bear(silence).await.err().map(Err),
+        }
+    }
+
+    /// Does what a silence calls for.
+    async fn bear(&mut self, silence: Silence) -> Result<()> {
+        match silence {
+            Silence::Ping => self.ping().await,
+            Silence::Late => {
+                self.link.begin_hedge(self.real.req_header());
+                Ok(())
+            }
+            Silence::TooLong(failure) => {
+                self.say_goodbye(failure).await;
+                Err(stop_error(&self.link, Stop::Failed(failure)))
             }
         }
     }

@@ -5,16 +5,20 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession;
 
+use super::hedge::{self, Hedger, Won};
+use super::upstream;
 use crate::base::outcome::Charge;
 use crate::base::time::Clock;
 use crate::config::Timeouts;
 use crate::exchange::Exchange;
+use crate::exchange::answer::ProviderHead;
 
 /// What the held session and the phases of its request share.
 pub(crate) struct Link {
@@ -30,6 +34,10 @@ pub(crate) struct Link {
     keeps_connection: AtomicBool,
     /// Whether the timer has woken the task since it was last asked.
     has_rung: AtomicBool,
+    /// Whether there is an attempt beside the current one.
+    has_hedge: AtomicBool,
+    // Guards that attempt, which only the request's task drives.
+    hedge: Mutex<Hedge>,
     // Guards the waker of the request's task, which the timer's thread uses and the task replaces.
     task: Mutex<Option<Waker>>,
     clock: Arc<dyn Clock>,
@@ -44,6 +52,16 @@ struct State {
     watch: Watch,
 }
 
+/// The attempt beside the current one.
+#[derive(Default)]
+struct Hedge {
+    /// Who would begin it.
+    hedger: Option<Arc<Hedger>>,
+    running: Option<hedge::Running>,
+    /// As soon as it has won.
+    won: Option<Won>,
+}
+
 /// Keeps a charge durably; `false` when it could not be.
 pub(crate) type KeepCharge = Arc<dyn Fn(&Charge) -> bool + Send + Sync>;
 
@@ -52,6 +70,8 @@ pub(crate) type KeepCharge = Arc<dyn Fn(&Charge) -> bool + Send + Sync>;
 pub(super) struct Watch {
     /// Until when the head must have come.
     pub(super) first_byte: Option<Instant>,
+    /// When another target is to be asked beside this one, if no content has come by then.
+    pub(super) hedge: Option<Instant>,
     /// Until when the answer must be complete.
     pub(super) total: Option<Instant>,
     pub(super) idle: Duration,
@@ -70,6 +90,8 @@ impl Link {
             returned: Mutex::default(),
             keeps_connection: AtomicBool::default(),
             has_rung: AtomicBool::default(),
+            has_hedge: AtomicBool::default(),
+            hedge: Mutex::default(),
             task: Mutex::default(),
             clock,
         })
@@ -84,13 +106,15 @@ impl Link {
     }
 
     /// Sets what is replayed to the next target, and until when it must have answered.
-    pub(crate) fn start_attempt(&self, outgoing: Bytes, now: Instant, timeouts: &Timeouts) {
+    pub(crate) fn start_attempt(&self, outgoing: Bytes, now: Instant, timeouts: &Timeouts, hedger: &Arc<Hedger>) {
         let mut state = self.state();
         let exchange = state.exchange.as_ref();
         let total = exchange.map(|exchange| exchange.deadline());
+        let hedge = exchange.and_then(|exchange| now.checked_add(exchange.hedge_after()?));
         let can_ping = exchange.is_some_and(|exchange| exchange.is_streamed()) && !timeouts.ping.is_zero();
         state.watch = Watch {
             first_byte: now.checked_add(timeouts.first_byte),
+            hedge,
             total,
             idle: timeouts.idle,
             ping: can_ping.then_some(timeouts.ping),
@@ -98,6 +122,57 @@ impl Link {
         };
         state.outgoing = Some(outgoing);
         self.stage.fetch_add(1, Ordering::Release);
+        drop(state);
+        if hedge.is_some() {
+            self.hedge().hedger = Some(Arc::clone(hedger));
+        }
+    }
+
+    /// The time for an attempt beside the current one has come: begins it.
+    pub(super) fn begin_hedge(self: &Arc<Self>, client: &RequestHeader) {
+        self.state().watch.hedge = None;
+        let hedger = self.hedge().hedger.take();
+        if let Some(running) = hedger.and_then(|hedger| hedger.begin(self, client)) {
+            self.hedge().running = Some(running);
+            self.has_hedge.store(true, Ordering::Release);
+        }
+    }
+
+    /// Whether there is an attempt beside the current one.
+    #[inline]
+    pub(super) fn has_hedge(&self) -> bool {
+        self.has_hedge.load(Ordering::Acquire)
+    }
+
+    /// Drives the attempt beside the current one. Ready when it has won (`true`) or come to nothing.
+    pub(super) fn poll_hedge(&self, context: &mut Context<'_>) -> Poll<bool> {
+        let mut hedge = self.hedge();
+        let Some(running) = &mut hedge.running else { return Poll::Ready(hedge.won.is_some()) };
+        let Poll::Ready(won) = running.as_mut().poll(context) else { return Poll::Pending };
+        (hedge.running, hedge.won) = (None, won);
+        self.has_hedge.store(false, Ordering::Release);
+        Poll::Ready(hedge.won.is_some())
+    }
+
+    /// The attempt beside the failed one is all that is waited for: it watches its own times.
+    pub(super) fn wait_for_hedge(&self) {
+        let mut state = self.state();
+        state.watch.first_byte = state.watch.total;
+        self.stage.fetch_add(1, Ordering::Release);
+    }
+
+    /// Takes the attempt that has won.
+    pub(super) fn take_won(&self) -> Option<Won> {
+        self.hedge().won.take()
+    }
+
+    /// What the exchange is told of a provider's head.
+    pub(super) fn provider_head(&self, head: &ResponseHeader) -> ProviderHead {
+        upstream::provider_head(head, self.clock.unix_ms())
+    }
+
+    fn hedge(&self) -> MutexGuard<'_, Hedge> {
+        self.hedge.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs `ask` on the exchange; `None` before there is one.
@@ -183,9 +258,14 @@ impl Link {
         self.state().outgoing.clone()
     }
 
-    /// Content goes out: no other attempt can follow.
+    /// Content goes out: no other attempt can follow, and none runs beside.
     pub(super) fn forget_outgoing(&self) {
-        self.state().outgoing = None;
+        let mut state = self.state();
+        (state.outgoing, state.watch.hedge) = (None, None);
+        drop(state);
+        if self.has_hedge.swap(false, Ordering::AcqRel) {
+            self.hedge().running = None;
+        }
     }
 
     /// Leaves the real session for [`Self::take_session`].

@@ -12,6 +12,7 @@ mod app;
 mod attempt;
 mod close;
 mod deadline;
+mod hedge;
 mod held;
 mod limits;
 mod link;
@@ -29,7 +30,6 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
@@ -44,11 +44,10 @@ use crate::base::outcome::Ending;
 use crate::base::refusal::{Refusal, RefusalKind};
 use crate::base::time::Clock;
 use crate::catalog::Target;
-use crate::exchange::answer::{Flow, ProviderHead};
+use crate::exchange::answer::Flow;
 use crate::exchange::conversations::Conversations;
 use crate::exchange::count::Purpose;
 use crate::exchange::retry::Failure;
-use crate::exchange::route;
 use crate::exchange::snapshot::Snapshot;
 use crate::exchange::{Exchange, Refused};
 use crate::health::Health;
@@ -59,6 +58,7 @@ use crate::translate::envelope::SealingKey;
 
 use account::Asks;
 use admit::RequestIds;
+use hedge::Hedger;
 use link::{KeepCharge, Link};
 use reply::Caller;
 use upstream::Resolver;
@@ -78,6 +78,7 @@ pub(crate) struct Flux {
     log: RequestLog,
     clock: Arc<dyn Clock>,
     resolver: Resolver,
+    hedger: Arc<Hedger>,
     keep: KeepCharge,
     ids: RequestIds,
     sealing_key: SealingKey,
@@ -168,6 +169,7 @@ impl Flux {
             metrics,
             log,
             clock,
+            hedger: Arc::new(Hedger::new(resolver.clone())),
             resolver,
             keep,
             ids,
@@ -231,6 +233,37 @@ impl Flux {
                 .with_detail(error.to_string())
         })
     }
+
+    /// What the client gets of a request that failed.
+    async fn answer_failure(&self, session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailToProxy {
+        let has_failed = ctx.ask(|e| e.has_failed()).unwrap_or_default();
+        let is_client_gone =
+            *error.esource() == ErrorSource::Downstream && !has_failed && reply::carried(error).is_none();
+        let nobody = FailToProxy { error_code: 0, can_reuse_downstream: false };
+        let Some(caller) = ctx.caller else { return nobody };
+        let has_head = session.response_written().is_some_and(|head| !head.status.is_informational());
+        let is_unanswered = ctx.ask(|exchange| !exchange.is_open() && !exchange.is_complete()).unwrap_or_default();
+        if is_client_gone || (has_head && !is_unanswered) {
+            return nobody;
+        }
+        let routing = ctx.ask(|exchange| exchange.routing());
+        if has_head {
+            // Only comments have gone out so far: what went wrong is told as an event.
+            let refusal = Self::refusal_for(error, ctx);
+            let written = reply::refuse_in_stream(&mut session.downstream_session, &refusal, caller).await;
+            ctx.refused = Some(Box::new(Refused { refusal, routing }));
+            return ctx.answered(200, written.is_ok());
+        }
+        if ctx.ask(|exchange| exchange.purpose()) == Some(Purpose::Count) && reply::carried(error).is_none() {
+            let written = self.count_here(&mut session.downstream_session, ctx, caller).await;
+            return ctx.answered(200, written.is_ok());
+        }
+        let refusal = Self::refusal_for(error, ctx);
+        let status = crate::wire::refusal::status(&refusal, caller.format);
+        let written = reply::refuse(&mut session.downstream_session, &refusal, caller, routing.as_ref()).await;
+        ctx.refused = Some(Box::new(Refused { refusal, routing }));
+        ctx.answered(status, written.is_ok())
+    }
 }
 
 #[expect(clippy::unnecessary_box_returns, reason = "Pingora's phases return boxed errors")]
@@ -265,8 +298,8 @@ impl ProxyHttp for Flux {
         }
     }
 
-    async fn upstream_peer(&self, _session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
-        self.begin_attempt(ctx).await
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+        self.begin_attempt(session, ctx).await
     }
 
     async fn upstream_request_filter(
@@ -275,30 +308,11 @@ impl ProxyHttp for Flux {
         upstream_request: &mut RequestHeader,
         ctx: &mut Ctx,
     ) -> Result<()> {
-        let (Some(target), Some(caller)) = (&ctx.target, ctx.caller) else { return Err(lost_session()) };
         let client = session.req_header();
         let link = ctx.link.as_ref().ok_or_else(lost_session)?;
-        let (format, is_form, is_stream, purpose) = link
-            .with_exchange(|exchange| {
-                (exchange.upstream_format(), exchange.is_form_sent(), exchange.is_streamed(), exchange.purpose())
-            })
-            .ok_or_else(lost_session)?;
-        let access = attempt::access(target, ctx.access)?;
-        let endpoint = access.endpoints.get(format).ok_or_else(lost_session)?;
         let version = upstream_request.version;
-        *upstream_request = upstream::request_head(&upstream::Outgoing {
-            target,
-            access,
-            endpoint,
-            format,
-            is_native: format == caller.format,
-            is_form,
-            client_headers: &client.headers,
-            query: std::str::from_utf8(client.raw_path()).ok().and_then(route::forwarded_query),
-            is_stream,
-            purpose,
-            body_bytes: ctx.body_bytes,
-        })?;
+        let head = link.with_exchange(|exchange| attempt::head(exchange, client, ctx.body_bytes));
+        *upstream_request = head.ok_or_else(lost_session)??;
         upstream_request.set_version(version);
         Ok(())
     }
@@ -326,16 +340,7 @@ impl ProxyHttp for Flux {
         ctx: &mut Ctx,
     ) -> Result<()> {
         let link = ctx.link.as_ref().ok_or_else(lost_session)?;
-        let content_type = upstream_response.headers.get(CONTENT_TYPE);
-        let is_success = upstream_response.status.is_success();
-        let retry_after = || upstream::retry_after(&upstream_response.headers, self.clock.unix_ms());
-        let key_rests = || ratelimit::rest(&upstream_response.headers, self.clock.unix_ms());
-        let head = ProviderHead {
-            status: upstream_response.status.as_u16(),
-            is_event_stream: content_type.is_some_and(|t| t.as_bytes().starts_with(b"text/event-stream")),
-            retry_after: if is_success { None } else { retry_after() },
-            key_rests: if is_success { key_rests() } else { None },
-        };
+        let head = upstream::provider_head(upstream_response, self.clock.unix_ms());
         link.note_head();
         let now = self.clock.now();
         match link.with_exchange(|exchange| exchange.on_head(head, now)) {
@@ -420,33 +425,13 @@ impl ProxyHttp for Flux {
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailToProxy {
-        let has_failed = ctx.ask(|e| e.has_failed()).unwrap_or_default();
-        let is_client_gone =
-            *error.esource() == ErrorSource::Downstream && !has_failed && reply::carried(error).is_none();
-        let nobody = FailToProxy { error_code: 0, can_reuse_downstream: false };
-        let Some(caller) = ctx.caller else { return nobody };
-        let has_head = session.response_written().is_some_and(|head| !head.status.is_informational());
-        let is_unanswered = ctx.ask(|exchange| !exchange.is_open() && !exchange.is_complete()).unwrap_or_default();
-        if is_client_gone || (has_head && !is_unanswered) {
-            return nobody;
+        if let Some(won) = ctx.link.as_ref().and_then(|link| link.take_won()) {
+            return match Box::pin(self.go_on(session, ctx, won)).await {
+                Ok(()) => ctx.answered(200, true),
+                Err(error) => self.answer_failure(session, &error, ctx).await,
+            };
         }
-        let routing = ctx.ask(|exchange| exchange.routing());
-        if has_head {
-            // Only comments have gone out so far: what went wrong is told as an event.
-            let refusal = Self::refusal_for(error, ctx);
-            let written = reply::refuse_in_stream(&mut session.downstream_session, &refusal, caller).await;
-            ctx.refused = Some(Box::new(Refused { refusal, routing }));
-            return ctx.answered(200, written.is_ok());
-        }
-        if ctx.ask(|exchange| exchange.purpose()) == Some(Purpose::Count) && reply::carried(error).is_none() {
-            let written = self.count_here(&mut session.downstream_session, ctx, caller).await;
-            return ctx.answered(200, written.is_ok());
-        }
-        let refusal = Self::refusal_for(error, ctx);
-        let status = crate::wire::refusal::status(&refusal, caller.format);
-        let written = reply::refuse(&mut session.downstream_session, &refusal, caller, routing.as_ref()).await;
-        ctx.refused = Some(Box::new(Refused { refusal, routing }));
-        ctx.answered(status, written.is_ok())
+        self.answer_failure(session, error, ctx).await
     }
 
     async fn logging(&self, session: &mut Session, _error: Option<&Error>, ctx: &mut Ctx) {

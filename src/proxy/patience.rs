@@ -35,6 +35,8 @@ pub(super) struct Patience {
 pub(super) enum Silence {
     /// The client should hear that we are there. The waiting goes on.
     Ping,
+    /// The first token is late: another target should be asked as well. The waiting goes on.
+    Late,
     /// It was too long.
     TooLong(Failure),
 }
@@ -93,6 +95,9 @@ impl Patience {
         if watch.total.is_some_and(|total| now >= total) {
             return Some(Silence::TooLong(Failure::Deadline));
         }
+        if watch.hedge.is_some_and(|hedge| now >= hedge) {
+            return Some(Silence::Late);
+        }
         if watch.arrivals != self.arrivals_seen {
             self.arrivals_seen = watch.arrivals;
             self.quiet_since = Some(now);
@@ -124,7 +129,9 @@ impl Patience {
 
     fn set(&mut self, watch: &Watch, now: Instant) {
         let patience_end = watch.first_byte.unwrap_or_else(|| self.idle_end(watch, now));
-        let next = [watch.total, self.ping_due(watch)].into_iter().flatten().fold(patience_end, Instant::min);
+        // One that is due is begun before the timer is asked again.
+        let hedge = watch.hedge.filter(|hedge| *hedge > now);
+        let next = [watch.total, hedge, self.ping_due(watch)].into_iter().flatten().fold(patience_end, Instant::min);
         // Pingora's timers share their ticks between requests; one of tokio's would cost each a lock.
         self.timer = Some(Box::pin(fast_sleep(next.saturating_duration_since(now))));
     }

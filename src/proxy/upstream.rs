@@ -14,16 +14,18 @@ use http::header::{
     USER_AGENT,
 };
 use moka::sync::Cache;
-use pingora::http::RequestHeader;
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::ALPN;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, OrErr, Result};
 
+use super::ratelimit;
 use crate::base::time::UnixMs;
 use crate::base::wire_format::WireFormat;
 use crate::catalog::Target;
 use crate::catalog::provider::{Access, AuthKind, Endpoint, Provider};
 use crate::config::Timeouts;
+use crate::exchange::answer::ProviderHead;
 use crate::exchange::count::Purpose;
 
 /// Of the client's headers only these reach a provider, besides those of its wire format.
@@ -47,7 +49,7 @@ const API_KEY: HeaderName = HeaderName::from_static("api-key");
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 
 /// Host names → addresses, remembered for a while.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Resolver {
     addresses: Cache<(Arc<str>, u16), SocketAddr>,
 }
@@ -95,6 +97,18 @@ pub(crate) async fn peer(
         options.alpn = ALPN::H2H1;
     }
     Ok(Box::new(peer))
+}
+
+/// What the exchange is told of a provider's head.
+pub(crate) fn provider_head(head: &ResponseHeader, at: UnixMs) -> ProviderHead {
+    let content_type = head.headers.get(CONTENT_TYPE);
+    let is_success = head.status.is_success();
+    ProviderHead {
+        status: head.status.as_u16(),
+        is_event_stream: content_type.is_some_and(|t| t.as_bytes().starts_with(b"text/event-stream")),
+        retry_after: if is_success { None } else { retry_after(&head.headers, at) },
+        key_rests: if is_success { ratelimit::rest(&head.headers, at) } else { None },
+    }
 }
 
 /// What a request to a provider is made of.

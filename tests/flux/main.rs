@@ -66,6 +66,8 @@ mod h2;
 #[cfg(test)]
 mod health;
 #[cfg(test)]
+mod hedge;
+#[cfg(test)]
 mod import;
 #[cfg(test)]
 mod keys;

@@ -1,0 +1,254 @@
+//! The attempt beside another: connected, asked and read here, since Pingora drives one upstream a request.
+//!
+//! Must not decide who wins: the exchange is told of head and chunks, and says whose content came first. As long as it
+//! runs it is driven by the request's own task, so that it ends with the request; the winner's answer is read to its end
+//! here as well.
+
+use std::future::{Future, pending, poll_fn};
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::CONTENT_ENCODING;
+use pingora::connectors::http::Connector;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::http::client::HttpSession;
+use pingora::protocols::http::{HttpTask, ServerSession};
+use pingora::proxy::{ProxyHttp, Session};
+use pingora::time::timeout;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType, Result};
+
+use super::link::Link;
+use super::upstream::{self, Resolver};
+use super::{Ctx, Flux, attempt, held, lost_session, reply};
+use crate::catalog::provider::Endpoint;
+use crate::config::Timeouts;
+use crate::exchange::Exchange;
+use crate::exchange::answer::{Flow, Stop};
+use crate::exchange::retry::Failure;
+
+/// Its time: ends when it has won or come to nothing.
+pub(super) type Running = Pin<Box<dyn Future<Output = Option<Won>> + Send>>;
+
+/// What such attempts share.
+pub(crate) struct Hedger {
+    resolver: Resolver,
+    connector: Connector,
+}
+
+/// An attempt whose content came first.
+pub(super) struct Won {
+    upstream: HttpSession,
+    peer: Box<HttpPeer>,
+    keepalive: Duration,
+    head: Box<ResponseHeader>,
+    /// What the exchange lets out first, or why it does not go on.
+    first: std::result::Result<Bytes, Stop>,
+    is_end: bool,
+}
+
+/// What is asked of whom.
+struct Question {
+    endpoint: Endpoint,
+    head: RequestHeader,
+    body: Bytes,
+    timeouts: Timeouts,
+    time_left: Duration,
+}
+
+impl Hedger {
+    pub(super) fn new(resolver: Resolver) -> Self {
+        Self { resolver, connector: Connector::new(None) }
+    }
+
+    /// Begins an attempt beside the current one, if the exchange has one to make.
+    pub(super) fn begin(self: Arc<Self>, link: &Arc<Link>, client: &RequestHeader) -> Option<Running> {
+        let now = link.now();
+        let question = link.with_exchange(|exchange| {
+            if !exchange.begin_hedge(now) {
+                return None;
+            }
+            let time_left = exchange.deadline().saturating_duration_since(now);
+            let (asked, _) = exchange.beside(|exchange| question(exchange, client, time_left))?;
+            if asked.is_err() {
+                exchange.end_hedge(None, now);
+            }
+            asked.ok()
+        });
+        let (question, link) = (question.flatten()?, Arc::downgrade(link));
+        Some(Box::pin(async move { self.run(question, &link).await }))
+    }
+
+    async fn run(&self, question: Question, link: &Weak<Link>) -> Option<Won> {
+        match self.ask(&question, link).await {
+            Ok(won) => Some(won),
+            Err(stop) => {
+                let failure = match stop {
+                    Stop::Failed(failure) => Some(failure),
+                    // What the client did wrong the other attempt will say too.
+                    Stop::Refused(_) | Stop::Unsettled => None,
+                };
+                let link = link.upgrade()?;
+                let now = link.now();
+                link.with_exchange(|exchange| exchange.end_hedge(failure, now));
+                None
+            }
+        }
+    }
+
+    async fn ask(&self, question: &Question, link: &Weak<Link>) -> std::result::Result<Won, Stop> {
+        let Question { endpoint, timeouts, time_left, .. } = question;
+        let failed = Stop::Failed;
+        let peer = upstream::peer(&self.resolver, endpoint, timeouts, *time_left).await;
+        let peer = peer.map_err(|_| failed(Failure::Connect))?;
+        let upstream = timeout(timeouts.first_byte, self.send(&peer, question)).await;
+        let mut upstream = upstream.map_err(|_| failed(Failure::FirstByteTimeout))?.map_err(failed)?;
+        let head = upstream.response_header().cloned().ok_or(failed(Failure::Broken))?;
+        // Compressed although that was not asked for: only Pingora's own way has a decoder.
+        if head.headers.contains_key(CONTENT_ENCODING) {
+            return Err(failed(Failure::BadAnswer));
+        }
+        beside(link, |exchange, link| exchange.on_head(link.provider_head(&head), link.now()))?.0?;
+        loop {
+            let chunk = timeout(timeouts.idle, upstream.read_response_body()).await;
+            let chunk = chunk.map_err(|_| failed(Failure::IdleTimeout))?.map_err(|_| failed(Failure::Broken))?;
+            let is_end = chunk.is_none();
+            let link = link.upgrade().ok_or(Stop::Unsettled)?;
+            let now = link.now();
+            let taken = link.with_keep(|exchange, keep| {
+                exchange.beside(|exchange| exchange.on_chunk(chunk.unwrap_or_default(), is_end, now, keep))
+            });
+            let (flow, has_won) = taken.flatten().ok_or(Stop::Unsettled)?;
+            let first = match (flow, has_won) {
+                (Ok(Flow::Send(first)), true) => Ok(first),
+                (Ok(Flow::Hold), true) => Ok(Bytes::new()),
+                (Err(stop), true) => Err(stop),
+                (Ok(_), false) if is_end => return Err(failed(Failure::CutStream)),
+                (Ok(_), false) => continue,
+                (Err(stop), false) => return Err(stop),
+            };
+            let (head, keepalive) = (Box::new(head), timeouts.upstream_keepalive);
+            return Ok(Won { upstream, peer, keepalive, head, first, is_end });
+        }
+    }
+
+    /// Sends the request and reads the head. A connection that was kept and has gone stale is replaced once.
+    async fn send(&self, peer: &HttpPeer, question: &Question) -> std::result::Result<HttpSession, Failure> {
+        let mut is_first = true;
+        loop {
+            let connected = self.connector.get_http_session(peer).await;
+            let (mut session, was_kept) = connected.map_err(|_| Failure::Connect)?;
+            match exchange_heads(&mut session, question).await {
+                Ok(()) => return Ok(session),
+                Err(_) if was_kept && is_first => is_first = false,
+                Err(_) => return Err(Failure::Broken),
+            }
+        }
+    }
+}
+
+/// What the attempt beside the current one asks, where the exchange stands at it.
+fn question(exchange: &Exchange, client: &RequestHeader, time_left: Duration) -> Result<Question> {
+    let target = exchange.target().ok_or_else(lost_session)?;
+    let access = attempt::access(target, exchange.access_place())?;
+    let endpoint = access.endpoints.get(exchange.upstream_format()).ok_or_else(lost_session)?;
+    let body = exchange.outgoing_body();
+    let head = attempt::head(exchange, client, body.len())?;
+    let timeouts = exchange.snapshot().config.timeouts.clone();
+    Ok(Question { endpoint: endpoint.clone(), head, body, timeouts, time_left })
+}
+
+async fn exchange_heads(session: &mut HttpSession, question: &Question) -> Result<()> {
+    session.write_request_header(Box::new(question.head.clone())).await?;
+    session.write_request_body(question.body.clone(), true).await?;
+    session.finish_request_body().await?;
+    loop {
+        session.read_response_header().await?;
+        if !session.response_header().is_some_and(|head| head.status.is_informational()) {
+            return Ok(());
+        }
+    }
+}
+
+/// A step of the exchange for the attempt beside the current one; stops where that is over.
+fn beside<T>(link: &Weak<Link>, step: impl FnOnce(&mut Exchange, &Link) -> T) -> std::result::Result<(T, bool), Stop> {
+    let link = link.upgrade().ok_or(Stop::Unsettled)?;
+    link.with_exchange(|exchange| exchange.beside(|exchange| step(exchange, &link))).flatten().ok_or(Stop::Unsettled)
+}
+
+/// Waits until the attempt beside the current one has won; for ever where it does not.
+pub(super) async fn won(link: &Link) {
+    let is_won = poll_fn(|context| match link.poll_hedge(context) {
+        Poll::Ready(is_won) => Poll::Ready(is_won),
+        Poll::Pending => Poll::Pending,
+    });
+    if !is_won.await {
+        pending::<()>().await;
+    }
+}
+
+/// The error with which the overtaken attempt ends, and which brings the request to [`Flux::go_on`].
+#[expect(clippy::unnecessary_box_returns, reason = "Pingora's phases return boxed errors")]
+pub(super) fn overtaken() -> Box<Error> {
+    Error::explain(ErrorType::Custom("Overtaken"), "another attempt had content first")
+}
+
+impl Flux {
+    /// Waits for what the attempt beside a failed one comes to, while the client hears that we are there.
+    ///
+    /// # Errors
+    /// That it has won; or that the client has left or the time is over.
+    pub(super) async fn await_hedge(&self, downstream: &mut ServerSession, link: &Link) -> Result<()> {
+        link.wait_for_hedge();
+        tokio::select! {
+            biased;
+            is_won = poll_fn(|context| link.poll_hedge(context)) => if is_won { Err(overtaken()) } else { Ok(()) },
+            idle = downstream.read_body_or_idle(true) => match idle {
+                Ok(_) => Err(Error::explain(ErrorType::ConnectionClosed, "the client has left").into_down()),
+                Err(error) => Err(error),
+            },
+        }
+    }
+
+    /// Reads the answer of the attempt that has won to its end, through the same filters as any other.
+    pub(super) async fn go_on(&self, session: &mut Session, ctx: &mut Ctx, won: Won) -> Result<()> {
+        let Won { mut upstream, peer, keepalive, head, first, is_end } = won;
+        let link = ctx.link.clone().ok_or_else(lost_session)?;
+        ctx.target = link.with_exchange(|exchange| exchange.target().cloned()).flatten();
+        link.note_head();
+        let first = first.map_err(|stop| held::stop_error(&link, stop))?;
+        let head = link.with_exchange(|exchange| reply::answer_head(&head, exchange)).ok_or_else(lost_session)??;
+        let downstream = &mut session.downstream_session;
+        downstream.response_duplex_vec(vec![HttpTask::Header(Box::new(head), false)]).await?;
+        downstream.response_duplex_vec(vec![HttpTask::Body(Some(first), is_end)]).await?;
+        let mut is_over = is_end;
+        while !is_over {
+            let read = tokio::select! {
+                biased;
+                read = upstream.read_response_body() => read,
+                idle = session.downstream_session.read_body_or_idle(true) => {
+                    idle?;
+                    return Err(Error::explain(ErrorType::ConnectionClosed, "the client has left").into_down());
+                }
+            };
+            let task = match read {
+                Ok(chunk) => {
+                    is_over = chunk.is_none();
+                    let mut body = chunk;
+                    self.response_body_filter(session, &mut body, is_over, ctx)?;
+                    HttpTask::Body(body, is_over)
+                }
+                Err(error) => {
+                    is_over = true;
+                    HttpTask::Failed(error)
+                }
+            };
+            session.downstream_session.response_duplex_vec(vec![task]).await?;
+        }
+        self.hedger.connector.release_http_session(upstream, &*peer, Some(keepalive)).await;
+        Ok(())
+    }
+}
