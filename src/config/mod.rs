@@ -127,6 +127,8 @@ pub struct Timeouts {
     pub connect: Duration,
     /// Until a provider's first byte.
     pub first_byte: Duration,
+    /// Until the first content of a stream.
+    pub first_token: Duration,
     /// Between two chunks of a provider.
     pub idle: Duration,
     /// A client that waits for a stream hears of us so often; zero for never.

@@ -168,6 +168,7 @@ fn timeouts(fields: &mut Fields<'_, '_>) -> Timeouts {
         linger: fields.ms("linger_ms", 30_000, 0..=DAY_MS),
         connect: fields.ms("connect_ms", 3_000, 1..=DAY_MS),
         first_byte: fields.ms("first_byte_ms", 120_000, 1..=DAY_MS),
+        first_token: fields.ms("first_token_ms", 300_000, 1..=DAY_MS),
         idle: fields.ms("idle_ms", 90_000, 1..=DAY_MS),
         ping: fields.ms("ping_ms", 15_000, 0..=DAY_MS),
         total: fields.ms("total_ms", 600_000, 1..=DAY_MS),

@@ -19,6 +19,8 @@ pub enum Failure {
     Broken,
     /// No head within `timeouts.first_byte_ms`.
     FirstByteTimeout,
+    /// A stream without content within `timeouts.first_token_ms`, whatever else came.
+    FirstTokenTimeout,
     /// Silence within the answer for `timeouts.idle_ms`.
     IdleTimeout,
     /// `timeouts.total_ms` has passed. Not worth another attempt.
@@ -48,6 +50,7 @@ impl Failure {
             Self::Connect => "connect",
             Self::Broken => "broken_connection",
             Self::FirstByteTimeout => "first_byte_timeout",
+            Self::FirstTokenTimeout => "first_token_timeout",
             Self::IdleTimeout => "idle_timeout",
             Self::Deadline => "deadline",
             Self::Credentials | Self::Status(401..=403) => "provider_credentials",
@@ -105,6 +108,7 @@ impl Failure {
             // A model may be forbidden to a key that is good for others.
             Self::Status(_)
             | Self::IdleTimeout
+            | Self::FirstTokenTimeout
             | Self::UnknownModel
             | Self::BadAnswer
             | Self::CutStream
@@ -120,6 +124,7 @@ impl Failure {
             Self::Status(status) => matches!(status, 408 | 409 | 498 | 500 | 502 | 503 | 504 | 529),
             // Whoever was silent for so long is not asked once more in the same request.
             Self::FirstByteTimeout
+            | Self::FirstTokenTimeout
             | Self::IdleTimeout
             | Self::Deadline
             | Self::Credentials
@@ -180,6 +185,7 @@ pub fn exhausted(last: Failure, retry_after: Option<Duration>) -> Refusal {
         Failure::Connect
         | Failure::Broken
         | Failure::FirstByteTimeout
+        | Failure::FirstTokenTimeout
         | Failure::IdleTimeout
         | Failure::Status(_)
         | Failure::UnknownModel

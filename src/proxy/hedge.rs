@@ -105,34 +105,9 @@ impl Hedger {
         let peer = upstream::peer(&self.resolver, endpoint, timeouts, *time_left).await;
         let peer = peer.map_err(|_| failed(Failure::Connect))?;
         let upstream = timeout(timeouts.first_byte, self.send(&peer, question)).await;
-        let mut upstream = upstream.map_err(|_| failed(Failure::FirstByteTimeout))?.map_err(failed)?;
-        let head = upstream.response_header().cloned().ok_or(failed(Failure::Broken))?;
-        // Compressed although that was not asked for: only Pingora's own way has a decoder.
-        if head.headers.contains_key(CONTENT_ENCODING) {
-            return Err(failed(Failure::BadAnswer));
-        }
-        beside(link, |exchange, link| exchange.on_head(link.provider_head(&head), link.now()))?.0?;
-        loop {
-            let chunk = timeout(timeouts.idle, upstream.read_response_body()).await;
-            let chunk = chunk.map_err(|_| failed(Failure::IdleTimeout))?.map_err(|_| failed(Failure::Broken))?;
-            let is_end = chunk.is_none();
-            let link = link.upgrade().ok_or(Stop::Unsettled)?;
-            let now = link.now();
-            let taken = link.with_keep(|exchange, keep| {
-                exchange.beside(|exchange| exchange.on_chunk(chunk.unwrap_or_default(), is_end, now, keep))
-            });
-            let (flow, has_won) = taken.flatten().ok_or(Stop::Unsettled)?;
-            let first = match (flow, has_won) {
-                (Ok(Flow::Send(first)), true) => Ok(first),
-                (Ok(Flow::Hold), true) => Ok(Bytes::new()),
-                (Err(stop), true) => Err(stop),
-                (Ok(_), false) if is_end => return Err(failed(Failure::CutStream)),
-                (Ok(_), false) => continue,
-                (Err(stop), false) => return Err(stop),
-            };
-            let (head, keepalive) = (Box::new(head), timeouts.upstream_keepalive);
-            return Ok(Won { upstream, peer, keepalive, head, first, is_end });
-        }
+        let upstream = upstream.map_err(|_| failed(Failure::FirstByteTimeout))?.map_err(failed)?;
+        let won = timeout(timeouts.first_token, first_content(upstream, peer, timeouts, link)).await;
+        won.map_err(|_| failed(Failure::FirstTokenTimeout))?
     }
 
     /// Sends the request and reads the head. A connection that was kept and has gone stale is replaced once.
@@ -147,6 +122,43 @@ impl Hedger {
                 Err(_) => return Err(Failure::Broken),
             }
         }
+    }
+}
+
+/// Reads an answer until the exchange has content of it.
+async fn first_content(
+    mut upstream: HttpSession,
+    peer: Box<HttpPeer>,
+    timeouts: &Timeouts,
+    link: &Weak<Link>,
+) -> std::result::Result<Won, Stop> {
+    let failed = Stop::Failed;
+    let head = upstream.response_header().cloned().ok_or(failed(Failure::Broken))?;
+    // Compressed although that was not asked for: only Pingora's own way has a decoder.
+    if head.headers.contains_key(CONTENT_ENCODING) {
+        return Err(failed(Failure::BadAnswer));
+    }
+    beside(link, |exchange, link| exchange.on_head(link.provider_head(&head), link.now()))?.0?;
+    loop {
+        let chunk = timeout(timeouts.idle, upstream.read_response_body()).await;
+        let chunk = chunk.map_err(|_| failed(Failure::IdleTimeout))?.map_err(|_| failed(Failure::Broken))?;
+        let is_end = chunk.is_none();
+        let link = link.upgrade().ok_or(Stop::Unsettled)?;
+        let now = link.now();
+        let taken = link.with_keep(|exchange, keep| {
+            exchange.beside(|exchange| exchange.on_chunk(chunk.unwrap_or_default(), is_end, now, keep))
+        });
+        let (flow, has_won) = taken.flatten().ok_or(Stop::Unsettled)?;
+        let first = match (flow, has_won) {
+            (Ok(Flow::Send(first)), true) => Ok(first),
+            (Ok(Flow::Hold), true) => Ok(Bytes::new()),
+            (Err(stop), true) => Err(stop),
+            (Ok(_), false) if is_end => return Err(failed(Failure::CutStream)),
+            (Ok(_), false) => continue,
+            (Err(stop), false) => return Err(stop),
+        };
+        let (head, keepalive) = (Box::new(head), timeouts.upstream_keepalive);
+        return Ok(Won { upstream, peer, keepalive, head, first, is_end });
     }
 }
 

@@ -70,6 +70,8 @@ pub(crate) type KeepCharge = Arc<dyn Fn(&Charge) -> bool + Send + Sync>;
 pub(super) struct Watch {
     /// Until when the head must have come.
     pub(super) first_byte: Option<Instant>,
+    /// Until when a stream must have content; `None` where it has some, and for whole answers.
+    pub(super) first_token: Option<Instant>,
     /// When another target is to be asked beside this one, if no content has come by then.
     pub(super) hedge: Option<Instant>,
     /// Until when the answer must be complete.
@@ -111,9 +113,11 @@ impl Link {
         let exchange = state.exchange.as_ref();
         let total = exchange.map(|exchange| exchange.deadline());
         let hedge = exchange.and_then(|exchange| now.checked_add(exchange.hedge_after()?));
-        let can_ping = exchange.is_some_and(|exchange| exchange.is_streamed()) && !timeouts.ping.is_zero();
+        let is_stream = exchange.is_some_and(|exchange| exchange.is_streamed());
+        let can_ping = is_stream && !timeouts.ping.is_zero();
         state.watch = Watch {
             first_byte: now.checked_add(timeouts.first_byte),
+            first_token: if is_stream { now.checked_add(timeouts.first_token) } else { None },
             hedge,
             total,
             idle: timeouts.idle,
@@ -157,7 +161,7 @@ impl Link {
     /// The attempt beside the failed one is all that is waited for: it watches its own times.
     pub(super) fn wait_for_hedge(&self) {
         let mut state = self.state();
-        state.watch.first_byte = state.watch.total;
+        (state.watch.first_byte, state.watch.first_token) = (state.watch.total, None);
         self.stage.fetch_add(1, Ordering::Release);
     }
 
@@ -261,7 +265,7 @@ impl Link {
     /// Content goes out: no other attempt can follow, and none runs beside.
     pub(super) fn forget_outgoing(&self) {
         let mut state = self.state();
-        (state.outgoing, state.watch.hedge) = (None, None);
+        (state.outgoing, state.watch.first_token, state.watch.hedge) = (None, None, None);
         drop(state);
         if self.has_hedge.swap(false, Ordering::AcqRel) {
             self.hedge().running = None;

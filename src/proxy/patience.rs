@@ -95,6 +95,9 @@ impl Patience {
         if watch.total.is_some_and(|total| now >= total) {
             return Some(Silence::TooLong(Failure::Deadline));
         }
+        if watch.first_token.is_some_and(|first_token| now >= first_token) {
+            return Some(Silence::TooLong(Failure::FirstTokenTimeout));
+        }
         if watch.hedge.is_some_and(|hedge| now >= hedge) {
             return Some(Silence::Late);
         }
@@ -131,7 +134,10 @@ impl Patience {
         let patience_end = watch.first_byte.unwrap_or_else(|| self.idle_end(watch, now));
         // One that is due is begun before the timer is asked again.
         let hedge = watch.hedge.filter(|hedge| *hedge > now);
-        let next = [watch.total, hedge, self.ping_due(watch)].into_iter().flatten().fold(patience_end, Instant::min);
+        let next = [watch.total, watch.first_token, hedge, self.ping_due(watch)]
+            .into_iter()
+            .flatten()
+            .fold(patience_end, Instant::min);
         // Pingora's timers share their ticks between requests; one of tokio's would cost each a lock.
         self.timer = Some(Box::pin(fast_sleep(next.saturating_duration_since(now))));
     }

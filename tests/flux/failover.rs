@@ -2,6 +2,8 @@
 //!
 //! Must not know the plan: it knows that one model has two providers, the second of which is well.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::answers::{self, Answer, DONE, PROVIDER_WORDS, Step, chat_body, chat_event, chat_usage};
@@ -398,4 +400,23 @@ fn many_clients_fail_over_at_once() {
 
 fn ask_chat_saying(text: &str) -> Value {
     json!({"messages": [{"role": "user", "content": text}], "model": PAIR})
+}
+
+/// Comments show that a provider is there, and an empty delta that it has begun; neither is an answer.
+#[test]
+fn a_stream_without_content_is_left_for_the_next_provider() {
+    let (first, second) = (Provider::bearer("deepseek"), Provider::bearer("together"));
+    let setup = Setup::with(&[&first, &second]).env("FLUX_TIMEOUTS__FIRST_TOKEN_MS", "700");
+    let flux = setup.start();
+    let mut steps = vec![Step::Send(chat_event(&json!({"role": "assistant", "content": ""}), None).into_bytes())];
+    for _ in 0..400 {
+        steps.push(Step::Send(b": processing\n\n".to_vec()));
+        steps.push(Step::Pause(Duration::from_millis(50)));
+    }
+    first.next(Answer::sse_steps(steps));
+    second.next(Answer::sse(&answers::chat_stream(&["hello"], &chat_usage(5, 5))));
+    let reply = flux.chat(&ask_chat_stream(PAIR)).expect_status(200);
+    assert_eq!((reply.header("x-flux-provider"), sse::chat_text(&reply.body)), ("together", "hello".to_owned()));
+    first.wait_for_left(1);
+    assert!(flux.metric("flux_attempt_failures_total", &["deepseek", "first_token_timeout"]) > 0.0);
 }
