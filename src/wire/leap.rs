@@ -213,6 +213,19 @@ impl<'a> Items<'a> {
     /// When the text is no object from here on; the walk cannot go on then.
     #[inline]
     pub fn next_member(&mut self) -> Result<Option<Member>, Malformed> {
+        let Some((name, start)) = self.next_name()? else { return Ok(None) };
+        let end = value_end(self.text, start)?;
+        self.at = end;
+        Ok(Some(Member { name, value: start..end }))
+    }
+
+    /// The name of the next member of an object, and where its value starts: for whoever finds the value's end on the
+    /// way through it. The walk goes on by [`Self::go_on`].
+    ///
+    /// # Errors
+    /// When the text is no object from here on; the walk cannot go on then.
+    #[inline]
+    pub fn next_name(&mut self) -> Result<Option<(Range<usize>, usize)>, Malformed> {
         let Some(name_open) = self.next_start()? else { return Ok(None) };
         if self.text.get(name_open) != Some(&b'"') {
             return Err(self.unexpected(name_open));
@@ -222,10 +235,13 @@ impl<'a> Items<'a> {
         if self.text.get(colon) != Some(&b':') {
             return Err(self.unexpected(colon));
         }
-        let start = skip_space(self.text, colon + 1);
-        let end = value_end(self.text, start)?;
+        Ok(Some((name_open + 1..name_end - 1, skip_space(self.text, colon + 1))))
+    }
+
+    /// Goes on after a value, which ends there.
+    #[inline]
+    pub fn go_on(&mut self, end: usize) {
         self.at = end;
-        Ok(Some(Member { name: name_open + 1..name_end - 1, value: start..end }))
     }
 
     /// The next element of an array.
@@ -240,8 +256,12 @@ impl<'a> Items<'a> {
         Ok(Some(start..end))
     }
 
+    /// Where the next element of an array starts. The walk goes on by [`Self::go_on`].
+    ///
+    /// # Errors
+    /// When the text is no array from here on; the walk cannot go on then.
     #[inline]
-    fn next_start(&mut self) -> Result<Option<usize>, Malformed> {
+    pub fn next_start(&mut self) -> Result<Option<usize>, Malformed> {
         if self.is_done {
             return Ok(None);
         }

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::head::Head;
-use super::leap::Items;
+use super::leap::{Items, string_end, value_end};
 
 /// Nesting that is searched for text: a text in a part of a tool result in a message has eight levels.
 const DEPTH_MAX: u32 = 16;
@@ -44,8 +44,7 @@ pub fn prompt_text(body: &[u8], head: &Head, bytes_max: usize) -> Found {
         collector.text_or_parts(texts);
     }
     for talk in [&head.messages, &head.input].into_iter().flatten() {
-        collector.found.messages += collector.count_elements(talk);
-        collector.text_or_parts(talk);
+        collector.found.messages += collector.text_or_parts(talk);
     }
     for whole in [&head.tools, &head.response_format].into_iter().flatten() {
         collector.take(whole.clone());
@@ -89,41 +88,73 @@ impl Collector<'_> {
         count
     }
 
-    /// A string is a text by itself; anything else is searched.
-    fn text_or_parts(&mut self, value: &Range<usize>) {
-        if self.byte(value.start) == Some(b'"') { self.string(value) } else { self.search(value, DEPTH_MAX) }
+    /// A string is a text by itself; anything else is searched. Gives the number of its elements, 0 where it is no list.
+    fn text_or_parts(&mut self, value: &Range<usize>) -> u32 {
+        if self.byte(value.start) == Some(b'"') {
+            self.string(value);
+            return 0;
+        }
+        let mut count = 0;
+        match Items::open(self.json, value.start) {
+            Some(elements) if !elements.is_object() => self.search_list(elements, DEPTH_MAX, &mut count),
+            Some(_) | None => self.search(value.start, DEPTH_MAX),
+        };
+        count
     }
 
-    fn search(&mut self, value: &Range<usize>, depth_left: u32) {
-        let Some(mut items) = Items::open(self.json, value.start).filter(|_| depth_left > 0) else { return };
+    /// Searches the value that starts there and gives its end, so that each byte is passed once however deep it lies.
+    /// `None` where it is broken.
+    fn search(&mut self, start: usize, depth_left: u32) -> Option<usize> {
+        let items = Items::open(self.json, start).filter(|_| depth_left > 0);
+        let Some(mut items) = items else { return value_end(self.json, start).ok() };
         if !items.is_object() {
-            while let Ok(Some(element)) = items.next_element() {
-                // Lists of plain texts: Responses and the image endpoint take them.
-                if self.byte(element.start) == Some(b'"') {
-                    self.string(&element);
-                } else {
-                    self.search(&element, depth_left - 1);
-                }
-            }
-            return;
+            return self.search_list(items, depth_left, &mut 0);
         }
-        while let Ok(Some(member)) = items.next_member() {
-            let is_string = self.byte(member.value.start) == Some(b'"');
-            match self.json.get(member.name).unwrap_or_default() {
-                b"content" | b"text" | b"refusal" | b"reasoning_content" | b"reasoning" | b"thinking"
-                | b"arguments" | b"output" | b"name" | b"title" | b"description"
-                    if is_string =>
-                {
-                    self.string(&member.value);
-                }
-                // Arguments of a call as an object, schemas: all of it is seen by the model.
-                b"input" | b"parameters" | b"input_schema" if !is_string => self.take(member.value),
-                b"image_url" | b"source" | b"input_audio" | b"file" | b"file_data" | b"file_id" | b"images"
-                | b"audio" => {
-                    self.found.media = self.found.media.saturating_add(1);
-                }
-                _ => self.search(&member.value, depth_left - 1),
+        while let Some((name, start)) = items.next_name().ok()? {
+            let end = self.member(name, start, depth_left)?;
+            items.go_on(end);
+        }
+        Some(items.position())
+    }
+
+    fn search_list(&mut self, mut elements: Items<'_>, depth_left: u32, count: &mut u32) -> Option<usize> {
+        while let Some(start) = elements.next_start().ok()? {
+            // Lists of plain texts: Responses and the image endpoint take them.
+            let end = if self.byte(start) == Some(b'"') {
+                let end = string_end(self.json, start)?;
+                self.string(&(start..end));
+                end
+            } else {
+                self.search(start, depth_left - 1)?
+            };
+            elements.go_on(end);
+            *count += 1;
+        }
+        Some(elements.position())
+    }
+
+    fn member(&mut self, name: Range<usize>, start: usize, depth_left: u32) -> Option<usize> {
+        let is_string = self.byte(start) == Some(b'"');
+        match self.json.get(name).unwrap_or_default() {
+            b"content" | b"text" | b"refusal" | b"reasoning_content" | b"reasoning" | b"thinking" | b"arguments"
+            | b"output" | b"name" | b"title" | b"description"
+                if is_string =>
+            {
+                let end = string_end(self.json, start)?;
+                self.string(&(start..end));
+                Some(end)
             }
+            // Arguments of a call as an object, schemas: all of it is seen by the model.
+            b"input" | b"parameters" | b"input_schema" if !is_string => {
+                let end = value_end(self.json, start).ok()?;
+                self.take(start..end);
+                Some(end)
+            }
+            b"image_url" | b"source" | b"input_audio" | b"file" | b"file_data" | b"file_id" | b"images" | b"audio" => {
+                self.found.media = self.found.media.saturating_add(1);
+                value_end(self.json, start).ok()
+            }
+            _ => self.search(start, depth_left - 1),
         }
     }
 
@@ -160,6 +191,7 @@ fn is_data_url(text: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::Value;
 
     use super::*;
     use crate::wire::head::scan;
@@ -225,7 +257,65 @@ mod tests {
         assert_eq!((found.kept.as_slice(), found.bytes_total), (&b"0123"[..], 11));
     }
 
+    /// The same by a tree.
+    fn seen(value: &Value, found: &mut Found) {
+        let spelt = |value: &Value| value.to_string().into_bytes();
+        let take = |text: &[u8], found: &mut Found| {
+            if !text.is_empty() {
+                found.kept.extend([text, b"\n"].concat());
+            }
+        };
+        match value {
+            Value::Object(members) => {
+                for (name, value) in members {
+                    match (name.as_str(), value) {
+                        ("content" | "text" | "name", Value::String(_)) => seen(value, found),
+                        ("input", value) if !value.is_string() => take(&spelt(value), found),
+                        ("image_url", _) => found.media += 1,
+                        (_, Value::String(_)) => {}
+                        (_, value) => seen(value, found),
+                    }
+                }
+            }
+            Value::Array(elements) => elements.iter().for_each(|element| seen(element, found)),
+            Value::String(text) if text.starts_with("data:") && text.contains(";base64,") => found.media += 1,
+            Value::String(_) => {
+                let spelt = spelt(value);
+                take(&spelt[1..spelt.len() - 1], found);
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let text = prop_oneof![Just("data:image/png;base64,AA".to_owned()), ".{0,12}", Just("a\"\\ b".to_owned())];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i32>().prop_map(Value::from),
+            text.prop_map(Value::from)
+        ];
+        let name = prop_oneof!["content", "text", "name", "input", "image_url", "role", "parts"];
+        leaf.prop_recursive(5, 60, 6, move |inner| {
+            let members = proptest::collection::btree_map(name.clone(), inner.clone(), 0..5);
+            prop_oneof![
+                proptest::collection::vec(inner, 0..5).prop_map(Value::from),
+                members.prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
     proptest! {
+        #[test]
+        fn one_walk_finds_what_a_tree_shows(value in any_json()) {
+            let answer = serde_json::json!({ "content": value }).to_string();
+            let mut expected = Found::default();
+            seen(&value, &mut expected);
+            let found = visible_text(answer.as_bytes(), usize::MAX);
+            prop_assert_eq!(String::from_utf8(found.kept).unwrap(), String::from_utf8(expected.kept).unwrap());
+            prop_assert_eq!(found.media, expected.media);
+        }
+
         #[test]
         fn no_bytes_panic(json in proptest::collection::vec(any::<u8>(), 0..200), bytes_max in 0_usize..50) {
             prop_assert!(visible_text(&json, bytes_max).kept.len() <= bytes_max);
