@@ -88,6 +88,7 @@ fn planned(world: &World, standing: impl Fn(&flux::catalog::Target) -> Standing)
         via: Via::Providers,
         at: UnixMs(1_795_392_000_000),
         attempts_max: 6,
+        bounds: None,
         preference: None,
     };
     let known = Known { standing: &standing, ..Known::NOTHING };

@@ -15,6 +15,7 @@ use super::rate::Gauges;
 use crate::base::ids::KeyId;
 use crate::base::money::NanoUsd;
 use crate::base::period::Reset;
+use crate::base::preference::ProviderBounds;
 use crate::base::tariff::RateLimits;
 use crate::base::time::UnixMs;
 use crate::base::wish::AutoWish;
@@ -194,6 +195,8 @@ pub struct KeySettings {
     pub scope: Scope,
     /// Names of lanes and pins that it may ask for; empty: all.
     pub allowed: Vec<String>,
+    /// Who may serve it.
+    pub providers: ProviderBounds,
     /// Limits within its account's tariff's.
     pub limits: RateLimits,
     /// What it may spend; `None`: all that its account may.
@@ -211,6 +214,7 @@ impl Default for KeySettings {
             expires_at: None,
             scope: Scope::Inference,
             allowed: Vec::new(),
+            providers: ProviderBounds::default(),
             limits: RateLimits::default(),
             budget: None,
             shows_balance: false,
@@ -253,6 +257,11 @@ impl KeyState {
     pub fn may_ask_for(&self, name: &str) -> bool {
         let allowed = &self.settings.allowed;
         allowed.is_empty() || allowed.iter().any(|allowed| *allowed == *name)
+    }
+
+    /// Who may serve it; `None`: any provider.
+    pub fn provider_bounds(&self) -> Option<&ProviderBounds> {
+        Some(&self.settings.providers).filter(|bounds| !bounds.is_any())
     }
 
     /// What is left of its budget; `None` where it has none.

@@ -16,7 +16,7 @@ pub mod deny;
 mod follow;
 pub mod live;
 mod outgoing;
-mod prefer;
+pub mod prefer;
 pub mod preview;
 pub mod request;
 mod reserve;
@@ -35,6 +35,7 @@ use crate::accounts::key::{KeyKind, KeyState};
 use crate::admit::Admission;
 use crate::base::ids::RequestId;
 use crate::base::outcome::{AutoChoice, Routed};
+use crate::base::preference::ProviderBounds;
 use crate::base::quality::Quality;
 use crate::base::refusal::{Refusal, RefusalKind};
 use crate::base::time::UnixMs;
@@ -180,6 +181,7 @@ impl Exchange {
             via: if arrival.key.kind == KeyKind::Test { Via::Mock } else { Via::Providers },
             at: arrival.at,
             attempts_max: snapshot.config.limits.attempts_max,
+            bounds: arrival.key.provider_bounds(),
             preference: preference.as_deref(),
         };
         let moment = arrival.health.moment(arrival.read);
@@ -209,7 +211,7 @@ impl Exchange {
         };
         let mut plan = plan.map_err(|error| {
             let routing = Routing::before_attempts(original.clone(), requested.clone(), chain, auto.clone());
-            let refusal = unplannable(&error, &routing, arrival.format, moment);
+            let refusal = unplannable(&error, &routing, &terms, moment);
             Box::new(Refused { refusal, routing: Some(routing) })
         })?;
         // Whoever says whom to ask first knows better than what is remembered.
@@ -440,16 +442,25 @@ fn has_image(body: &[u8]) -> bool {
     [&b"\"image_url\""[..], b"\"image\""].iter().any(|mark| memchr::memmem::find(body, mark).is_some())
 }
 
-fn unplannable(error: &PlanError, routing: &Routing, sent: WireFormat, now: Moment) -> Refusal {
+fn unplannable(error: &PlanError, routing: &Routing, terms: &Terms<'_>, now: Moment) -> Refusal {
     let name = &routing.original;
+    let Terms { client_format: sent, bounds, .. } = *terms;
     match error {
         PlanError::AllAway { until } => retry::all_away(now.until(*until)),
         PlanError::NothingConfigured => Refusal::new(
             RefusalKind::AllAttemptsFailed,
             format!("no provider is configured for \"{name}\"; choose another model from GET /v1/models"),
         ),
+        PlanError::NotAllowed => {
+            let bounds = bounds.map(ProviderBounds::to_string).unwrap_or_default();
+            let hint = "ask for another model, or have the key changed";
+            let message = format!("\"{name}\": {error}, which may be served {bounds}; {hint}");
+            Refusal::new(RefusalKind::Forbidden, message).with_param("model")
+        }
         PlanError::NotPreferred { .. } => {
-            Refusal::new(RefusalKind::InvalidRequest, format!("\"{name}\": {error}")).with_param("provider")
+            let bounds = bounds.map(|bounds| format!("; this key may be served {bounds}")).unwrap_or_default();
+            let message = format!("\"{name}\": {error}{bounds}");
+            Refusal::new(RefusalKind::InvalidRequest, message).with_param("provider")
         }
         PlanError::OtherFormats { .. } => Refusal::new(
             RefusalKind::WireFormatMismatch,

@@ -120,6 +120,7 @@ pub fn preview<'s>(snapshot: &'s Snapshot, question: &Question<'_>) -> Result<Pr
         via,
         at,
         attempts_max: snapshot.config.limits.attempts_max,
+        bounds: key.and_then(KeyState::provider_bounds),
         preference: preference.as_ref(),
     };
     let plan_with = |chain: &Arc<Chain>, json_schema: bool| {
@@ -150,7 +151,7 @@ pub fn preview<'s>(snapshot: &'s Snapshot, question: &Question<'_>) -> Result<Pr
     let reason = chosen.map(|chosen| chosen.told.reason);
     let plan = plan.map_err(|error| {
         let routing = Routing::before_attempts(Arc::from(&*model), Arc::clone(&requested), chain, None);
-        unplannable(&error, &routing, format, Moment::default())
+        unplannable(&error, &routing, &plan_terms, Moment::default())
     })?;
     let tokens = tokens(&head, body, snapshot.config.limits.estimate_text_bytes_max);
     let images = head.n.unwrap_or(1).max(1);

@@ -1,4 +1,4 @@
-//! Which targets a request's preference leaves, and in which order.
+//! Which targets a key's bounds and a request's preference leave, and in which order.
 //!
 //! Must not know what is measured: how fast a target is comes in as a figure.
 
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{BYTES_PER_TOKEN_CAUTIOUS, Candidates, Needs, estimate};
 use crate::base::money::PicoUsd;
-use crate::base::preference::{MaxPrice, Preference, Sort};
+use crate::base::preference::{MaxPrice, Preference, ProviderBounds, Sort};
 use crate::base::time::UnixMs;
 use crate::catalog::{Chain, Target};
 
@@ -75,6 +75,12 @@ impl Preferred<'_> {
         let (input, output) = self.prices(target);
         input.times(PROMPT_SHARE).plus(output)
     }
+}
+
+/// The targets whose providers may serve. The mock stands for any provider.
+pub(super) fn within<'t>(bounds: &ProviderBounds, targets: &Candidates<'t>) -> Candidates<'t> {
+    let is_allowed = |target: &Target| target.is_on_mock() || bounds.allow(&target.provider.id);
+    targets.iter().copied().filter(|target| is_allowed(target)).collect()
 }
 
 /// The providers of targets, each once, in the order of the chain.

@@ -97,8 +97,14 @@ fn chain(targets: Vec<Arc<Target>>) -> Arc<Chain> {
     Arc::new(Chain { name, display_name, kind: ChainKind::Lane, rates: None, targets, mock_targets })
 }
 
-const TERMS: Terms<'static> =
-    Terms { client_format: CHAT, via: Via::Providers, at: UnixMs(1_000), attempts_max: 6, preference: None };
+const TERMS: Terms<'static> = Terms {
+    client_format: CHAT,
+    via: Via::Providers,
+    at: UnixMs(1_000),
+    attempts_max: 6,
+    bounds: None,
+    preference: None,
+};
 
 fn planned(targets: Vec<Arc<Target>>, needs: &Needs, terms: &Terms<'_>) -> Result<String, PlanError> {
     let plan = plan(&chain(targets), needs, terms, Known::NOTHING)?;
