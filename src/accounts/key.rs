@@ -195,8 +195,8 @@ pub struct KeySettings {
     pub scope: Scope,
     /// Names of lanes and pins that it may ask for; empty: all.
     pub allowed: Vec<String>,
-    /// Who may serve it.
-    pub providers: ProviderBounds,
+    /// Who may serve it; `None`: any provider. In a box, since few keys are bound and all stand in memory.
+    pub providers: Option<Box<ProviderBounds>>,
     /// Limits within its account's tariff's.
     pub limits: RateLimits,
     /// What it may spend; `None`: all that its account may.
@@ -214,7 +214,7 @@ impl Default for KeySettings {
             expires_at: None,
             scope: Scope::Inference,
             allowed: Vec::new(),
-            providers: ProviderBounds::default(),
+            providers: None,
             limits: RateLimits::default(),
             budget: None,
             shows_balance: false,
@@ -257,11 +257,6 @@ impl KeyState {
     pub fn may_ask_for(&self, name: &str) -> bool {
         let allowed = &self.settings.allowed;
         allowed.is_empty() || allowed.iter().any(|allowed| *allowed == *name)
-    }
-
-    /// Who may serve it; `None`: any provider.
-    pub fn provider_bounds(&self) -> Option<&ProviderBounds> {
-        Some(&self.settings.providers).filter(|bounds| !bounds.is_any())
     }
 
     /// What is left of its budget; `None` where it has none.

@@ -96,9 +96,9 @@ impl ProviderBounds {
         self.only.is_empty() && self.ignore.is_empty()
     }
 
-    /// The same with each name once in its list.
+    /// As they are kept: each name once in its list, and nothing where they leave every provider.
     #[must_use]
-    pub fn each_once(mut self) -> Self {
+    pub fn kept(mut self) -> Option<Box<Self>> {
         for list in [&mut self.only, &mut self.ignore] {
             let all = std::mem::take(list);
             for name in all {
@@ -107,7 +107,7 @@ impl ProviderBounds {
                 }
             }
         }
-        self
+        (!self.is_any()).then(|| Box::new(self))
     }
 
     /// All names that they hold, with the list that each stands in.
@@ -160,6 +160,7 @@ mod tests {
             ("A", "", "", "only by A"),
         ] {
             let bounds = ProviderBounds { only: names(only), ignore: names(ignore) };
+            assert_eq!(bounds.clone().kept().is_none(), bounds.is_any());
             let left: Vec<&str> = ["a", "b", "c"].into_iter().filter(|name| bounds.allow(name)).collect();
             assert_eq!((left.join(" "), bounds.to_string()), (allowed.to_owned(), told.to_owned()), "{only}-{ignore}");
         }

@@ -134,14 +134,16 @@ impl Choices {
             names => settings.allowed = names.to_vec(),
         }
         let [only, ignore] = self.providers_stated();
-        set(&mut settings.providers.only, only);
-        set(&mut settings.providers.ignore, ignore);
-        settings.providers = std::mem::take(&mut settings.providers).each_once();
+        let mut bounds = settings.providers.take().map(|bounds| *bounds).unwrap_or_default();
+        set(&mut bounds.only, only);
+        set(&mut bounds.ignore, ignore);
+        check_count(&bounds)?;
+        settings.providers = bounds.kept();
         settings.scope = scope.unwrap_or(settings.scope);
         settings.shows_balance = shows_balance.unwrap_or(settings.shows_balance);
         set(&mut settings.auto.quality, quality.map(|Stated(quality)| quality));
         set(&mut settings.auto.lane, auto_lane.map(|Stated(lane)| lane));
-        check_count(&settings.providers)
+        Ok(())
     }
 
     /// The providers that it names.

@@ -170,7 +170,7 @@ fn print_entry(entry: &KeyEntry, out: &mut dyn Write) -> anyhow::Result<()> {
         ("account", account.clone()),
         ("scope", scope.name().to_owned()),
         ("expires", expires_at.map_or_else(|| "never".to_owned(), minute)),
-        ("served", providers.to_string()),
+        ("served", providers.as_deref().cloned().unwrap_or_default().to_string()),
         ("budget", budget.unwrap_or_else(|| "as its account".to_owned())),
         ("quality", auto.quality.map_or_else(|| "as its account".to_owned(), |quality| quality.to_string())),
         ("auto", auto.lane.map_or_else(|| "as its account".to_owned(), |lane| lane.to_string())),

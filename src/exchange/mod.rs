@@ -181,7 +181,7 @@ impl Exchange {
             via: if arrival.key.kind == KeyKind::Test { Via::Mock } else { Via::Providers },
             at: arrival.at,
             attempts_max: snapshot.config.limits.attempts_max,
-            bounds: arrival.key.provider_bounds(),
+            bounds: arrival.key.settings.providers.as_deref(),
             preference: preference.as_deref(),
         };
         let moment = arrival.health.moment(arrival.read);

@@ -120,7 +120,7 @@ pub fn preview<'s>(snapshot: &'s Snapshot, question: &Question<'_>) -> Result<Pr
         via,
         at,
         attempts_max: snapshot.config.limits.attempts_max,
-        bounds: key.and_then(KeyState::provider_bounds),
+        bounds: key.and_then(|key| key.settings.providers.as_deref()),
         preference: preference.as_ref(),
     };
     let plan_with = |chain: &Arc<Chain>, json_schema: bool| {

@@ -165,8 +165,8 @@ type Candidates<'a> = SmallVec<[&'a Arc<Target>; ATTEMPTS_INLINE]>;
 /// well, last those that are away.
 ///
 /// # Errors
-/// When no target is live, is within the bounds, is left by the preference, speaks the client's format, has the capabilities, is large
-/// enough, and is not away: the first of these tests that leaves nothing is told.
+/// When no target is live, is within the bounds, is left by the preference, speaks the client's format, has the
+/// capabilities, is large enough, and is not away: the first of these tests that leaves nothing is told.
 pub fn plan(chain: &Arc<Chain>, needs: &Needs, terms: &Terms<'_>, known: Known<'_>) -> Result<Plan, PlanError> {
     if terms.via == Via::Mock {
         return on_mock(chain, needs, terms);

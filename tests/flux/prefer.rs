@@ -378,6 +378,19 @@ fn flux_auto_takes_the_nearest_lane_that_may_serve_the_key_and_route_shows_it() 
 }
 
 #[test]
+fn who_alone_may_serve_a_key_and_is_ill_is_told_as_such() {
+    let (openai, deepseek) = (Provider::openai(), Provider::bearer("deepseek"));
+    let flux = Setup::with(&[&openai, &deepseek]).env("FLUX_HEALTH__PASSES_OVER", "true").start();
+    let key = key_within(&flux, &json!({"only": ["deepseek"]}));
+    deepseek.always(|_| Answer::bytes(429, &[("retry-after", "60")], b"{}"));
+    for model in ["flux-auto", "flux-standard", "flux-auto"] {
+        let reply = ask_with(&flux, &key, ("/v1/chat/completions", ""), &ask_chat(model)).expect_status(503);
+        assert!(matches!(reply.header("retry-after"), "59" | "60"), "{model}: {}", reply.header("retry-after"));
+    }
+    assert_eq!((openai.count(), deepseek.count()), (0, 1), "neither is another asked, nor the ill one again");
+}
+
+#[test]
 fn test_keys_and_the_mock_know_no_such_bounds() {
     let openai = Provider::openai();
     let flux = Setup::with(&[&openai]).start();

@@ -103,8 +103,8 @@ impl Bounds<'_> {
         Ok(names)
     }
 
-    /// Names of providers that there are, each once in its list.
-    pub(super) fn providers(&self, wanted: &ProvidersWanted) -> Result<ProviderBounds, Refusal> {
+    /// Names of providers that there are; `None` where any may serve.
+    pub(super) fn providers(&self, wanted: &ProvidersWanted) -> Result<Option<Box<ProviderBounds>>, Refusal> {
         let ProvidersWanted { only, ignore } = wanted;
         let listed = |list: &str, wanted: &Option<Vec<String>>| {
             let wanted = wanted.as_deref().unwrap_or_default();
@@ -114,8 +114,8 @@ impl Bounds<'_> {
             }
             Ok(wanted.iter().map(|name| Box::from(name.as_str())).collect::<Vec<_>>())
         };
-        let bounds = ProviderBounds { only: listed("only", only)?, ignore: listed("ignore", ignore)? }.each_once();
+        let bounds = ProviderBounds { only: listed("only", only)?, ignore: listed("ignore", ignore)? };
         check_names(bounds.names(), self.catalog).map_err(|message| bad("providers", message))?;
-        Ok(bounds)
+        Ok(bounds.kept())
     }
 }

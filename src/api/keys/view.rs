@@ -132,7 +132,7 @@ impl KeyView {
             status: state,
             is_active: state == "active",
             allowed_models: allowed.clone(),
-            providers: ProvidersView::of(providers),
+            providers: ProvidersView::of(providers.as_deref().cloned().unwrap_or_default()),
             limits: LimitsView::of(*limits),
             budget: budget.map(BudgetView::of),
             shows_balance: *shows_balance,
@@ -147,9 +147,9 @@ impl KeyView {
 }
 
 impl ProvidersView {
-    fn of(bounds: &ProviderBounds) -> Self {
+    fn of(bounds: ProviderBounds) -> Self {
         let ProviderBounds { only, ignore } = bounds;
-        let names = |list: &[Box<str>]| list.iter().map(ToString::to_string).collect();
+        let names = |list: Vec<Box<str>>| list.into_iter().map(String::from).collect();
         Self { only: names(only), ignore: names(ignore) }
     }
 }

@@ -232,7 +232,7 @@ pub(super) struct Change {
     budget: Patch<Budget>,
     limits: Option<RateLimits>,
     allowed: Option<Vec<String>>,
-    providers: Option<ProviderBounds>,
+    providers: Patch<Box<ProviderBounds>>,
     scope: Option<Scope>,
     shows_balance: Option<bool>,
     quality: Patch<Quality>,
@@ -269,7 +269,7 @@ impl CreateKey {
             expires_at: expiry(expires_at.as_ref(), *expires_in_days, bounds.at)?,
             scope: scope.map_or(Scope::Inference, ScopeWanted::scope),
             allowed: allowed_models.as_ref().map_or(Ok(Vec::new()), |names| bounds.names(names))?,
-            providers: providers.as_ref().map(|wanted| bounds.providers(wanted)).transpose()?.unwrap_or_default(),
+            providers: providers.as_ref().map_or(Ok(None), |wanted| bounds.providers(wanted))?,
             limits: limits.as_ref().map_or(Ok(RateLimits::default()), |limits| bounds.limits(limits))?,
             budget: budget.as_ref().map(BudgetWanted::read).transpose()?,
             shows_balance: shows_balance.unwrap_or_default(),
@@ -299,11 +299,7 @@ impl ChangeKey {
             Patch::Set(limits) => Some(bounds.limits(&limits)?),
         };
         let allowed = allowed_models.map(|names| bounds.names(&names)).transpose()?;
-        let providers = match providers {
-            Patch::Kept => None,
-            Patch::Cleared => Some(ProviderBounds::default()),
-            Patch::Set(wanted) => Some(bounds.providers(&wanted)?),
-        };
+        let providers = providers.read(|wanted| bounds.providers(&wanted))?;
         let scope = scope.map(ScopeWanted::scope);
         let quality = quality.read(|quality| quality.quality().map(Some))?;
         let lane = auto_lane.read(|wish| lane(&wish).map(Some))?;
@@ -321,7 +317,7 @@ impl Change {
             expires_at: expires_at.or(old.expires_at),
             scope: scope.unwrap_or(old.scope),
             allowed: allowed.unwrap_or(old.allowed),
-            providers: providers.unwrap_or(old.providers),
+            providers: providers.or(old.providers),
             limits: limits.unwrap_or(old.limits),
             budget: budget.or(old.budget),
             shows_balance: shows_balance.unwrap_or(old.shows_balance),

@@ -311,7 +311,7 @@ fn add_key(
 
 fn write_settings(transaction: &Transaction<'_>, id: KeyId, settings: &KeySettings) -> Result<(), DatabaseError> {
     let KeySettings { name, expires_at, scope, allowed, providers, limits, budget, shows_balance, auto } = settings;
-    let ProviderBounds { only, ignore } = providers;
+    let ProviderBounds { only, ignore } = providers.as_deref().cloned().unwrap_or_default();
     let RateLimits { requests_per_second, requests_per_minute, tokens_per_minute, concurrent } = *limits;
     let allowed = if allowed.is_empty() { String::new() } else { serde_json::json!(allowed).to_string() };
     let tokens_per_minute = tokens_per_minute.map(|tokens| count(tokens, "a token limit")).transpose()?;
@@ -367,7 +367,7 @@ pub(super) fn key(row: &Row<'_>) -> rusqlite::Result<StoredKey> {
         // The schema allows known words only; anything else must not be let do more.
         scope: Scope::by_name(word(11)?).unwrap_or(Scope::Inference),
         allowed: if allowed.is_empty() { Vec::new() } else { serde_json::from_str(allowed).unwrap_or_default() },
-        providers: ProviderBounds { only: provider_names(word(22)?), ignore: provider_names(word(23)?) },
+        providers: ProviderBounds { only: provider_names(word(22)?), ignore: provider_names(word(23)?) }.kept(),
         limits: RateLimits {
             requests_per_second: row.get(13)?,
             requests_per_minute: row.get(14)?,
