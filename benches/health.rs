@@ -87,6 +87,7 @@ fn planned(world: &World, standing: impl Fn(&flux::catalog::Target) -> Standing)
         client_format: WireFormat::OpenaiChat,
         via: Via::Providers,
         at: UnixMs(1_795_392_000_000),
+        bounds: None,
         preference: None,
         draw: None,
     };

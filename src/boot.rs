@@ -32,6 +32,7 @@ use crate::api;
 use crate::api::private::Private;
 use crate::api::route::RouteView;
 use crate::base::complaint::Complaint;
+use crate::base::preference::ProviderBounds;
 use crate::base::quality::Quality;
 use crate::base::secret::Secret;
 use crate::base::time::{Clock, SystemClock};
@@ -40,6 +41,7 @@ use crate::classify::{self, Router};
 use crate::config::{self, Config, MockFault};
 use crate::exchange::Asked;
 use crate::exchange::conversations::Conversations;
+use crate::exchange::prefer::check_names;
 use crate::exchange::preview::{self, Question};
 use crate::exchange::route::Endpoint;
 use crate::exchange::snapshot::Snapshot;
@@ -130,6 +132,17 @@ pub(crate) fn preview(
     let question = Question { body, format, asked: &asked, key: None, via: Via::Providers, at };
     let preview = preview::preview(&snapshot, &question).map_err(|refusal| anyhow!("{}", refusal.message))?;
     Ok(RouteView::of(&preview, at))
+}
+
+/// Refuses names that no provider of this configuration has.
+///
+/// # Errors
+/// When there is such a name, or the configuration is refused.
+pub(crate) fn expect_providers(config_dir: &Path, named: &ProviderBounds) -> Result<()> {
+    let environment: Vec<(String, String)> = std::env::vars().collect();
+    let loaded = config::load::load(config_dir, &environment);
+    let loaded = loaded.map_err(|complaints| refused(&complaints).context("providers cannot be read (--config)"))?;
+    check_names(named.names(), &loaded.catalog).map_err(|fault| anyhow!(fault))
 }
 
 /// What decides for `flux-auto`, and on which terms.

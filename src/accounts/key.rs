@@ -15,6 +15,7 @@ use super::rate::Gauges;
 use crate::base::ids::KeyId;
 use crate::base::money::NanoUsd;
 use crate::base::period::Reset;
+use crate::base::preference::ProviderBounds;
 use crate::base::tariff::RateLimits;
 use crate::base::time::UnixMs;
 use crate::base::wish::AutoWish;
@@ -194,6 +195,8 @@ pub struct KeySettings {
     pub scope: Scope,
     /// Names of lanes and pins that it may ask for; empty: all.
     pub allowed: Vec<String>,
+    /// Who may serve it; `None`: any provider. In a box, since few keys are bound and all stand in memory.
+    pub providers: Option<Box<ProviderBounds>>,
     /// Limits within its account's tariff's.
     pub limits: RateLimits,
     /// What it may spend; `None`: all that its account may.
@@ -211,6 +214,7 @@ impl Default for KeySettings {
             expires_at: None,
             scope: Scope::Inference,
             allowed: Vec::new(),
+            providers: None,
             limits: RateLimits::default(),
             budget: None,
             shows_balance: false,

@@ -1,6 +1,8 @@
-//! What somebody prefers among the providers that could serve a request.
+//! What somebody prefers among the providers that could serve a request, and which of them may serve somebody at all.
 //!
 //! Must not know which providers there are: names are what was written, and are checked by who knows the catalogue.
+
+use std::fmt;
 
 use super::money::PicoUsd;
 
@@ -24,6 +26,15 @@ pub struct Preference {
     pub max_price: MaxPrice,
     /// Only at addresses of this region; `None` for any.
     pub region: Option<Box<str>>,
+}
+
+/// Which providers may serve somebody, whatever a request prefers among them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProviderBounds {
+    /// None but these; empty for any.
+    pub only: Vec<Box<str>>,
+    /// None of these.
+    pub ignore: Vec<Box<str>>,
 }
 
 /// A bound of a price, in pico-USD per token. `None` for none.
@@ -71,14 +82,89 @@ impl Preference {
 
     /// Whether a provider may be asked.
     pub fn allows(&self, provider: &str) -> bool {
-        let is_in = |names: &[Box<str>]| names.iter().any(|name| **name == *provider);
-        let is_left = self.only.is_empty() || is_in(&self.only);
-        let is_ordered = !self.is_strict || self.order.is_empty() || is_in(&self.order);
-        is_left && is_ordered && !is_in(&self.ignore)
+        let is_ordered = !self.is_strict || self.order.is_empty() || is_in(&self.order, provider);
+        is_ordered && is_within(&self.only, &self.ignore, provider)
     }
 
     /// The place of a provider in `order`; the place after the last where it is not named.
     pub fn place(&self, provider: &str) -> usize {
         self.order.iter().position(|name| **name == *provider).unwrap_or(self.order.len())
+    }
+}
+
+impl ProviderBounds {
+    /// Whether they leave every provider.
+    pub fn is_any(&self) -> bool {
+        self.only.is_empty() && self.ignore.is_empty()
+    }
+
+    /// As they are kept: each name once in its list, and nothing where they leave every provider.
+    #[must_use]
+    pub fn kept(mut self) -> Option<Box<Self>> {
+        for list in [&mut self.only, &mut self.ignore] {
+            let all = std::mem::take(list);
+            for name in all {
+                if !list.contains(&name) {
+                    list.push(name);
+                }
+            }
+        }
+        (!self.is_any()).then(|| Box::new(self))
+    }
+
+    /// All names that they hold, with the list that each stands in.
+    pub fn names(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let lists = [("only", &self.only), ("ignore", &self.ignore)];
+        lists.into_iter().flat_map(|(list, names)| names.iter().map(move |name| (list, &**name)))
+    }
+
+    /// Whether a provider may serve.
+    pub fn allow(&self, provider: &str) -> bool {
+        is_within(&self.only, &self.ignore, provider)
+    }
+}
+
+/// By whom somebody may be served: `only by groq`, `by any provider but openai`.
+impl fmt::Display for ProviderBounds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_any() {
+            return f.write_str("by any provider");
+        }
+        if self.only.is_empty() {
+            return write!(f, "by any provider but {}", self.ignore.join(", "));
+        }
+        let left: Vec<&str> = self.only.iter().map(|name| &**name).filter(|name| self.allow(name)).collect();
+        if left.is_empty() { f.write_str("by no provider") } else { write!(f, "only by {}", left.join(", ")) }
+    }
+}
+
+fn is_within(only: &[Box<str>], ignore: &[Box<str>], provider: &str) -> bool {
+    (only.is_empty() || is_in(only, provider)) && !is_in(ignore, provider)
+}
+
+fn is_in(names: &[Box<str>], provider: &str) -> bool {
+    names.iter().any(|name| **name == *provider)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_say_who_may_serve() {
+        let names = |listed: &str| listed.split_whitespace().map(Box::from).collect::<Vec<Box<str>>>();
+        for (only, ignore, allowed, told) in [
+            ("", "", "a b c", "by any provider"),
+            ("b a", "", "a b", "only by b, a"),
+            ("", "b", "a c", "by any provider but b"),
+            ("a b", "b x", "a", "only by a"),
+            ("a", "a", "", "by no provider"),
+            ("A", "", "", "only by A"),
+        ] {
+            let bounds = ProviderBounds { only: names(only), ignore: names(ignore) };
+            assert_eq!(bounds.clone().kept().is_none(), bounds.is_any());
+            let left: Vec<&str> = ["a", "b", "c"].into_iter().filter(|name| bounds.allow(name)).collect();
+            assert_eq!((left.join(" "), bounds.to_string()), (allowed.to_owned(), told.to_owned()), "{only}-{ignore}");
+        }
     }
 }

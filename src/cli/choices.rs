@@ -11,6 +11,7 @@ use crate::accounts::key::{Budget, KeySettings, Scheme, Scope};
 use crate::api::keys::wanted::period_by_name;
 use crate::base::money::NanoUsd;
 use crate::base::period::Reset;
+use crate::base::preference::{PROVIDERS_LISTED_MAX, ProviderBounds};
 use crate::base::quality::Quality;
 use crate::base::tariff::RateLimits;
 use crate::base::time::UnixMs;
@@ -49,6 +50,12 @@ pub(super) struct Choices {
     /// Lanes and pins that it may ask for, by the names of `flux models`; all: any
     #[arg(long, value_name = "MODEL", num_args = 1.., value_delimiter = ',')]
     allow: Vec<String>,
+    /// Providers that alone may serve it, whatever its requests prefer, by the names in providers.toml; any: all
+    #[arg(long, value_name = "PROVIDER", num_args = 1.., value_delimiter = ',')]
+    only_providers: Vec<String>,
+    /// Providers that may not serve it; none: all may
+    #[arg(long, value_name = "PROVIDER", num_args = 1.., value_delimiter = ',')]
+    ignore_providers: Vec<String>,
     /// What it may do beside asking models: inference, or admin: manage the keys of its account
     #[arg(long, value_parser = parse_scope)]
     scope: Option<Scope>,
@@ -95,7 +102,7 @@ impl Choices {
     /// Puts the choices into settings.
     ///
     /// # Errors
-    /// For an end that is past, and a budget's period without a budget.
+    /// For an end that is past, a budget's period without a budget, and too many providers.
     pub(super) fn put_into(&self, settings: &mut KeySettings, now: UnixMs) -> Result<(), String> {
         let Self { name, expires_in, budget_usd, budget_period, rps, rpm, tpm, concurrent, .. } = self;
         let Self { allow, scope, shows_balance, quality, auto_lane, .. } = self;
@@ -126,12 +133,40 @@ impl Choices {
             [all] if all == "all" => settings.allowed.clear(),
             names => settings.allowed = names.to_vec(),
         }
+        let [only, ignore] = self.providers_stated();
+        let mut bounds = settings.providers.take().map(|bounds| *bounds).unwrap_or_default();
+        set(&mut bounds.only, only);
+        set(&mut bounds.ignore, ignore);
+        check_count(&bounds)?;
+        settings.providers = bounds.kept();
         settings.scope = scope.unwrap_or(settings.scope);
         settings.shows_balance = shows_balance.unwrap_or(settings.shows_balance);
         set(&mut settings.auto.quality, quality.map(|Stated(quality)| quality));
         set(&mut settings.auto.lane, auto_lane.map(|Stated(lane)| lane));
         Ok(())
     }
+
+    /// The providers that it names.
+    pub(super) fn providers_named(&self) -> ProviderBounds {
+        let [only, ignore] = self.providers_stated().map(Option::unwrap_or_default);
+        ProviderBounds { only, ignore }
+    }
+
+    /// Who alone may serve, and who may not; `None` where nothing is said of it.
+    fn providers_stated(&self) -> [Option<Vec<Box<str>>>; 2] {
+        [(&self.only_providers, "any"), (&self.ignore_providers, "none")].map(|(words, nobody)| {
+            match words.as_slice() {
+                [] => None,
+                [word] if word == nobody => Some(Vec::new()),
+                names => Some(names.iter().map(|name| Box::from(name.as_str())).collect()),
+            }
+        })
+    }
+}
+
+fn check_count(ProviderBounds { only, ignore }: &ProviderBounds) -> Result<(), String> {
+    let is_short = only.len().max(ignore.len()) <= PROVIDERS_LISTED_MAX;
+    if is_short { Ok(()) } else { Err(format!("a list of providers may hold {PROVIDERS_LISTED_MAX} names")) }
 }
 
 fn set<T>(setting: &mut T, stated: Option<T>) {

@@ -14,6 +14,7 @@ use crate::accounts::key::{KeySettings, Scheme};
 use crate::api::keys::view::{KeyView, NewKeyView};
 use crate::api::keys::wanted::period_name;
 use crate::base::time::{Clock, SystemClock, UnixMs};
+use crate::boot;
 use crate::store::Settings;
 use crate::store::keys::{CreatedKey, DEFAULT_ACCOUNT, KeyEntry, KeyTable, NewKey};
 
@@ -119,6 +120,7 @@ fn run_create(create: &Create, now: UnixMs, out: &mut dyn Write, err: &mut dyn W
     let expires_at = expires_in_days.map(|days| UnixMs(now.0.saturating_add(days.saturating_mul(MS_PER_DAY))));
     let mut settings = KeySettings { expires_at, ..KeySettings::default() };
     choices.put_into(&mut settings, now).map_err(|fault| anyhow!(fault))?;
+    expect_providers(choices, data_dir)?;
     let new = NewKey { account, settings: &settings, is_test: *test, scheme: *format };
     let folder = data_dir.path();
     if !folder.exists() {
@@ -131,6 +133,7 @@ fn run_create(create: &Create, now: UnixMs, out: &mut dyn Write, err: &mut dyn W
 
 fn run_change(change: &Change, now: UnixMs, out: &mut dyn Write) -> anyhow::Result<()> {
     let Change { key, choices, data_dir, form } = change;
+    expect_providers(choices, data_dir)?;
     let mut table = open_existing(data_dir)?;
     let changed = table.change(key.as_str().into(), |settings| choices.put_into(settings, now), now)?;
     if form.json {
@@ -158,7 +161,7 @@ fn print_new(created: &CreatedKey, form: &Form, now: UnixMs, out: &mut dyn Write
 
 fn print_entry(entry: &KeyEntry, out: &mut dyn Write) -> anyhow::Result<()> {
     let KeyEntry { id, account, kind, settings, .. } = entry;
-    let KeySettings { name, expires_at, scope, budget, auto, .. } = settings;
+    let KeySettings { name, expires_at, scope, providers, budget, auto, .. } = settings;
     let budget = budget.map(|budget| format!("${} a {}", budget.amount, period_name(budget.reset)));
     let rows = [
         ("id", id.0.to_string()),
@@ -167,6 +170,7 @@ fn print_entry(entry: &KeyEntry, out: &mut dyn Write) -> anyhow::Result<()> {
         ("account", account.clone()),
         ("scope", scope.name().to_owned()),
         ("expires", expires_at.map_or_else(|| "never".to_owned(), minute)),
+        ("served", providers.as_deref().cloned().unwrap_or_default().to_string()),
         ("budget", budget.unwrap_or_else(|| "as its account".to_owned())),
         ("quality", auto.quality.map_or_else(|| "as its account".to_owned(), |quality| quality.to_string())),
         ("auto", auto.lane.map_or_else(|| "as its account".to_owned(), |lane| lane.to_string())),
@@ -199,6 +203,12 @@ fn run_revoke(revoke: &Revoke, now: UnixMs, out: &mut dyn Write) -> anyhow::Resu
     let at = revoked.revoked_at.map(minute).unwrap_or_default();
     writeln!(out, "key {} ({}…) is revoked since {at} UTC", revoked.id.0, revoked.prefix)?;
     Ok(())
+}
+
+/// Refuses names of providers that the configuration does not have. Those that a key has already may be gone.
+fn expect_providers(choices: &Choices, data_dir: &DataDir) -> anyhow::Result<()> {
+    let named = choices.providers_named();
+    if named.is_any() { Ok(()) } else { boot::expect_providers(&data_dir.config.path, &named) }
 }
 
 fn open_existing(data_dir: &DataDir) -> anyhow::Result<KeyTable> {

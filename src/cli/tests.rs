@@ -61,6 +61,9 @@ fn people_are_shown_the_key_first() {
     let (code, out, err) = flux(dir.path(), "keys create --name laptop");
     assert_eq!((code, err.as_str()), (0, ""));
     assert!(out.starts_with("sk-flux-") && out.contains("name     laptop"), "{out}");
+    assert!(out.contains("served   by any provider"), "{out}");
+    let (_, out, _) = flux(dir.path(), "keys change 1 --only-providers groq,xai");
+    assert!(out.contains("served   only by groq, xai"), "{out}");
 }
 
 #[test]
@@ -69,16 +72,20 @@ fn a_key_is_chosen_for_changed_and_rotated() {
     let made = json(
         dir.path(),
         "keys create --json --account team --format conflux --expires-in 30d --budget-usd 5 --budget-period day --rpm 10 \
-         --tpm 1000 --concurrent 2 --allow flux-fast,flux-auto --scope admin --shows-balance",
+         --tpm 1000 --concurrent 2 --allow flux-fast,flux-auto --scope admin --shows-balance --only-providers groq,xai,groq \
+         --ignore-providers openai",
     );
+    assert_eq!(made["providers"], serde_json::json!({"only": ["groq", "xai"], "ignore": ["openai"]}));
     assert!(made["key"].as_str().unwrap().starts_with("cf_live_"), "{made}");
     assert_eq!(made["budget"], serde_json::json!({"amount_usd": "5", "period": "day"}));
     assert_eq!((&made["scope"], &made["shows_balance"]), (&"admin".into(), &true.into()));
     assert_eq!((&made["limits"]["tokens_per_minute"], &made["limits"]["concurrent"]), (&1_000.into(), &2.into()));
     let changed = json(
         dir.path(),
-        "keys change 1 --json --budget-usd 7.5 --rpm none --expires-in never --allow all --shows-balance=false --name bot",
+        "keys change 1 --json --budget-usd 7.5 --rpm none --expires-in never --allow all --shows-balance=false --name bot \
+         --only-providers any",
     );
+    assert_eq!(changed["providers"], serde_json::json!({"only": [], "ignore": ["openai"]}));
     assert_eq!(changed["budget"], serde_json::json!({"amount_usd": "7.5", "period": "day"}), "the period stays");
     assert_eq!((&changed["limits"]["requests_per_minute"], &changed["expires_at"]), (&Value::Null, &Value::Null));
     assert_eq!((&changed["allowed_models"], &changed["name"]), (&serde_json::json!([]), &"bot".into()));
@@ -89,6 +96,8 @@ fn a_key_is_chosen_for_changed_and_rotated() {
     assert_eq!((&old["state"], old["expires_at"].is_string()), (&"active".into(), true));
     json(dir.path(), "keys rotate 1 --json");
     assert_eq!(json(dir.path(), "keys list --json")[0]["state"], "revoked");
+    let names: Vec<String> = (0..33).map(|n| format!("p{n}")).collect();
+    let many = format!("keys create --only-providers {}", names.join(","));
     for (arguments, expected, says) in [
         ("keys change 1 --name x", 1, "revoked or expired"),
         ("keys change 2 --budget-usd none --budget-period day", 1, "--budget-usd"),
@@ -96,6 +105,10 @@ fn a_key_is_chosen_for_changed_and_rotated() {
         ("keys create --rpm 0", 2, "above 0"),
         ("keys create --budget-usd 1.0000000001", 2, "decimals"),
         ("keys create --scope root", 2, "inference or admin"),
+        ("keys create --only-providers groq,grok", 1, "there is no provider \"grok\" as `only` has it; there are: "),
+        ("keys change 2 --ignore-providers grok", 1, "there is no provider \"grok\" as `ignore` has it"),
+        ("keys change 2 --ignore-providers groq --config nowhere", 1, "providers cannot be read (--config)"),
+        (&many, 1, "a list of providers may hold 32 names"),
     ] {
         let (code, _, err) = flux(dir.path(), arguments);
         assert!(code == expected && err.contains(says), "{arguments}: {code} {err}");

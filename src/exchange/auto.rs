@@ -189,7 +189,7 @@ impl Chosen {
 
     /// Plans the lane. If none of its targets takes the prompt or has what the request needs, the nearest lane that has
     /// one takes its place, a dearer one before a cheaper. `plan` is told whether an answer by a schema must be promised:
-    /// where no lane does, it is asked for all the same.
+    /// where no lane does, it is asked for all the same. Where none can, the first says why, unless it may not serve at all.
     pub(super) fn plan<'c>(
         &mut self,
         catalog: &'c Catalog,
@@ -201,26 +201,38 @@ impl Chosen {
         let reason = match error {
             PlanError::Lacks { .. } | PlanError::ForOthers => "fit:needs",
             PlanError::ContextTooLong { .. } => "fit:context",
-            PlanError::NotPreferred { .. } => "fit:provider",
+            PlanError::NotAllowed | PlanError::NotPreferred { .. } => "fit:provider",
             // Whoever leaves the choice to us does not care which of our lanes is ill.
             PlanError::AllAway { .. } => "fit:health",
             PlanError::NothingConfigured | PlanError::OtherFormats { .. } => return Some((chain, first)),
         };
+        let mut told = (chain, first);
         for must_promise in [self.wants_schema, false] {
             for other in nearest(rank, self.bounds) {
                 let Some(lane) = WORD_LANES.get(other).and_then(|name| catalog.lane(name)) else { continue };
                 let chain = catalog.chain(Route::Lane(lane))?;
-                let Ok(plan) = plan(chain, must_promise) else { continue };
+                let planned = plan(chain, must_promise);
+                if planned.is_err() {
+                    if is_closed(&told.1) && !is_closed(&planned) {
+                        told = (chain, planned);
+                    }
+                    continue;
+                }
                 if other != rank {
                     self.lane = lane;
                     self.told.reason = Arc::from(reason);
                     self.note_rank(other);
                 }
-                return Some((chain, Ok(plan)));
+                return Some((chain, planned));
             }
         }
-        Some((chain, first))
+        Some(told)
     }
+}
+
+/// Whether nobody of a lane may or can serve whoever asks. Why another lane serves this request not is then what matters.
+fn is_closed(planned: &Result<Plan, PlanError>) -> bool {
+    matches!(planned, Err(PlanError::NotAllowed | PlanError::NothingConfigured))
 }
 
 /// The lane itself, the dearer ones from the nearest, and the cheaper ones likewise, within bounds.

@@ -17,8 +17,9 @@ mod follow;
 pub mod hedge;
 mod leg;
 pub mod live;
+mod needs;
 mod outgoing;
-mod prefer;
+pub mod prefer;
 pub mod preview;
 pub mod request;
 mod reserve;
@@ -37,18 +38,17 @@ use crate::accounts::key::{KeyKind, KeyState};
 use crate::admit::Admission;
 use crate::base::ids::RequestId;
 use crate::base::outcome::{AutoChoice, Routed};
+use crate::base::preference::{Preference, ProviderBounds};
 use crate::base::quality::Quality;
 use crate::base::refusal::{Refusal, RefusalKind};
 use crate::base::time::UnixMs;
 use crate::base::wire_format::WireFormat;
-use crate::catalog::chain::Conditions;
 use crate::catalog::{Catalog, Chain, ChainKind, ModelKind, Route, Target};
 use crate::health::{Health, Moment, redrawn};
 use crate::plan::{self, Known, Needs, Plan, PlanError, Terms, Via};
 use crate::translate::envelope::{Envelope, SealingKey};
 use crate::wire::head::Head;
 use crate::wire::multipart::Form;
-use crate::wire::text;
 
 use answer::Answer;
 use attempts::Attempts;
@@ -56,6 +56,7 @@ use auto::Chosen;
 use count::Purpose;
 use follow::Turn;
 use leg::{Current, Leg};
+use needs::needs;
 use request::{Request, unknown_model};
 use retry::Failure;
 use snapshot::Snapshot;
@@ -184,13 +185,7 @@ impl Exchange {
     pub fn open(request: Request, chosen: Option<Chosen>, admission: Admission) -> Result<Self, Box<Refused>> {
         let Request { snapshot, arrival, body, head, form, task: _, preference, route, requested, original } = request;
         let catalog = &snapshot.catalog;
-        let terms = Terms {
-            client_format: arrival.format,
-            via: if arrival.key.kind == KeyKind::Test { Via::Mock } else { Via::Providers },
-            at: arrival.at,
-            preference: preference.as_deref(),
-            draw: Some(redrawn(half(arrival.id).rotate_left(32))),
-        };
+        let terms = terms(&arrival, preference.as_deref());
         let moment = arrival.health.moment(arrival.read);
         let plan_of = |chain: &Arc<Chain>, must_promise_schema: bool| {
             let is_talk = arrival.format.is_conversation();
@@ -218,7 +213,7 @@ impl Exchange {
         };
         let mut plan = plan.map_err(|error| {
             let routing = Routing::before_attempts(original.clone(), requested.clone(), chain, auto.clone());
-            let refusal = unplannable(&error, &routing, arrival.format, moment);
+            let refusal = unplannable(&error, &routing, &terms, moment);
             Box::new(Refused { refusal, routing: Some(routing) })
         })?;
         // Whoever says whom to ask first knows better than what is remembered.
@@ -413,61 +408,42 @@ fn no_images() -> Refusal {
     Refusal { code: Some("image_output_not_supported".into()), ..refusal }
 }
 
+/// Under which terms targets of a request are chosen.
+fn terms<'a>(arrival: &'a Arrival, preference: Option<&'a Preference>) -> Terms<'a> {
+    Terms {
+        client_format: arrival.format,
+        via: if arrival.key.kind == KeyKind::Test { Via::Mock } else { Via::Providers },
+        at: arrival.at,
+        bounds: arrival.key.settings.providers.as_deref(),
+        preference,
+        draw: Some(redrawn(half(arrival.id).rotate_left(32))),
+    }
+}
+
 /// The random half of a request's id.
 fn half(id: RequestId) -> u64 {
     u64::try_from(id.0 & u128::from(u64::MAX)).unwrap_or_default()
 }
 
-/// What a target must be able to do.
-fn needs(head: &Head, body: &[u8], chain: &Chain) -> Needs {
-    // Bytes that are surely fewer than the tokens of the smallest window need not be looked at.
-    const BYTES_PER_TOKEN_MIN: u64 = 1;
-    let models = || chain.targets.iter().map(|target| &target.model);
-    let conditions = || chain.targets.iter().map(|target| &target.step.when);
-    let output_tokens = head.max_tokens.unwrap_or_default();
-    let body_bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
-    let smallest = models().map(|model| model.limits.prompt_tokens_max()).min().unwrap_or(0);
-    let fits_any = body_bytes.saturating_add(output_tokens) <= smallest.saturating_mul(BYTES_PER_TOKEN_MIN);
-    let text_bytes = if fits_any && !conditions().any(Conditions::ask_for_length) {
-        body_bytes
-    } else {
-        // Pictures and files are no text: a photo of ten megabytes must not count as millions of tokens.
-        text::prompt_text_len(body, head)
-    };
-    let matters = models().any(|model| !model.capabilities.vision) || conditions().any(|when| when.vision.is_some());
-    Needs {
-        text_bytes,
-        output_tokens,
-        vision: matters && has_image(body),
-        tools: head.tools.is_some(),
-        reasoning: is_reasoning_steered(head, body),
-        stop: head.stop.is_some(),
-        ..Needs::default()
-    }
-}
-
-/// Whether the client asks for more reasoning than none.
-fn is_reasoning_steered(head: &Head, body: &[u8]) -> bool {
-    let effort = head.reasoning_effort.clone().and_then(|range| body.get(range));
-    effort.is_some_and(|effort| effort != b"\"none\"")
-}
-
-/// Whether a picture stands in the body. Inside a string the quotes would be escaped, so that no text
-/// can look like one.
-fn has_image(body: &[u8]) -> bool {
-    [&b"\"image_url\""[..], b"\"image\""].iter().any(|mark| memchr::memmem::find(body, mark).is_some())
-}
-
-fn unplannable(error: &PlanError, routing: &Routing, sent: WireFormat, now: Moment) -> Refusal {
+fn unplannable(error: &PlanError, routing: &Routing, terms: &Terms<'_>, now: Moment) -> Refusal {
     let name = &routing.original;
+    let Terms { client_format: sent, bounds, .. } = *terms;
     match error {
         PlanError::AllAway { until } => retry::all_away(now.until(*until)),
         PlanError::NothingConfigured => Refusal::new(
             RefusalKind::AllAttemptsFailed,
             format!("no provider is configured for \"{name}\"; choose another model from GET /v1/models"),
         ),
+        PlanError::NotAllowed => {
+            let bounds = bounds.map(ProviderBounds::to_string).unwrap_or_default();
+            let hint = "ask for another model, or have the key changed";
+            let message = format!("\"{name}\": {error}, which may be served {bounds}; {hint}");
+            Refusal::new(RefusalKind::Forbidden, message).with_param("model")
+        }
         PlanError::NotPreferred { .. } => {
-            Refusal::new(RefusalKind::InvalidRequest, format!("\"{name}\": {error}")).with_param("provider")
+            let bounds = bounds.map(|bounds| format!("; this key may be served {bounds}")).unwrap_or_default();
+            let message = format!("\"{name}\": {error}{bounds}");
+            Refusal::new(RefusalKind::InvalidRequest, message).with_param("provider")
         }
         PlanError::OtherFormats { .. } => Refusal::new(
             RefusalKind::WireFormatMismatch,

@@ -28,7 +28,7 @@ pub(super) fn preference(asked: &Asked, said: Option<&[u8]>, catalog: &Catalog) 
     if let Some(region) = &asked.region {
         preference.region = Some(region.clone());
     }
-    check_names(&preference, catalog)?;
+    check_names(preference.names(), catalog).map_err(bad)?;
     check_region(&preference, catalog)?;
     Ok(Some(preference))
 }
@@ -45,13 +45,20 @@ fn check_region(preference: &Preference, catalog: &Catalog) -> Result<(), Refusa
     Err(bad(format!("there is no region \"{}\"; there are: {there}", shown(region))))
 }
 
-fn check_names(preference: &Preference, catalog: &Catalog) -> Result<(), Refusal> {
+/// Checks names of providers, each with the list that it stands in.
+///
+/// # Errors
+/// For a name that no provider has: in words, with the names there are.
+pub fn check_names<'n>(
+    mut names: impl Iterator<Item = (&'static str, &'n str)>,
+    catalog: &Catalog,
+) -> Result<(), String> {
     let is_known = |name: &str| catalog.providers().iter().any(|provider| *provider.id == *name);
-    match preference.names().find(|(_, name)| !is_known(name)) {
+    match names.find(|(_, name)| !is_known(name)) {
         None => Ok(()),
         Some((list, name)) => {
             let there = listed(catalog);
-            Err(bad(format!("there is no provider \"{}\" as `{list}` has it; there are: {there}", shown(name))))
+            Err(format!("there is no provider \"{}\" as `{list}` has it; there are: {there}", shown(name)))
         }
     }
 }

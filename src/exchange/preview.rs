@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use super::auto::{Chosen, Decided, Wishes};
 use super::counted::IMAGE_TOKENS_GUESSED;
+use super::needs::needs;
 use super::prefer::preference;
 use super::request::{task, unknown_model, unreadable};
 use super::snapshot::Snapshot;
-use super::{Asked, check_allowed, makes_only_images, needs, no_images, unplannable};
+use super::{Asked, check_allowed, makes_only_images, no_images, unplannable};
 use crate::accounts::key::KeyState;
 use crate::base::money::NanoUsd;
 use crate::base::outcome::Pieces;
@@ -115,7 +116,14 @@ pub fn preview<'s>(snapshot: &'s Snapshot, question: &Question<'_>) -> Result<Pr
     let explanation = explain(&snapshot.router, &input, &terms);
     let said = head.provider.as_ref().map(|member| body.get(member.value.clone()).unwrap_or_default());
     let preference = preference(asked, said.filter(|_| format.is_conversation()), catalog)?;
-    let plan_terms = plan::Terms { client_format: format, via, at, preference: preference.as_ref(), draw: None };
+    let plan_terms = plan::Terms {
+        client_format: format,
+        via,
+        at,
+        bounds: key.and_then(|key| key.settings.providers.as_deref()),
+        preference: preference.as_ref(),
+        draw: None,
+    };
     let plan_with = |chain: &Arc<Chain>, json_schema: bool| {
         plan::plan(chain, &Needs { json_schema, ..needs(&head, body, chain) }, &plan_terms, Known::NOTHING)
     };
@@ -144,7 +152,7 @@ pub fn preview<'s>(snapshot: &'s Snapshot, question: &Question<'_>) -> Result<Pr
     let reason = chosen.map(|chosen| chosen.told.reason);
     let plan = plan.map_err(|error| {
         let routing = Routing::before_attempts(Arc::from(&*model), Arc::clone(&requested), chain, None);
-        unplannable(&error, &routing, format, Moment::default())
+        unplannable(&error, &routing, &plan_terms, Moment::default())
     })?;
     let tokens = tokens(&head, body, snapshot.config.limits.estimate_text_bytes_max);
     let images = head.n.unwrap_or(1).max(1);

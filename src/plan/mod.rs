@@ -11,13 +11,13 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::base::preference::{Preference, Sort};
+use crate::base::preference::{Preference, ProviderBounds, Sort};
 use crate::base::time::UnixMs;
 use crate::base::wire_format::WireFormat;
 use crate::catalog::{Capabilities, Chain, Model, ModelKind, Target};
 use crate::health::{Moment, Standing};
 
-use prefer::Preferred;
+use prefer::{Preferred, within};
 
 /// Attempts that fit into a plan without allocation.
 const ATTEMPTS_INLINE: usize = 6;
@@ -70,6 +70,8 @@ pub struct Terms<'a> {
     pub via: Via,
     /// When the request arrived.
     pub at: UnixMs,
+    /// Who may serve whoever asks; `None`: any provider.
+    pub bounds: Option<&'a ProviderBounds>,
     /// What the request prefers among providers.
     pub preference: Option<&'a Preference>,
     /// A random number of the request, by which targets of one step are drawn; `None`: by their weights.
@@ -120,6 +122,9 @@ pub enum PlanError {
     /// No provider of any target is live, or all its models have ended.
     #[error("no provider that serves this model is configured")]
     NothingConfigured,
+    /// None of the providers may serve whoever asks.
+    #[error("none of its providers may serve this key")]
+    NotAllowed,
     /// The request prefers none of the providers that would do.
     #[error("none of its providers is left by what the request prefers; it is served by: {}", providers.join(", "))]
     NotPreferred {
@@ -165,8 +170,8 @@ type Candidates<'a> = SmallVec<[&'a Arc<Target>; ATTEMPTS_INLINE]>;
 /// well, last those that are away.
 ///
 /// # Errors
-/// When no target is live, is left by the preference, is meant for such a request, speaks the client's format, has the capabilities, is large
-/// enough, and is not away: the first of these tests that leaves nothing is told.
+/// When no target is live, is within the bounds, is left by the preference, is meant for such a request, speaks the client's
+/// format, has the capabilities, is large enough, and is not away: the first of these tests that leaves nothing is told.
 pub fn plan(chain: &Arc<Chain>, needs: &Needs, terms: &Terms<'_>, known: Known<'_>) -> Result<Plan, PlanError> {
     if terms.via == Via::Mock {
         return on_mock(chain, needs, terms);
@@ -174,6 +179,12 @@ pub fn plan(chain: &Arc<Chain>, needs: &Needs, terms: &Terms<'_>, known: Known<'
     let mut live: Candidates<'_> = chain.targets.iter().filter(|target| target.is_live(terms.at)).collect();
     if live.is_empty() {
         return Err(PlanError::NothingConfigured);
+    }
+    if let Some(bounds) = terms.bounds {
+        live = within(bounds, &live);
+        if live.is_empty() {
+            return Err(PlanError::NotAllowed);
+        }
     }
     let preferred = terms.preference.map(|preference| Preferred { preference, chain, needs, at: terms.at });
     if let Some(preferred) = &preferred {

@@ -1,10 +1,10 @@
-//! Which targets a request's preference leaves, and in which order.
+//! Which targets a key's bounds and a request's preference leave, and in which order.
 //!
 //! Must not know what is measured: how fast a target is comes in as a figure.
 
 use super::{BYTES_PER_TOKEN_CAUTIOUS, Candidates, Needs, estimate};
 use crate::base::money::PicoUsd;
-use crate::base::preference::{MaxPrice, Preference, Sort};
+use crate::base::preference::{MaxPrice, Preference, ProviderBounds, Sort};
 use crate::base::time::UnixMs;
 use crate::catalog::{Chain, Target};
 
@@ -96,4 +96,10 @@ impl Preferred<'_> {
         let (input, output) = self.prices(target);
         input.times(PROMPT_SHARE).plus(output)
     }
+}
+
+/// The targets whose providers may serve. The mock stands for any provider.
+pub(super) fn within<'t>(bounds: &ProviderBounds, targets: &Candidates<'t>) -> Candidates<'t> {
+    let is_allowed = |target: &Target| target.is_on_mock() || bounds.allow(&target.provider.id);
+    targets.iter().copied().filter(|target| is_allowed(target)).collect()
 }

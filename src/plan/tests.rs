@@ -101,7 +101,7 @@ fn chain(targets: Vec<Arc<Target>>) -> Arc<Chain> {
 }
 
 const TERMS: Terms<'static> =
-    Terms { client_format: CHAT, via: Via::Providers, at: UnixMs(1_000), preference: None, draw: None };
+    Terms { client_format: CHAT, via: Via::Providers, at: UnixMs(1_000), bounds: None, preference: None, draw: None };
 
 fn planned(targets: Vec<Arc<Target>>, needs: &Needs, terms: &Terms<'_>) -> Result<String, PlanError> {
     let plan = plan(&chain(targets), needs, terms, Known::NOTHING)?;
@@ -469,4 +469,39 @@ fn conditions_inside_conditions_hold_together() {
         assert_eq!(one.and(&other), both, "{one:?} {other:?}");
         assert_eq!(other.and(&one), both, "{one:?} {other:?}");
     }
+}
+
+#[test]
+fn what_a_key_is_bound_to_comes_before_what_its_request_prefers() {
+    let bounds = |only, ignore| ProviderBounds { only: names(only), ignore: names(ignore) };
+    let prefers = |only| Preference { only: names(only), ..Preference::default() };
+    let not_preferred = |there: &[&'static str]| {
+        let providers = there.iter().map(|name| (*name).to_owned()).collect();
+        Err(PlanError::NotPreferred { providers })
+    };
+    for (bounds, preference, expected) in [
+        (bounds("", ""), None, Ok("a b c")),
+        (bounds("c a", ""), None, Ok("a c")),
+        (bounds("", "a"), None, Ok("b c")),
+        (bounds("b c", "c"), None, Ok("b")),
+        (bounds("b c", ""), Some(Preference::listed(names("c a"))), Ok("c")),
+        (bounds("", "a"), Some(prefers("a b")), Ok("b")),
+        (bounds("b c", ""), Some(prefers("a")), not_preferred(&["b", "c"])),
+        (bounds("x", ""), None, Err(PlanError::NotAllowed)),
+        (bounds("x", ""), Some(prefers("a")), Err(PlanError::NotAllowed)),
+        (bounds("", "a b c"), None, Err(PlanError::NotAllowed)),
+    ] {
+        let terms = Terms { bounds: Some(&bounds), preference: preference.as_ref(), ..TERMS };
+        let found = planned(vec![by("a"), by("b"), by("c")], &Needs::default(), &terms);
+        assert_eq!(found, expected.map(str::to_owned), "{bounds} {preference:?}");
+    }
+    // Who is not there is no matter of the key, and who only plays serves any.
+    let nobody = bounds("x", "");
+    let terms = Terms { bounds: Some(&nobody), ..TERMS };
+    let off = target("off", |provider, _| provider.unusable = "it has no key".into());
+    assert_eq!(planned(vec![off], &Needs::default(), &terms), Err(PlanError::NothingConfigured));
+    let on_mock = || target("m", |of, _| of.id = MOCK_ID.into());
+    assert_eq!(planned(vec![on_mock()], &Needs::default(), &terms).unwrap(), "m");
+    let chain = Arc::new(Chain { mock_targets: vec![on_mock()], ..Chain::clone(&chain(vec![by("a")])) });
+    assert!(plan(&chain, &Needs::default(), &Terms { via: Via::Mock, ..terms }, Known::NOTHING).is_ok());
 }

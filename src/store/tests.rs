@@ -20,6 +20,7 @@ use crate::accounts::key::{KeyHash, KeySettings, Scheme};
 use crate::base::ids::{AccountId, KeyId, RequestId};
 use crate::base::money::NanoUsd;
 use crate::base::outcome::{Draw, Ending, Pieces, Routed};
+use crate::base::preference::ProviderBounds;
 use crate::base::tariff::Tariff;
 use crate::base::time::{SystemClock, TestClock, UnixMs};
 use crate::base::usage::{CacheWrite, Usage};

@@ -2,6 +2,7 @@
 //!
 //! Must not show a raw key but in the answer that makes it.
 
+pub mod bounds;
 mod patch;
 pub mod view;
 pub mod wanted;
@@ -17,8 +18,9 @@ use crate::exchange::snapshot::Snapshot;
 use crate::store::Store;
 use crate::store::keys::{CreatedKey, KeyRef, NewKey};
 
+use self::bounds::Bounds;
 use self::view::{KeyView, NewKeyView};
-use self::wanted::{Bounds, ChangeKey, CreateKey, RevokeKey, RotateKey};
+use self::wanted::{ChangeKey, CreateKey, RevokeKey, RotateKey};
 
 const LIMIT_USUAL: usize = 100;
 const LIMIT_MAX: usize = 1_000;

@@ -6,6 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::accounts::key::{Budget, KeySettings, Scheme};
+use crate::base::preference::ProviderBounds;
 use crate::base::tariff::RateLimits;
 use crate::base::time::UnixMs;
 use crate::store::keys::{CreatedKey, KeyEntry};
@@ -43,6 +44,8 @@ pub struct KeyView {
     is_active: bool,
     /// Names that it may ask for; empty: all.
     allowed_models: Vec<String>,
+    /// Who may serve it, whatever its requests prefer.
+    providers: ProvidersView,
     /// Limits of its own, which hold within the tariff's; what is null is the tariff's alone.
     limits: LimitsView,
     /// What it may spend; null: all that its account may.
@@ -61,6 +64,15 @@ pub struct KeyView {
     expires_at: Option<String>,
     /// When it was revoked.
     revoked_at: Option<String>,
+}
+
+/// Who may serve a key.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ProvidersView {
+    /// None but these; empty: any.
+    only: Vec<String>,
+    /// None of these.
+    ignore: Vec<String>,
 }
 
 /// Limits of a key's own.
@@ -103,7 +115,7 @@ impl KeyView {
     /// A key as it stands at `now`.
     pub fn of(key: &KeyEntry, now: UnixMs) -> Self {
         let KeyEntry { id, account_id, account, prefix, kind, settings, created_at, last_used_at, revoked_at } = key;
-        let KeySettings { name, expires_at, scope, allowed, limits, budget, shows_balance, auto } = settings;
+        let KeySettings { name, expires_at, scope, allowed, providers, limits, budget, shows_balance, auto } = settings;
         let state = key.standing(now);
         Self {
             id: id.0,
@@ -120,6 +132,7 @@ impl KeyView {
             status: state,
             is_active: state == "active",
             allowed_models: allowed.clone(),
+            providers: ProvidersView::of(providers.as_deref().cloned().unwrap_or_default()),
             limits: LimitsView::of(*limits),
             budget: budget.map(BudgetView::of),
             shows_balance: *shows_balance,
@@ -130,6 +143,14 @@ impl KeyView {
             expires_at: expires_at.map(UnixMs::rfc3339),
             revoked_at: revoked_at.map(UnixMs::rfc3339),
         }
+    }
+}
+
+impl ProvidersView {
+    fn of(bounds: ProviderBounds) -> Self {
+        let ProviderBounds { only, ignore } = bounds;
+        let names = |list: Vec<Box<str>>| list.into_iter().map(String::from).collect();
+        Self { only: names(only), ignore: names(ignore) }
     }
 }
 

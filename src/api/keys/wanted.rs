@@ -1,28 +1,25 @@
 //! What is asked for a key: bodies of requests become settings.
 //!
-//! Must not let an account take more than it has: limits of a key are at most those of its tariff, and names that it
-//! may ask for are names of the catalogue.
+//! Must not let an account take more than it has: `bounds` says what that is.
 
 use serde::Deserialize;
 use serde_json::Number;
 use utoipa::ToSchema;
 
 use super::super::bad;
+use super::bounds::{Bounds, LimitsWanted, ProvidersWanted};
 use super::patch::Patch;
 use crate::accounts::key::{Budget, KeySettings, Scheme, Scope};
 use crate::base::money::NanoUsd;
 use crate::base::period::Reset;
+use crate::base::preference::ProviderBounds;
 use crate::base::quality::Quality;
 use crate::base::refusal::Refusal;
 use crate::base::tariff::RateLimits;
 use crate::base::time::UnixMs;
 use crate::base::wish::{AutoWish, LANE_WISH_HINT, LaneWish};
-use crate::catalog::{Catalog, Route};
 
-/// Names that one key may be bound to.
-const ALLOWED_MAX: usize = 100;
 const ONE_END: &str = "give one of expires_at and expires_in_days";
-const TOKENS_PER_MINUTE_MAX: u64 = 1 << 40;
 const DAYS_MAX: u32 = 36_500;
 /// The longest that an old key works beside the new one: a year.
 const GRACE_SECONDS_MAX: u32 = 31_536_000;
@@ -38,17 +35,6 @@ pub fn period_name(reset: Reset) -> &'static str {
 /// The period of that name.
 pub fn period_by_name(name: &str) -> Option<Reset> {
     PERIODS.iter().find(|(known, _)| *known == name).map(|(_, reset)| *reset)
-}
-
-/// What bounds the choices of an account.
-#[derive(Debug)]
-pub(super) struct Bounds<'a> {
-    /// What can be asked for.
-    pub(super) catalog: &'a Catalog,
-    /// The tariff's limits.
-    pub(super) limits: RateLimits,
-    /// Now.
-    pub(super) at: UnixMs,
 }
 
 /// A key to be made. All of it may be left out.
@@ -74,6 +60,8 @@ pub struct CreateKey {
     /// Names from `GET /v1/models` that it may ask for; empty or left out: all.
     #[schema(max_items = 100)]
     allowed_models: Option<Vec<String>>,
+    /// Who may serve it, whatever its requests prefer; left out: any provider.
+    providers: Option<ProvidersWanted>,
     /// What it may do beside asking models.
     scope: Option<ScopeWanted>,
     /// Whether answers tell what its account has left, in `x-flux-available` and `x-flux-held`.
@@ -111,6 +99,10 @@ pub struct ChangeKey {
     /// Names from `GET /v1/models` that it may ask for; empty: all.
     #[schema(max_items = 100)]
     allowed_models: Option<Vec<String>>,
+    /// Who may serve it; null: any provider. A list that is left out in it is empty.
+    #[serde(default)]
+    #[schema(value_type = Option<ProvidersWanted>)]
+    providers: Patch<ProvidersWanted>,
     /// What it may do beside asking models.
     scope: Option<ScopeWanted>,
     /// Whether answers tell what its account has left.
@@ -232,24 +224,6 @@ pub enum PeriodWanted {
     Total,
 }
 
-/// How fast a key may ask.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct LimitsWanted {
-    /// Requests within any second.
-    #[schema(minimum = 1)]
-    requests_per_second: Option<u32>,
-    /// Requests within any 60 seconds.
-    #[schema(minimum = 1, maximum = 100_000)]
-    requests_per_minute: Option<u32>,
-    /// Tokens, prompt and answer together, within any 60 seconds.
-    #[schema(minimum = 1)]
-    tokens_per_minute: Option<u64>,
-    /// Requests at once.
-    #[schema(minimum = 1)]
-    concurrent: Option<u32>,
-}
-
 /// A change that makes sense.
 #[derive(Debug)]
 pub(super) struct Change {
@@ -258,6 +232,7 @@ pub(super) struct Change {
     budget: Patch<Budget>,
     limits: Option<RateLimits>,
     allowed: Option<Vec<String>>,
+    providers: Patch<Box<ProviderBounds>>,
     scope: Option<Scope>,
     shows_balance: Option<bool>,
     quality: Patch<Quality>,
@@ -284,7 +259,7 @@ impl CreateKey {
     /// 400 by the field that makes no sense.
     pub(super) fn settings(&self, bounds: &Bounds<'_>) -> Result<KeySettings, Refusal> {
         let Self { name, kind: _, format: _, expires_at, expires_in_days, budget, limits, .. } = self;
-        let Self { allowed_models, scope, shows_balance, quality, auto_lane, .. } = self;
+        let Self { allowed_models, providers, scope, shows_balance, quality, auto_lane, .. } = self;
         let auto = AutoWish {
             quality: quality.as_ref().map(Amount::quality).transpose()?,
             lane: auto_lane.as_deref().map(lane).transpose()?,
@@ -294,6 +269,7 @@ impl CreateKey {
             expires_at: expiry(expires_at.as_ref(), *expires_in_days, bounds.at)?,
             scope: scope.map_or(Scope::Inference, ScopeWanted::scope),
             allowed: allowed_models.as_ref().map_or(Ok(Vec::new()), |names| bounds.names(names))?,
+            providers: providers.as_ref().map_or(Ok(None), |wanted| bounds.providers(wanted))?,
             limits: limits.as_ref().map_or(Ok(RateLimits::default()), |limits| bounds.limits(limits))?,
             budget: budget.as_ref().map(BudgetWanted::read).transpose()?,
             shows_balance: shows_balance.unwrap_or_default(),
@@ -309,7 +285,7 @@ impl ChangeKey {
     /// 400 by the field that makes no sense.
     pub(super) fn check(self, bounds: &Bounds<'_>) -> Result<Change, Refusal> {
         let Self { name, expires_at, expires_in_days, budget, limits, allowed_models, scope, .. } = self;
-        let Self { shows_balance, quality, auto_lane, .. } = self;
+        let Self { providers, shows_balance, quality, auto_lane, .. } = self;
         let ends_in_days = expiry(None, expires_in_days, bounds.at)?;
         let expires_at = match (expires_at, ends_in_days) {
             (Patch::Kept, Some(at)) => Patch::Set(at),
@@ -323,23 +299,25 @@ impl ChangeKey {
             Patch::Set(limits) => Some(bounds.limits(&limits)?),
         };
         let allowed = allowed_models.map(|names| bounds.names(&names)).transpose()?;
+        let providers = providers.read(|wanted| bounds.providers(&wanted))?;
         let scope = scope.map(ScopeWanted::scope);
         let quality = quality.read(|quality| quality.quality().map(Some))?;
         let lane = auto_lane.read(|wish| lane(&wish).map(Some))?;
-        Ok(Change { name, expires_at, budget, limits, allowed, scope, shows_balance, quality, lane })
+        Ok(Change { name, expires_at, budget, limits, allowed, providers, scope, shows_balance, quality, lane })
     }
 }
 
 impl Change {
     /// Changes settings.
     pub(super) fn put_into(self, settings: &mut KeySettings) {
-        let Self { name, expires_at, budget, limits, allowed, scope, shows_balance, quality, lane } = self;
+        let Self { name, expires_at, budget, limits, allowed, providers, scope, shows_balance, quality, lane } = self;
         let old = std::mem::take(settings);
         *settings = KeySettings {
             name: name.unwrap_or(old.name),
             expires_at: expires_at.or(old.expires_at),
             scope: scope.unwrap_or(old.scope),
             allowed: allowed.unwrap_or(old.allowed),
+            providers: providers.or(old.providers),
             limits: limits.unwrap_or(old.limits),
             budget: budget.or(old.budget),
             shows_balance: shows_balance.unwrap_or(old.shows_balance),
@@ -419,52 +397,6 @@ impl BudgetWanted {
             PeriodWanted::Total => Reset::Never,
         };
         Ok(Budget { amount, reset })
-    }
-}
-
-impl Bounds<'_> {
-    fn limits(&self, wanted: &LimitsWanted) -> Result<RateLimits, Refusal> {
-        let LimitsWanted { requests_per_second, requests_per_minute, tokens_per_minute, concurrent } = *wanted;
-        let most = self.limits;
-        let narrow = |limit: Option<u32>| limit.map(u64::from);
-        let per_minute_max = most.requests_per_minute.unwrap_or(RateLimits::REQUESTS_PER_MINUTE_MAX);
-        for (name, limit, most) in [
-            ("requests_per_second", narrow(requests_per_second), narrow(most.requests_per_second)),
-            ("requests_per_minute", narrow(requests_per_minute), Some(per_minute_max.into())),
-            ("tokens_per_minute", tokens_per_minute, most.tokens_per_minute.or(Some(TOKENS_PER_MINUTE_MAX))),
-            ("concurrent", narrow(concurrent), narrow(most.concurrent)),
-        ] {
-            if limit == Some(0) {
-                return Err(bad("limits", format!("limits.{name} must be 1 or more, or left out")));
-            }
-            if let (Some(limit), Some(most)) = (limit, most)
-                && limit > most
-            {
-                return Err(bad("limits", format!("limits.{name} may be at most {most} in this account")));
-            }
-        }
-        Ok(RateLimits { requests_per_second, requests_per_minute, tokens_per_minute, concurrent })
-    }
-
-    /// The names as the catalogue has them: what a client calls a model is put in the place of its pin's name.
-    fn names(&self, wanted: &[String]) -> Result<Vec<String>, Refusal> {
-        if wanted.len() > ALLOWED_MAX {
-            return Err(bad("allowed_models", format!("allowed_models may hold {ALLOWED_MAX} names")));
-        }
-        let unknown = "allowed_models holds a name that does not exist; GET /v1/models lists those that do";
-        let mut names = Vec::with_capacity(wanted.len());
-        for name in wanted {
-            let route = self.catalog.resolve(name).ok_or_else(|| bad("allowed_models", unknown))?;
-            let chain = self.catalog.chain(route);
-            let name = match (route, chain) {
-                (Route::Auto, _) | (_, None) => self.catalog.auto_name(),
-                (Route::Lane(_) | Route::Pin(_), Some(chain)) => &chain.name,
-            };
-            if !names.iter().any(|known: &String| **known == **name) {
-                names.push(name.to_string());
-            }
-        }
-        Ok(names)
     }
 }
 

@@ -30,6 +30,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0002_tariffs_budgets_rollups.sql"),
     include_str!("../migrations/0003_auto_wishes.sql"),
     include_str!("../migrations/0004_kinds_feedback.sql"),
+    include_str!("../migrations/0005_providers_of_keys.sql"),
 ];
 /// No schema is named: the main one.
 const MAIN: Option<&str> = None;

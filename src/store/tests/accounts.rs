@@ -223,3 +223,59 @@ fn what_tells_of_a_person_goes_30_days_after_the_end() {
         }
     }
 }
+
+/// The books of the build before are taken on while it still writes: what it does not know is empty, or stays.
+#[test]
+fn the_build_before_changes_keys_on_that_are_bound_to_providers() {
+    let dir = tempfile::tempdir().unwrap();
+    let before = rusqlite::Connection::open(dir.path().join("flux.db")).unwrap();
+    before.busy_timeout(BUSY_TIMEOUT).unwrap();
+    for step in [
+        include_str!("../migrations/0001_accounts_keys_ledger.sql"),
+        include_str!("../migrations/0002_tariffs_budgets_rollups.sql"),
+        include_str!("../migrations/0003_auto_wishes.sql"),
+        include_str!("../migrations/0004_kinds_feedback.sql"),
+    ] {
+        before.execute_batch(step).unwrap();
+    }
+    before.pragma_update(Option::<&str>::None, "user_version", 4).unwrap();
+    before.execute_batch("INSERT INTO accounts (name, created_at) VALUES ('default', 1)").unwrap();
+    let add = |raw: &str| {
+        let row =
+            "INSERT INTO keys (account_id, hash, prefix, kind, created_at, name) VALUES (1, ?1, ?2, 'live', 1, '')";
+        before.execute(row, rusqlite::params![KeyHash::of(raw.as_bytes()).0, &raw[..16]]).unwrap();
+    };
+    let rename = |name: &str| {
+        let update = "UPDATE keys SET name = ?1, expires_at = NULL, scope = 'inference', allowed = '',
+            requests_per_second = NULL, requests_per_minute = NULL, tokens_per_minute = NULL, concurrent = NULL,
+            budget_nano = NULL, budget_reset = 'never', shows_balance = 0, quality_milli = NULL, auto_lane = NULL
+            WHERE id = 1";
+        before.execute(update, [name]).unwrap();
+    };
+    let (first, second) = ("sk-flux-0123456789abcdef-first", "sk-flux-0123456789abcdef-second");
+    add(first);
+    let store = start(dir.path());
+    let settings_of = |raw: &str| match store.keys().find(&KeyHash::of(raw.as_bytes()), UnixMs(2)) {
+        Found::Key(key) => Some(key.settings.clone()),
+        Found::UnknownNews | Found::UnknownAgain => None,
+    };
+    assert_eq!(settings_of(first), Some(named("")), "any provider");
+    let bounds = ProviderBounds { only: vec!["groq".into(), "xai".into()], ignore: vec!["xai".into()] }.kept();
+    let changed = store.change_key("1".into(), |settings| settings.providers = bounds.clone()).unwrap();
+    assert_eq!(changed.settings, KeySettings { providers: bounds.clone(), ..named("") });
+    rename("of the build before");
+    before_long(|| {
+        settings_of(first) == Some(KeySettings { providers: bounds.clone(), ..named("of the build before") })
+    });
+    add(second);
+    before_long(|| settings_of(second) == Some(named("")));
+    // The new columns count as changes.
+    before.execute("UPDATE keys SET providers_ignored = 'a,,b' WHERE id = 2", []).unwrap();
+    let ignore = vec!["a".into(), "b".into()];
+    let bounds_of_second = || settings_of(second).and_then(|settings| settings.providers).map(|bounds| *bounds);
+    before_long(|| bounds_of_second().is_some_and(|bounds| bounds.ignore == ignore));
+    before.execute("UPDATE keys SET providers_only = '[\"groq\"]' WHERE id = 2", []).unwrap();
+    before_long(|| bounds_of_second().is_some_and(|bounds| bounds.only == ["[\"groq\"]".into()]));
+    drop(store);
+    assert_eq!(Database::open(&dir.path().join("flux.db"), BUSY_TIMEOUT).unwrap().last_key_change().unwrap(), 6);
+}
