@@ -87,6 +87,8 @@ mod route;
 #[cfg(test)]
 mod streams;
 #[cfg(test)]
+mod takeover;
+#[cfg(test)]
 mod tariffs;
 #[cfg(test)]
 mod tidy;
