@@ -3,9 +3,10 @@
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 ARGS ?=
+MINUTES ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test check fmt bench bench-governed bench-instructions bench-ledger route-eval
+.PHONY: help run build test soak check fmt bench bench-governed bench-instructions bench-ledger route-eval
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' Makefile
@@ -20,6 +21,10 @@ build: ## the release binary, target/release/flux
 test: ## everything that CI checks: format, lints, docs, tests, SDKs
 	@scripts/bootstrap.sh test
 	@scripts/test.sh $(ARGS)
+
+soak: ## ten minutes of requests before providers of which every fifth answer goes wrong (MINUTES=10); `make test` has a short one
+	@scripts/bootstrap.sh build
+	FLUX_SOAK_MINUTES=$(MINUTES) cargo test --locked --test flux soak:: -- --nocapture
 
 check: ## the quick half of `make test`: format and lints
 	@scripts/bootstrap.sh build

@@ -3,6 +3,7 @@
 //!
 //! Must not know how a fault is found out. Every fault is met twice: with a healthy provider behind it, and alone.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::process::Command;
 use std::sync::Arc;
@@ -97,7 +98,7 @@ fn send(bytes: &[u8]) -> Step {
 }
 
 /// Each byte group on its own, a little later than the one before.
-fn dripping(bytes: &[u8], parts: usize) -> Vec<Step> {
+pub(super) fn dripping(bytes: &[u8], parts: usize) -> Vec<Step> {
     let pause = Step::Pause(Duration::from_millis(40));
     bytes.chunks(bytes.len().div_ceil(parts)).flat_map(|part| [send(part), pause.clone()]).collect()
 }
@@ -270,21 +271,61 @@ impl Drop for TlsServer {
     }
 }
 
+/// What is passed over where somebody healthy stands behind, of those who are there and name no time to stay away for.
+pub(super) fn healable(is_streamed: bool) -> Vec<Answer> {
+    let on_the_way = on_the_way();
+    let cases = if is_streamed {
+        // A whole answer of JSON is none to a client that streams, so what is wrong in such a body is left out.
+        let early = on_the_way.into_iter().filter(|case| EARLY.contains(&case.name));
+        in_streams().into_iter().chain(by_status()).chain(early).collect::<Vec<_>>()
+    } else {
+        on_the_way.into_iter().chain(in_words()).chain(by_status()).collect()
+    };
+    answers_of(cases, |seen| matches!(seen, Seen::PassedOver))
+}
+
+/// Of [`on_the_way`], what is wrong before a body begins.
+const EARLY: [&str; 6] = ["reset-at-once", "close-at-once", "hang-at-once", "reset-in-head", "hang-in-head", "garbage"];
+
+/// Streams that go wrong after their content has begun.
+pub(super) fn cut_short() -> Vec<Answer> {
+    answers_of(in_streams(), |seen| matches!(seen, Seen::CutShort))
+}
+
+fn answers_of(cases: Vec<Case>, is_wanted: impl Fn(Seen) -> bool) -> Vec<Answer> {
+    let wanted = cases.into_iter().filter(|case| is_wanted(case.seen));
+    let answer = |case: Case| match case.fault {
+        Fault::Answers(answer) => Some(answer),
+        Fault::IsAt(_) => None,
+    };
+    wanted.filter_map(answer).collect()
+}
+
 /// A name that lives as long as the test.
-fn kept(name: String) -> &'static str {
+pub(super) fn kept(name: String) -> &'static str {
     Box::leak(name.into_boxed_str())
 }
 
 /// A pin for each case, with the healthy provider behind it, and one without.
 fn conf_of(cases: &[Case]) -> TempDir {
+    let of_case = |case: &Case| {
+        let (name, alone) = (case.name.to_owned(), format!("{}-alone", case.name));
+        [(name.clone(), vec![name, WELL.to_owned()]), (alone.clone(), vec![alone])]
+    };
+    let pins: Vec<(String, Vec<String>)> = cases.iter().flat_map(of_case).collect();
+    conf_with(&pins, &[])
+}
+
+/// A pin for each chain of providers, each of which has the one model; `probed` are those that are probed.
+pub(super) fn conf_with(chains: &[(String, Vec<String>)], probed: &[String]) -> TempDir {
     let dir = copy_of_conf();
     let (mut providers, mut models, mut pins) = (String::new(), String::new(), String::new());
-    let alone = cases.iter().map(|case| format!("{}-alone", case.name));
-    let names = cases.iter().map(|case| case.name.to_owned()).chain(alone).chain([WELL.to_owned()]);
+    let names: BTreeSet<&String> = chains.iter().flat_map(|(_, chain)| chain).collect();
     for name in names {
+        let probe = if probed.contains(name) { "probe = \"/models\"\n" } else { "" };
         let provider = format!(
             "[{name}]\nname = \"{name}\"\nbase_url = \"http://127.0.0.1:1/v1\"\nauth = \"bearer\"\napi_key_env = []\n\
-             stream_usage = \"stream_options\"\nformats.openai-chat = \"/chat/completions\"\n\n"
+             {probe}stream_usage = \"stream_options\"\nformats.openai-chat = \"/chat/completions\"\n\n"
         );
         let model = format!(
             "[\"{name}/m\"]\nmodel = \"m\"\ncanonical = \"farm-m\"\ndisplay_name = \"M\"\ndeveloper = \"F\"\nkind = \"chat\"\n\
@@ -295,8 +336,10 @@ fn conf_of(cases: &[Case]) -> TempDir {
         );
         providers.push_str(&provider);
         models.push_str(&model);
-        let behind = if name.ends_with("-alone") || name == WELL { String::new() } else { format!(", \"{WELL}/m\"") };
-        writeln!(pins, "flux-pinned-{name} = [\"{name}/m\"{behind}]").expect("a line");
+    }
+    for (pin, chain) in chains {
+        let targets: Vec<String> = chain.iter().map(|name| format!("\"{name}/m\"")).collect();
+        writeln!(pins, "flux-pinned-{pin} = [{}]", targets.join(", ")).expect("a line");
     }
     edit(dir.path(), "providers.toml", "[deepseek]\n", &format!("{providers}[deepseek]\n"));
     edit(dir.path(), "models.toml", "[\"openai/gpt-6.2-astra\"]\n", &format!("{models}[\"openai/gpt-6.2-astra\"]\n"));

@@ -85,6 +85,8 @@ mod refusals;
 #[cfg(test)]
 mod route;
 #[cfg(test)]
+mod soak;
+#[cfg(test)]
 mod streams;
 #[cfg(test)]
 mod takeover;
