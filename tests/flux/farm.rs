@@ -18,7 +18,7 @@ use super::harness::{Flux, Setup, ask_chat, now, spawn};
 use super::http::{Conn, Reply, request};
 use super::passthrough::{assert_chat_error, assert_clean, assert_tells_nothing};
 use super::provider::{Provider, deaf_port, refusing_port};
-use super::sse;
+use super::{sse, tls};
 
 /// Whoever answers where a fault is passed over.
 const WELL: &str = "farm-well";
@@ -216,44 +216,59 @@ fn in_streams() -> Vec<Case> {
 fn absent() -> (Vec<Case>, impl Sized) {
     let (refusing, deaf, plain) = (refusing_port(), deaf_port(), Provider::bearer("plain"));
     let at = |name, url: String| case(name, Fault::IsAt(url), Seen::PassedOver, ILL);
-    let tls = TlsServer::start();
+    // Flux trusts the first, which is no authority of its own certificate, and what it has signed.
+    let self_signed = TlsServer::start("cert.pem", "key.pem");
+    let [signed, of_another] =
+        ["signed.pem", "signed-for-another.pem"].map(|certificate| TlsServer::start(certificate, "signed-key.pem"));
     let cases = vec![
         at("refuses", format!("http://{}/v1", refusing.1)),
         at("deaf", format!("http://{}/v1", deaf.2)),
         at("no-such-name", "https://no-such-host.invalid/v1".to_owned()),
         at("no-tls", plain.base_url().replacen("http:", "https:", 1)),
-        at("tls-of-another", format!("https://localhost:{}/v1", tls.port)),
+        at("tls-self-signed", self_signed.url()),
+        at("tls-of-another-name", of_another.url()),
+        case("tls-of-a-private-ca", Fault::IsAt(signed.url()), Seen::Whole, WELL_STILL),
     ];
-    (cases, (refusing, deaf, plain, tls))
+    (cases, (refusing, deaf, plain, self_signed, signed, of_another))
 }
 
-/// A server whose certificate is of another name; Python speaks its TLS, since the suite has none of its own.
+/// A server that speaks TLS and answers well; Python is its TLS, since the suite has none of its own.
 struct TlsServer {
     child: std::process::Child,
     port: u16,
 }
 
 impl TlsServer {
-    fn start() -> Self {
+    /// With a certificate and its key out of `tests/flux/tls`.
+    fn start(certificate: &str, key: &str) -> Self {
         const SERVER: &str = r#"
 import socket, ssl, sys
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(sys.argv[1], sys.argv[2])
+answer = sys.argv[3].encode()
 listener = socket.create_server(("127.0.0.1", 0))
 print(listener.getsockname()[1], flush=True)
 while True:
     raw, _ = listener.accept()
     try:
         with context.wrap_socket(raw, server_side=True) as tls:
-            if tls.recv(65536):
-                tls.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+            asked = b""
+            while not asked.endswith(b"}"):
+                more = tls.recv(65536)
+                if not more:
+                    break
+                asked += more
+            else:
+                tls.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n"
+                            b"content-length: %d\r\n\r\n%s" % (len(answer), answer))
     except OSError:
         pass
 "#;
-        let files = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/flux/tls");
+        let file = |name| tls::folder().join(name);
         let mut child = Command::new("python3")
             .args(["-c", SERVER])
-            .args([files.join("cert.pem"), files.join("key.pem")])
+            .args([file(certificate), file(key)])
+            .arg(String::from_utf8(whole()).expect("a text"))
             .stdout(std::process::Stdio::piped())
             .spawn()
             .expect("python3");
@@ -261,6 +276,10 @@ while True:
         let stdout = child.stdout.take().expect("stdout");
         std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).expect("a port");
         Self { child, port: line.trim().parse().expect("a port") }
+    }
+
+    fn url(&self) -> String {
+        format!("https://localhost:{}/v1", self.port)
     }
 }
 
@@ -374,6 +393,8 @@ impl Farm {
         let setup = absent.iter().fold(setup, |setup, (name, url)| setup.provider(name, url));
         let setup = SHORT.iter().fold(setup, |setup, (name, value)| setup.env(name, value));
         let flux = setup
+            // An authority of our own, as a provider in one's own house may have one.
+            .env("SSL_CERT_FILE", &tls::folder().join("cert.pem").to_string_lossy())
             .env("FLUX_HEALTH__PASSES_OVER", "true")
             .env("FLUX_HEALTH__ERRORS_IN_A_ROW", "1")
             .env("FLUX_HEALTH__COOLDOWN_MS", "60000")

@@ -116,10 +116,14 @@ impl Drop for Talker {
     }
 }
 
+/// Where the certificates are: `cert.pem` has signed itself and, for `localhost` and for another name, `signed*.pem`.
+pub(super) fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/flux/tls")
+}
+
 /// A certificate and its key.
 fn files() -> (PathBuf, PathBuf) {
-    let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/flux/tls");
-    (files.join("cert.pem"), files.join("key.pem"))
+    (folder().join("cert.pem"), folder().join("key.pem"))
 }
 
 /// With TLS on the public listener.
@@ -146,4 +150,12 @@ fn a_certificate_gives_tls_with_both_versions_of_http() {
 fn a_certificate_without_its_key_is_refused() {
     let output = Setup::with(&[]).env("FLUX_SERVER__TLS_CERT", "/no/such/cert.pem").run(&["check"]);
     assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn authorities_that_cannot_be_read_are_told_of_at_the_start() {
+    let output = Setup::with(&[]).env("SSL_CERT_FILE", "/no/such/authorities.pem").run(&["serve"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("SSL_CERT_FILE") && !said.contains("panicked"), "{said}");
 }
