@@ -33,7 +33,7 @@ check: ## the quick half of `make test`: format and lints
 fmt: ## format the sources
 	cargo fmt
 
-bench: ## Flux beside a bare Pingora proxy and nginx, what translation costs, and plan and breakers (ARGS=--quick for a smoke)
+bench: ## Flux beside a bare Pingora proxy and nginx, failover, 10,000 idle streams, translation, plan and breakers (ARGS=--quick for a smoke)
 	@scripts/bootstrap.sh build
 	cargo bench --locked --bench gateway -- compare $(ARGS)
 	cargo bench --locked --bench translate -- $(ARGS)
