@@ -3,9 +3,10 @@
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 ARGS ?=
+MINUTES ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test check fmt bench bench-governed bench-instructions bench-ledger route-eval
+.PHONY: help run build test soak check fmt bench bench-governed bench-instructions bench-ledger route-eval
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' Makefile
@@ -21,6 +22,10 @@ test: ## everything that CI checks: format, lints, docs, tests, SDKs
 	@scripts/bootstrap.sh test
 	@scripts/test.sh $(ARGS)
 
+soak: ## ten minutes of requests before providers of which every fifth answer goes wrong (MINUTES=10); `make test` has a short one
+	@scripts/bootstrap.sh build
+	FLUX_SOAK_MINUTES=$(MINUTES) cargo test --locked --test flux soak:: -- --nocapture
+
 check: ## the quick half of `make test`: format and lints
 	@scripts/bootstrap.sh build
 	@scripts/test.sh fmt lint pure
@@ -28,7 +33,7 @@ check: ## the quick half of `make test`: format and lints
 fmt: ## format the sources
 	cargo fmt
 
-bench: ## Flux beside a bare Pingora proxy and nginx, what translation costs, and plan and breakers (ARGS=--quick for a smoke)
+bench: ## Flux beside a bare Pingora proxy and nginx, failover, 10,000 idle streams, translation, plan and breakers (ARGS=--quick for a smoke)
 	@scripts/bootstrap.sh build
 	cargo bench --locked --bench gateway -- compare $(ARGS)
 	cargo bench --locked --bench translate -- $(ARGS)

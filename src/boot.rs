@@ -2,6 +2,7 @@
 //!
 //! The only place that knows all parts. Must not know what happens to a request.
 
+mod authorities;
 pub(crate) mod control;
 mod gate;
 pub(crate) mod handover;
@@ -174,6 +175,7 @@ pub fn serve(config_dir: &Path, start: Start) -> Result<()> {
     let config = snapshot.config.clone();
     start_log(config.log.level);
     log::info!("rules: {}", rules::in_use(config_dir));
+    authorities::check()?;
     let store = Store::start(store_settings(&config, start), Arc::clone(&snapshot.tariffs), Arc::clone(&clock))
         .context("the data folder cannot be used")?;
     let store = Arc::new(store);

@@ -10,13 +10,17 @@ use anyhow::{Context as _, bail};
 use tokio::time::sleep;
 
 use crate::load::{Ask, Load, OpenStreams};
-use crate::peers::{Peer, Site};
+use crate::peers::{FLUX, Peer, Refusing, Site};
 use crate::report::{Figure, Report};
 use crate::script::{Answers, Shape, body};
 
 const KB: usize = 1_000;
 /// For memory: streams whose events come so slowly that the load is no matter, long enough for all to be open.
 const SLOW_PACE_MS: u64 = 2_000;
+/// For streams of which nothing more is heard after their first event.
+const SILENT_PACE_MS: u64 = 3_600_000;
+/// Two of Flux's comments to a client whose provider is silent, and well below the silence that it takes for a fault.
+const IDLE_WINDOW: Duration = Duration::from_secs(30);
 /// Files that are open beside two for each stream.
 const SPARE_FILES: usize = 200;
 /// Between two peers, so that what the one left behind is not the other's.
@@ -52,6 +56,27 @@ impl Options {
     fn open_streams(&self) -> [usize; 2] {
         if self.is_quick { [50, 100] } else { [1_000, 5_000] }
     }
+
+    fn idle_streams(&self) -> (usize, Duration) {
+        if self.is_quick { (200, Duration::from_secs(1)) } else { (10_000, IDLE_WINDOW) }
+    }
+}
+
+/// A part of the comparison that can be run alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// CPU, latency and throughput of all works.
+    Works,
+    /// What a provider that refuses connections adds.
+    Failovers,
+    /// Memory of streams that are open.
+    OpenStreams,
+    /// Memory of streams that are silent, and the processor time they take.
+    IdleStreams,
+}
+
+impl Part {
+    pub(crate) const ALL: [Self; 4] = [Self::Works, Self::Failovers, Self::OpenStreams, Self::IdleStreams];
 }
 
 /// The binary that cargo built along with this program.
@@ -103,23 +128,43 @@ fn works() -> Vec<Work> {
     works
 }
 
+/// What is asked where one provider may stand behind another that refuses connections.
+const FAILOVER: Work = Work {
+    name: "first target refuses",
+    shape: Shape::Unary,
+    body_bytes: KB,
+    connections: 1,
+    interval_ms: None,
+    window_ms: 2_000,
+    figures: &[Figure::AddedP50, Figure::AddedP99],
+};
+
 struct Run {
     options: Options,
     site: Site,
     answers: Answers,
     report: Report,
+    /// Files that a process may have open.
+    files_max: usize,
 }
 
-pub(crate) fn run(words: &[&str]) -> anyhow::Result<()> {
+pub(crate) fn run(parts: &[Part], words: &[&str]) -> anyhow::Result<()> {
     let options = Options::parse(words)?;
     let site = Site::new(&options.flux)?;
     let files_max = site.settle_in()?;
-    let mut run = Run { options, site, answers: Answers::new(), report: Report::default() };
+    let mut run = Run { options, site, answers: Answers::new(), report: Report::default(), files_max };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mock = run.site.mock()?;
-        run.load_works(&mock).await?;
-        run.open_streams(files_max).await
+        for part in parts {
+            match part {
+                Part::Works => run.load_works(&mock).await?,
+                Part::Failovers => run.failovers().await?,
+                Part::OpenStreams => run.open_streams().await?,
+                Part::IdleStreams => run.idle_streams().await?,
+            }
+        }
+        anyhow::Ok(())
     })?;
     println!("{}", run.report);
     Ok(())
@@ -162,7 +207,7 @@ impl Run {
                     Figure::FirstByte => sample.first_byte_us,
                     Figure::AddedP50 => p50 - direct[0],
                     Figure::AddedP99 => p99 - direct[1],
-                    Figure::IdleMemory | Figure::StreamMemory => continue,
+                    Figure::IdleMemory | Figure::StreamMemory | Figure::IdleCpu => continue,
                 };
                 self.report.add(work.name, *figure, peer.name, value);
             }
@@ -191,22 +236,32 @@ impl Run {
         Ok(([counted.whole_us(0.5), counted.whole_us(0.99)], sample))
     }
 
+    /// What it adds to pass over a provider that refuses connections: two servers that differ in the first provider's
+    /// address alone, turn about.
+    async fn failovers(&mut self) -> anyhow::Result<()> {
+        let refusing = Refusing::new()?;
+        let text =
+            body(Shape::Unary, KB).replace(r#""model":"gpt-4o-mini""#, r#""model":"flux-pinned-deepseek-flash""#);
+        let well = self.site.flux_of_two(self.site.mock_port())?;
+        let failing = self.site.flux_of_two(refusing.port()?)?;
+        for round in 1..=self.options.rounds {
+            eprintln!("round {round} of {}: {}", self.options.rounds, FAILOVER.name);
+            let ([well_p50, well_p99], _) = self.window(&FAILOVER, &well, &text).await?;
+            let ([p50, p99], _) = self.window(&FAILOVER, &failing, &text).await?;
+            self.report.add(FAILOVER.name, Figure::AddedP50, FLUX, p50 - well_p50);
+            self.report.add(FAILOVER.name, Figure::AddedP99, FLUX, p99 - well_p99);
+        }
+        Ok(())
+    }
+
     /// Memory of fresh servers: idle after one answer, and for each stream that is held open.
-    async fn open_streams(&mut self, files_max: usize) -> anyhow::Result<()> {
-        let shape = Shape::Stream { pace_ms: SLOW_PACE_MS };
-        let (unary, streamed) = (body(Shape::Unary, KB), body(shape, KB));
-        let unary_bytes = self.answers.body_bytes(Shape::Unary);
-        let stream_bytes = self.answers.body_bytes(shape);
-        let starts: [Start; 3] = [|site| site.bare(&[]).map(Some), Site::nginx, |site| site.flux(&[]).map(Some)];
-        for start in starts {
-            let Some(peer) = start(&self.site)? else { continue };
-            crate::load::ask_times(&Ask::new(peer.address, &peer.key, &unary, unary_bytes), 1).await?;
-            sleep(REST).await;
-            let idle_kib = peer.resident_kib()?;
+    async fn open_streams(&mut self) -> anyhow::Result<()> {
+        for start in STARTS {
+            let Some((peer, idle_kib)) = self.fresh(start).await? else { continue };
             self.report.add("idle", Figure::IdleMemory, peer.name, idle_kib / 1_024.0);
-            let mut open = OpenStreams::new(&Ask::new(peer.address, &peer.key, &streamed, stream_bytes));
+            let mut open = self.streams(&peer, SLOW_PACE_MS);
             for count in self.options.open_streams() {
-                let count = count.min(files_max.saturating_sub(SPARE_FILES) / 2);
+                let count = self.possible(count);
                 eprintln!("{}: {count} open streams", peer.name);
                 open.open_up_to(count).await.with_context(|| peer.name)?;
                 sleep(Duration::from_millis(SLOW_PACE_MS)).await;
@@ -217,7 +272,56 @@ impl Run {
         }
         Ok(())
     }
+
+    /// Memory and processor time of fresh servers while many streams say nothing at all.
+    async fn idle_streams(&mut self) -> anyhow::Result<()> {
+        let (wanted, window) = self.options.idle_streams();
+        let count = self.possible(wanted);
+        if count < wanted {
+            println!("only {count} streams fit into {} open files; raise the hard limit for {wanted}", self.files_max);
+        }
+        for start in STARTS {
+            let Some((peer, idle_kib)) = self.fresh(start).await? else { continue };
+            eprintln!("{}: {count} idle streams", peer.name);
+            let mut open = self.streams(&peer, SILENT_PACE_MS);
+            open.open_up_to(count).await.with_context(|| peer.name)?;
+            sleep(REST).await;
+            let cpu_before = peer.cpu_seconds()?;
+            sleep(window).await;
+            let cpu_us = (peer.cpu_seconds()? - cpu_before) * 1e6 / window.as_secs_f64();
+            open.fail_if_ended()?;
+            let each_kib = (peer.resident_kib()? - idle_kib) / count as f64;
+            let work = format!("{count} idle streams");
+            self.report.add(&work, Figure::StreamMemory, peer.name, each_kib);
+            self.report.add(&work, Figure::IdleCpu, peer.name, cpu_us);
+        }
+        Ok(())
+    }
+
+    /// A server that has answered once, and its memory in KiB then.
+    async fn fresh(&self, start: Start) -> anyhow::Result<Option<(Peer, f64)>> {
+        let Some(peer) = start(&self.site)? else { return Ok(None) };
+        let unary = body(Shape::Unary, KB);
+        let ask = Ask::new(peer.address, &peer.key, &unary, self.answers.body_bytes(Shape::Unary));
+        crate::load::ask_times(&ask, 1).await?;
+        sleep(REST).await;
+        let idle_kib = peer.resident_kib()?;
+        Ok(Some((peer, idle_kib)))
+    }
+
+    fn streams(&self, peer: &Peer, pace_ms: u64) -> OpenStreams {
+        let shape = Shape::Stream { pace_ms };
+        OpenStreams::new(&Ask::new(peer.address, &peer.key, &body(shape, KB), self.answers.body_bytes(shape)))
+    }
+
+    /// As many streams as a server has files for.
+    fn possible(&self, count: usize) -> usize {
+        count.min(self.files_max.saturating_sub(SPARE_FILES) / 2)
+    }
 }
+
+/// Whose streams are held open, one after the other.
+const STARTS: [Start; 3] = [|site| site.bare(&[]).map(Some), Site::nginx, |site| site.flux(&[]).map(Some)];
 
 /// Starts a server, if it is installed.
 type Start = fn(&Site) -> anyhow::Result<Option<Peer>>;

@@ -20,10 +20,14 @@ mod script;
 
 use std::process::ExitCode;
 
+use self::compare::Part;
+
 const USAGE: &str = "\
 The whole server under load, on loopback. Run through `make bench` and `make bench-instructions`.
 
   compare [--quick] [--rounds N] [--flux FILE]     CPU, latency, throughput and memory beside bare Pingora and nginx
+  failover [--quick] [--rounds N] [--flux FILE]    of these only what a provider that refuses connections adds
+  idle [--quick] [--flux FILE]                     of these only memory and CPU of 10,000 streams that are silent
   instructions [--record] [--flux FILE]            instructions per request under callgrind, against the record
   mock PORT | bare PORT UPSTREAM_PORT              the parts that the above start";
 
@@ -34,7 +38,9 @@ fn main() -> ExitCode {
     let outcome = match words.as_slice() {
         ["mock", port] => mock::run(port),
         ["bare", port, upstream] => bare::run(port, upstream),
-        ["compare", options @ ..] => compare::run(options),
+        ["compare", options @ ..] => compare::run(&Part::ALL, options),
+        ["failover", options @ ..] => compare::run(&[Part::Failovers], options),
+        ["idle", options @ ..] => compare::run(&[Part::IdleStreams], options),
         ["instructions", options @ ..] => instructions::run(options),
         _ => {
             println!("{USAGE}");

@@ -58,7 +58,11 @@ async fn write_stream(stream: &mut TcpStream, answers: &Answers, pace: Duration)
     for (number, event) in answers.events.iter().enumerate() {
         // Not behind the last: the next request on this connection would wait.
         if number > 0 && !pace.is_zero() {
-            tokio::time::sleep(pace).await;
+            // A peer that leaves is not waited for: its socket is one of those that may be open.
+            tokio::select! {
+                () = tokio::time::sleep(pace) => {}
+                _ = stream.read_u8() => return Err(io::ErrorKind::UnexpectedEof.into()),
+            }
         }
         stream.write_all(event).await?;
     }

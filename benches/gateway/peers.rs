@@ -11,6 +11,8 @@ use anyhow::{Context as _, bail, ensure};
 
 /// What the kernel counts processor time in, on every platform that Flux runs on.
 const TICKS_PER_SECOND: f64 = 100.0;
+/// Open files for 10,000 streams, two for each, with some to spare.
+const FILES_WANTED: usize = 32_768;
 const NGINX: &str = "/usr/sbin/nginx";
 /// The key that the mock would be asked with; it does not look.
 const UPSTREAM_KEY: &str = "sk-bench-upstream";
@@ -67,7 +69,12 @@ impl Site {
         let limits = std::fs::read_to_string("/proc/self/limits")?;
         let line = limits.lines().find(|line| line.starts_with("Max open files")).context("no limit of open files")?;
         let hard: usize = line.split_whitespace().nth(4).context("no hard limit")?.parse()?;
-        run_quietly("prlimit", &["--pid", &pid, &format!("--nofile={hard}:{hard}")])?;
+        let set = |files: usize| run_quietly("prlimit", &["--pid", &pid, &format!("--nofile={files}:{files}")]);
+        // Above the hard limit only root may go.
+        if hard < FILES_WANTED && set(FILES_WANTED).is_ok() {
+            return Ok(FILES_WANTED);
+        }
+        set(hard)?;
         Ok(hard)
     }
 
@@ -102,8 +109,37 @@ impl Site {
         self.start(BARE, &self.before(|cores| &cores.peers, wrapper), &command, port)
     }
 
+    /// Where the mock listens.
+    pub(crate) fn mock_port(&self) -> u16 {
+        self.mock_port
+    }
+
     /// With everything on that costs: a key to authenticate, metering, the ledger on disk.
     pub(crate) fn flux(&self, wrapper: &[&str]) -> anyhow::Result<Peer> {
+        self.flux_with(wrapper, &[])
+    }
+
+    /// The same with two providers for `flux-pinned-deepseek-flash`: the first at this port, then the mock. What fails is
+    /// never passed over, so that every request begins with the first.
+    pub(crate) fn flux_of_two(&self, first_port: u16) -> anyhow::Result<Peer> {
+        let at = |port: u16| format!("http://127.0.0.1:{port}/v1");
+        let (first, second) = (at(first_port), at(self.mock_port));
+        self.flux_with(
+            &[],
+            &[
+                ("FLUX_PROVIDERS__DEEPSEEK__BASE_URL", &first),
+                ("FLUX_PROVIDERS__DEEPSEEK__API_KEY", UPSTREAM_KEY),
+                ("FLUX_PROVIDERS__TOGETHER__BASE_URL", &second),
+                ("FLUX_PROVIDERS__TOGETHER__API_KEY", UPSTREAM_KEY),
+                ("FLUX_HEALTH__ERRORS_IN_A_ROW", "0"),
+                ("FLUX_HEALTH__ERROR_PERCENT", "0"),
+                ("FLUX_HEALTH__SLOW_PERCENT", "0"),
+                ("FLUX_HEALTH__PROBE_INTERVAL_MS", "0"),
+            ],
+        )
+    }
+
+    fn flux_with(&self, wrapper: &[&str], settings: &[(&str, &str)]) -> anyhow::Result<Peer> {
         let data = tempfile::tempdir_in(self.folder.path())?.keep();
         let key = self.create_key(&data)?;
         let port = free_port()?;
@@ -111,7 +147,7 @@ impl Site {
         let mut command = self.flux_command();
         command.arg("serve").env("FLUX_SERVER__DATA_DIR", &data);
         command.env("FLUX_SERVER__LISTEN", local(port)).env("FLUX_SERVER__PRIVATE_LISTEN", local(free_port()?));
-        command.env("FLUX_SERVER__THREADS", "1");
+        command.env("FLUX_SERVER__THREADS", "1").envs(settings.iter().copied());
         let mut peer = self.start(FLUX, &self.before(|cores| &cores.peers, wrapper), &command, port)?;
         peer.key = key;
         Ok(peer)
@@ -166,6 +202,22 @@ impl Site {
             format!("{name} says: {text}")
         })?;
         Ok(peer)
+    }
+}
+
+/// A port that refuses connections for as long as this is held: it is bound, and nobody listens.
+pub(crate) struct Refusing(socket2::Socket);
+
+impl Refusing {
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+        socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+        Ok(Self(socket))
+    }
+
+    pub(crate) fn port(&self) -> anyhow::Result<u16> {
+        let address = self.0.local_addr()?.as_socket().context("an address of another kind")?;
+        Ok(address.port())
     }
 }
 
@@ -279,7 +331,7 @@ fn nginx_conf(folder: &Path, port: u16, mock_port: u16) -> String {
     format!(
         "worker_processes 1; daemon off; master_process off;
          pid {folder}/nginx.pid; error_log stderr warn;
-         events {{ worker_connections 16000; }}
+         events {{ worker_connections 32000; }}
          http {{
            access_log off; {temporary}
            keepalive_requests 1000000000; keepalive_timeout 600s; client_body_buffer_size 512k; client_max_body_size 64m;

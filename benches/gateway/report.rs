@@ -23,6 +23,8 @@ pub(crate) enum Figure {
     IdleMemory,
     /// KiB resident for each open stream.
     StreamMemory,
+    /// Microseconds of processor time a second while nothing happens.
+    IdleCpu,
 }
 
 impl Figure {
@@ -35,6 +37,7 @@ impl Figure {
             Self::AddedP99 => "added at p99, µs",
             Self::IdleMemory => "resident, MiB",
             Self::StreamMemory => "resident for each, KiB",
+            Self::IdleCpu => "CPU, µs a second",
         }
     }
 }
@@ -82,10 +85,11 @@ impl Row {
         }
         let value = median(values.to_vec());
         let decimals = usize::from(value.abs() < 100.0);
-        if peer == BARE {
+        let ratios: Vec<f64> = values.iter().zip(self.values(BARE)).map(|(value, bare)| value / bare).collect();
+        // The bare proxy has no second provider, and may do nothing at all that a tick of the clock would show.
+        if peer == BARE || ratios.is_empty() {
             return format!("{value:.decimals$}");
         }
-        let ratios = values.iter().zip(self.values(BARE)).map(|(value, bare)| value / bare).collect();
         format!("{value:.decimals$} ({:.2})", median(ratios))
     }
 }

@@ -3,8 +3,8 @@
 //! Pingora bounds the time of one read, not of a whole head: a byte a minute would hold a connection
 //! for ever. So the head is read here, and the session goes on wrapped. Must not look into a request.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -62,7 +62,7 @@ impl ServerApp for Front {
     }
 
     async fn cleanup(&self) {
-        self.0.http_cleanup().await;
+        self.0.proxy.http_cleanup().await;
     }
 }
 
@@ -107,13 +107,13 @@ impl App {
 
     /// Serves a connection to its end.
     async fn serve(self: Arc<Self>, stream: Stream, shutdown: ShutdownWatch) {
-        let mut fresh = Some(Fresh::count(&self.fresh));
+        let fresh = Fresh::count(&self.fresh);
         let Some((stream, is_http1)) = self.tell_version(stream).await else { return };
         if !is_http1 {
-            drop(fresh);
-            self.process_new(stream, &shutdown).await;
-            return;
+            // Boxed: what this future has room for, every open stream of HTTP/1 keeps.
+            return Box::pin(Http2::serve(self, stream, shutdown, fresh)).await;
         }
+        let mut fresh = Some(fresh);
         let mut deadline = Deadline::default();
         let mut next = Some((stream, None));
         while let Some((stream, settings)) = next {
@@ -258,30 +258,53 @@ fn has_two_framings(session: &ServerSession, raw: &[u8]) -> bool {
         && raw.split(|byte| *byte == b'\n').any(is_length)
 }
 
+/// HTTP/2 on one connection.
+struct Http2 {
+    app: Arc<App>,
+    /// Until the first request is answered. Locked a few times a request, by the tasks of one connection.
+    fresh: Mutex<Option<Fresh>>,
+}
+
+impl Http2 {
+    /// Serves the connection to its end. A process that ends waits for its first request, no longer than for a head.
+    async fn serve(app: Arc<App>, stream: Stream, shutdown: ShutdownWatch, fresh: Fresh) {
+        let within = app.snapshot.load().config.timeouts.head;
+        let connection = Arc::new(Self { app, fresh: Mutex::new(Some(fresh)) });
+        let mut served = connection.process_new(stream, &shutdown);
+        if timeout(within, served.as_mut()).await.is_err() {
+            connection.let_go();
+            served.await;
+        }
+    }
+
+    /// Nothing is owed to this connection for having been let in.
+    fn let_go(&self) {
+        drop(self.fresh.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
 #[async_trait]
-impl HttpServerApp for App {
+impl HttpServerApp for Http2 {
     async fn process_new_http(
         self: &Arc<Self>,
         session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
-        self.serve_one(Box::new(session), shutdown).await
+        let reused = self.app.serve_one(Box::new(session), shutdown).await;
+        self.let_go();
+        reused
     }
 
     fn h2_options(&self) -> Option<H2Options> {
         let mut options = default_h2_options();
         options.initial_window_size(H2_STREAM_WINDOW_BYTES);
         options.initial_connection_window_size(H2_CONNECTION_WINDOW_BYTES);
-        let bytes_max = self.snapshot.load().config.limits.header_bytes_max;
+        let bytes_max = self.app.snapshot.load().config.limits.header_bytes_max;
         options.max_header_list_size(u32::try_from(bytes_max).unwrap_or(u32::MAX));
         Some(options)
     }
 
     fn server_options(&self) -> Option<&HttpServerOptions> {
-        Some(&self.options)
-    }
-
-    async fn http_cleanup(&self) {
-        self.proxy.http_cleanup().await;
+        Some(&self.app.options)
     }
 }

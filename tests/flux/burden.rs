@@ -23,7 +23,7 @@ pub(crate) fn resident_kb(pid: u32) -> usize {
 }
 
 /// Files and sockets that it has open.
-fn open_files(pid: u32) -> usize {
+pub(super) fn open_files(pid: u32) -> usize {
     std::fs::read_dir(format!("/proc/{pid}/fd")).expect("a process").count()
 }
 

@@ -3,6 +3,7 @@
 //!
 //! Must not know how a fault is found out. Every fault is met twice: with a healthy provider behind it, and alone.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::process::Command;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use super::harness::{Flux, Setup, ask_chat, now, spawn};
 use super::http::{Conn, Reply, request};
 use super::passthrough::{assert_chat_error, assert_clean, assert_tells_nothing};
 use super::provider::{Provider, deaf_port, refusing_port};
-use super::sse;
+use super::{sse, tls};
 
 /// Whoever answers where a fault is passed over.
 const WELL: &str = "farm-well";
@@ -97,7 +98,7 @@ fn send(bytes: &[u8]) -> Step {
 }
 
 /// Each byte group on its own, a little later than the one before.
-fn dripping(bytes: &[u8], parts: usize) -> Vec<Step> {
+pub(super) fn dripping(bytes: &[u8], parts: usize) -> Vec<Step> {
     let pause = Step::Pause(Duration::from_millis(40));
     bytes.chunks(bytes.len().div_ceil(parts)).flat_map(|part| [send(part), pause.clone()]).collect()
 }
@@ -215,44 +216,59 @@ fn in_streams() -> Vec<Case> {
 fn absent() -> (Vec<Case>, impl Sized) {
     let (refusing, deaf, plain) = (refusing_port(), deaf_port(), Provider::bearer("plain"));
     let at = |name, url: String| case(name, Fault::IsAt(url), Seen::PassedOver, ILL);
-    let tls = TlsServer::start();
+    // Flux trusts the first, which is no authority of its own certificate, and what it has signed.
+    let self_signed = TlsServer::start("cert.pem", "key.pem");
+    let [signed, of_another] =
+        ["signed.pem", "signed-for-another.pem"].map(|certificate| TlsServer::start(certificate, "signed-key.pem"));
     let cases = vec![
         at("refuses", format!("http://{}/v1", refusing.1)),
         at("deaf", format!("http://{}/v1", deaf.2)),
         at("no-such-name", "https://no-such-host.invalid/v1".to_owned()),
         at("no-tls", plain.base_url().replacen("http:", "https:", 1)),
-        at("tls-of-another", format!("https://localhost:{}/v1", tls.port)),
+        at("tls-self-signed", self_signed.url()),
+        at("tls-of-another-name", of_another.url()),
+        case("tls-of-a-private-ca", Fault::IsAt(signed.url()), Seen::Whole, WELL_STILL),
     ];
-    (cases, (refusing, deaf, plain, tls))
+    (cases, (refusing, deaf, plain, self_signed, signed, of_another))
 }
 
-/// A server whose certificate is of another name; Python speaks its TLS, since the suite has none of its own.
+/// A server that speaks TLS and answers well; Python is its TLS, since the suite has none of its own.
 struct TlsServer {
     child: std::process::Child,
     port: u16,
 }
 
 impl TlsServer {
-    fn start() -> Self {
+    /// With a certificate and its key out of `tests/flux/tls`.
+    fn start(certificate: &str, key: &str) -> Self {
         const SERVER: &str = r#"
 import socket, ssl, sys
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(sys.argv[1], sys.argv[2])
+answer = sys.argv[3].encode()
 listener = socket.create_server(("127.0.0.1", 0))
 print(listener.getsockname()[1], flush=True)
 while True:
     raw, _ = listener.accept()
     try:
         with context.wrap_socket(raw, server_side=True) as tls:
-            if tls.recv(65536):
-                tls.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+            asked = b""
+            while not asked.endswith(b"}"):
+                more = tls.recv(65536)
+                if not more:
+                    break
+                asked += more
+            else:
+                tls.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n"
+                            b"content-length: %d\r\n\r\n%s" % (len(answer), answer))
     except OSError:
         pass
 "#;
-        let files = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/flux/tls");
+        let file = |name| tls::folder().join(name);
         let mut child = Command::new("python3")
             .args(["-c", SERVER])
-            .args([files.join("cert.pem"), files.join("key.pem")])
+            .args([file(certificate), file(key)])
+            .arg(String::from_utf8(whole()).expect("a text"))
             .stdout(std::process::Stdio::piped())
             .spawn()
             .expect("python3");
@@ -260,6 +276,10 @@ while True:
         let stdout = child.stdout.take().expect("stdout");
         std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).expect("a port");
         Self { child, port: line.trim().parse().expect("a port") }
+    }
+
+    fn url(&self) -> String {
+        format!("https://localhost:{}/v1", self.port)
     }
 }
 
@@ -270,21 +290,61 @@ impl Drop for TlsServer {
     }
 }
 
+/// What is passed over where somebody healthy stands behind, of those who are there and name no time to stay away for.
+pub(super) fn healable(is_streamed: bool) -> Vec<Answer> {
+    let on_the_way = on_the_way();
+    let cases = if is_streamed {
+        // A whole answer of JSON is none to a client that streams, so what is wrong in such a body is left out.
+        let early = on_the_way.into_iter().filter(|case| EARLY.contains(&case.name));
+        in_streams().into_iter().chain(by_status()).chain(early).collect::<Vec<_>>()
+    } else {
+        on_the_way.into_iter().chain(in_words()).chain(by_status()).collect()
+    };
+    answers_of(cases, |seen| matches!(seen, Seen::PassedOver))
+}
+
+/// Of [`on_the_way`], what is wrong before a body begins.
+const EARLY: [&str; 6] = ["reset-at-once", "close-at-once", "hang-at-once", "reset-in-head", "hang-in-head", "garbage"];
+
+/// Streams that go wrong after their content has begun.
+pub(super) fn cut_short() -> Vec<Answer> {
+    answers_of(in_streams(), |seen| matches!(seen, Seen::CutShort))
+}
+
+fn answers_of(cases: Vec<Case>, is_wanted: impl Fn(Seen) -> bool) -> Vec<Answer> {
+    let wanted = cases.into_iter().filter(|case| is_wanted(case.seen));
+    let answer = |case: Case| match case.fault {
+        Fault::Answers(answer) => Some(answer),
+        Fault::IsAt(_) => None,
+    };
+    wanted.filter_map(answer).collect()
+}
+
 /// A name that lives as long as the test.
-fn kept(name: String) -> &'static str {
+pub(super) fn kept(name: String) -> &'static str {
     Box::leak(name.into_boxed_str())
 }
 
 /// A pin for each case, with the healthy provider behind it, and one without.
 fn conf_of(cases: &[Case]) -> TempDir {
+    let of_case = |case: &Case| {
+        let (name, alone) = (case.name.to_owned(), format!("{}-alone", case.name));
+        [(name.clone(), vec![name, WELL.to_owned()]), (alone.clone(), vec![alone])]
+    };
+    let pins: Vec<(String, Vec<String>)> = cases.iter().flat_map(of_case).collect();
+    conf_with(&pins, &[])
+}
+
+/// A pin for each chain of providers, each of which has the one model; `probed` are those that are probed.
+pub(super) fn conf_with(chains: &[(String, Vec<String>)], probed: &[String]) -> TempDir {
     let dir = copy_of_conf();
     let (mut providers, mut models, mut pins) = (String::new(), String::new(), String::new());
-    let alone = cases.iter().map(|case| format!("{}-alone", case.name));
-    let names = cases.iter().map(|case| case.name.to_owned()).chain(alone).chain([WELL.to_owned()]);
+    let names: BTreeSet<&String> = chains.iter().flat_map(|(_, chain)| chain).collect();
     for name in names {
+        let probe = if probed.contains(name) { "probe = \"/models\"\n" } else { "" };
         let provider = format!(
             "[{name}]\nname = \"{name}\"\nbase_url = \"http://127.0.0.1:1/v1\"\nauth = \"bearer\"\napi_key_env = []\n\
-             stream_usage = \"stream_options\"\nformats.openai-chat = \"/chat/completions\"\n\n"
+             {probe}stream_usage = \"stream_options\"\nformats.openai-chat = \"/chat/completions\"\n\n"
         );
         let model = format!(
             "[\"{name}/m\"]\nmodel = \"m\"\ncanonical = \"farm-m\"\ndisplay_name = \"M\"\ndeveloper = \"F\"\nkind = \"chat\"\n\
@@ -295,8 +355,10 @@ fn conf_of(cases: &[Case]) -> TempDir {
         );
         providers.push_str(&provider);
         models.push_str(&model);
-        let behind = if name.ends_with("-alone") || name == WELL { String::new() } else { format!(", \"{WELL}/m\"") };
-        writeln!(pins, "flux-pinned-{name} = [\"{name}/m\"{behind}]").expect("a line");
+    }
+    for (pin, chain) in chains {
+        let targets: Vec<String> = chain.iter().map(|name| format!("\"{name}/m\"")).collect();
+        writeln!(pins, "flux-pinned-{pin} = [{}]", targets.join(", ")).expect("a line");
     }
     edit(dir.path(), "providers.toml", "[deepseek]\n", &format!("{providers}[deepseek]\n"));
     edit(dir.path(), "models.toml", "[\"openai/gpt-6.2-astra\"]\n", &format!("{models}[\"openai/gpt-6.2-astra\"]\n"));
@@ -331,6 +393,8 @@ impl Farm {
         let setup = absent.iter().fold(setup, |setup, (name, url)| setup.provider(name, url));
         let setup = SHORT.iter().fold(setup, |setup, (name, value)| setup.env(name, value));
         let flux = setup
+            // An authority of our own, as a provider in one's own house may have one.
+            .env("SSL_CERT_FILE", &tls::folder().join("cert.pem").to_string_lossy())
             .env("FLUX_HEALTH__PASSES_OVER", "true")
             .env("FLUX_HEALTH__ERRORS_IN_A_ROW", "1")
             .env("FLUX_HEALTH__COOLDOWN_MS", "60000")

@@ -11,16 +11,17 @@ use serde_json::json;
 use super::harness::{Flux, Setup, ask_chat, now, wait_for};
 use super::provider::Provider;
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
+pub(super) const DATA: u8 = 0;
+pub(super) const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
-const GOAWAY: u8 = 7;
+pub(super) const PING: u8 = 6;
+pub(super) const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
 
-const END_STREAM: u8 = 1;
-const ACK: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub(super) const END_STREAM: u8 = 1;
+pub(super) const ACK: u8 = 1;
+pub(super) const END_HEADERS: u8 = 4;
 
 /// What a peer may send before it hears of windows.
 const WINDOW_BYTES: usize = 65_535;
@@ -28,11 +29,11 @@ const FRAME_BYTES_MAX: usize = 16_384;
 /// Two megabytes a stream while the machine is busy take far less.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-struct Frame {
-    kind: u8,
-    flags: u8,
-    stream: u32,
-    payload: Vec<u8>,
+pub(super) struct Frame {
+    pub(super) kind: u8,
+    pub(super) flags: u8,
+    pub(super) stream: u32,
+    pub(super) payload: Vec<u8>,
 }
 
 impl Frame {
@@ -43,7 +44,7 @@ impl Frame {
     }
 }
 
-struct Client {
+pub(super) struct Client {
     socket: TcpStream,
     /// What may be sent on the connection, and on each new stream.
     windows: (usize, usize),
@@ -51,7 +52,7 @@ struct Client {
 
 impl Client {
     /// Shakes hands, and hears the server's windows, of which that of the connection comes last.
-    fn open(to: SocketAddr) -> Self {
+    pub(super) fn open(to: SocketAddr) -> Self {
         let mut socket = TcpStream::connect(to).expect("connects");
         socket.set_nodelay(true).expect("nodelay");
         socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
@@ -82,7 +83,7 @@ impl Client {
     }
 
     /// Whether it could be sent.
-    fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> bool {
+    pub(super) fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> bool {
         let length = u32::try_from(payload.len()).expect("a length").to_be_bytes();
         let mut frame = vec![length[1], length[2], length[3], kind, flags];
         frame.extend_from_slice(&stream.to_be_bytes());
@@ -91,7 +92,7 @@ impl Client {
     }
 
     /// The next frame; `None` where the connection has ended, or nothing comes.
-    fn next(&mut self) -> Option<Frame> {
+    pub(super) fn next(&mut self) -> Option<Frame> {
         let mut head = [0; 9];
         self.socket.read_exact(&mut head).ok()?;
         let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
@@ -103,7 +104,7 @@ impl Client {
 }
 
 /// The head of a chat request, each line written out.
-fn head(flux: &Flux) -> Vec<u8> {
+pub(super) fn head(flux: &Flux) -> Vec<u8> {
     let bearer = flux.bearer();
     let lines = [
         (":method", "POST"),
@@ -129,7 +130,7 @@ fn resident_kb(flux: &Flux) -> usize {
 }
 
 /// The streams of a client, in order.
-fn streams(count: u32) -> impl Iterator<Item = u32> {
+pub(super) fn streams(count: u32) -> impl Iterator<Item = u32> {
     (0..count).map(|number| 2 * number + 1)
 }
 

@@ -182,6 +182,11 @@ impl Conn {
         self.reply.clone()
     }
 
+    /// What has come of the answer.
+    pub(crate) fn so_far(&self) -> Reply {
+        self.reply.clone()
+    }
+
     /// Reads on until the body holds the needle or ends; says whether it was found.
     pub(crate) fn read_until(&mut self, needle: &str) -> bool {
         loop {

@@ -45,6 +45,19 @@ impl Row {
     }
 }
 
+/// Of each request the charge and how it ended, where the rows are too many to be taken in whole.
+pub(crate) fn charges(data_dir: &Path) -> BTreeMap<String, (i64, String)> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(data_dir.join("flux.db"), flags).expect("a ledger");
+    db.busy_timeout(std::time::Duration::from_secs(5)).expect("a busy time-out");
+    let mut statement = db.prepare("SELECT request_id, amount_nano, ending FROM ledger").expect("a ledger");
+    let row = |row: &rusqlite::Row<'_>| {
+        let id: Vec<u8> = row.get(0)?;
+        Ok((format!("req_{}", hex(&id)), (row.get(1)?, row.get(2)?)))
+    };
+    statement.query_map([], row).expect("rows").collect::<rusqlite::Result<_>>().expect("rows")
+}
+
 /// All rows, oldest first. Empty while there is no file or no table yet.
 pub(crate) fn rows(data_dir: &Path) -> Vec<Row> {
     let path = data_dir.join("flux.db");

@@ -89,7 +89,11 @@ mod refusals;
 #[cfg(test)]
 mod route;
 #[cfg(test)]
+mod soak;
+#[cfg(test)]
 mod streams;
+#[cfg(test)]
+mod takeover;
 #[cfg(test)]
 mod tariffs;
 #[cfg(test)]

@@ -34,7 +34,7 @@ fn arrange(flux: &Flux, sql: &str) {
     });
 }
 
-fn cap(flux: &Flux, nano: i64) {
+pub(super) fn cap(flux: &Flux, nano: i64) {
     arrange(flux, &format!("UPDATE accounts SET cap_nano = {nano} WHERE id = 1"));
 }
 

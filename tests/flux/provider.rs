@@ -67,6 +67,8 @@ struct State {
     /// Connections that the peer closed while an answer was still owed.
     left: usize,
     connections: usize,
+    /// Of these, those that are open.
+    open: usize,
 }
 
 struct Shared {
@@ -150,6 +152,7 @@ impl Provider {
             faults: Vec::new(),
             left: 0,
             connections: 0,
+            open: 0,
         };
         let count_path = match path {
             "/v1/messages" => "/v1/messages/count_tokens",
@@ -255,6 +258,11 @@ impl Provider {
         wait_for(&format!("{count} cancelled connections at {}", self.0.name), || self.state().left >= count);
     }
 
+    /// Connections that are open.
+    pub(crate) fn open_connections(&self) -> usize {
+        self.state().open
+    }
+
     /// What was wrong with the requests so far.
     pub(crate) fn faults(&self) -> Vec<String> {
         self.state().faults.clone()
@@ -277,6 +285,14 @@ struct Connection {
     raw: Vec<u8>,
 }
 
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let Ok(mut state) = self.shared.state.lock() {
+            state.open -= 1;
+        }
+    }
+}
+
 /// Whether a connection goes on after an answer.
 #[derive(PartialEq, Eq)]
 enum After {
@@ -290,6 +306,7 @@ impl Connection {
         let number = {
             let mut state = shared.state.lock().expect("provider state");
             state.connections += 1;
+            state.open += 1;
             state.connections - 1
         };
         Self { stream, shared, number, raw: Vec::new() }

@@ -15,7 +15,7 @@ use super::provider::Provider;
 use super::sse;
 
 /// A stream that says something, and goes on when the gate is open.
-fn halting(gate: &Gate) -> Answer {
+pub(super) fn halting(gate: &Gate) -> Answer {
     let events = chat_stream(&["Hello ", "from ", "far."], &chat_usage(1000, 500));
     let mut steps: Vec<Step> = events.into_iter().map(|event| Step::Send(event.into_bytes())).collect();
     steps.insert(2, Step::Wait(gate.clone()));
@@ -23,7 +23,7 @@ fn halting(gate: &Gate) -> Answer {
 }
 
 /// A provider whose streams halt, and whose other answers come at once.
-fn provider(gate: &Gate) -> Provider {
+pub(super) fn provider(gate: &Gate) -> Provider {
     let openai = Provider::openai();
     let gate = gate.clone();
     openai.always(move |asked| {
@@ -37,7 +37,7 @@ fn provider(gate: &Gate) -> Provider {
 }
 
 /// Streams that have begun and halt.
-fn open_streams(flux: &Flux, count: usize) -> Vec<Conn> {
+pub(super) fn open_streams(flux: &Flux, count: usize) -> Vec<Conn> {
     let request = flux.chat_request(ask_chat_stream("gpt-4o-mini").to_string().as_bytes());
     let mut open: Vec<Conn> = (0..count)
         .map(|_| {
@@ -94,7 +94,7 @@ impl Load {
 }
 
 #[track_caller]
-fn assert_all_charged_once(flux: &Flux, paid: &BTreeMap<String, i64>) {
+pub(super) fn assert_all_charged_once(flux: &Flux, paid: &BTreeMap<String, i64>) {
     wait_for("all rows", || flux.ledger().len() >= paid.len());
     let rows = flux.ledger();
     let booked: BTreeMap<String, i64> = rows.iter().map(|row: &Row| (row.request_id(), row.amount_nano())).collect();
@@ -103,7 +103,7 @@ fn assert_all_charged_once(flux: &Flux, paid: &BTreeMap<String, i64>) {
 }
 
 #[track_caller]
-fn upgrade(flux: &Flux) -> String {
+pub(super) fn upgrade(flux: &Flux) -> String {
     let output = flux.run(&["upgrade"]);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
@@ -112,7 +112,7 @@ fn upgrade(flux: &Flux) -> String {
 
 #[test]
 fn an_upgrade_under_load_cuts_refuses_and_loses_nothing() {
-    const STREAMS: usize = 50;
+    const STREAMS: usize = 200;
     let gate = Gate::default();
     let openai = provider(&gate);
     let pid_dir = tempfile::tempdir().expect("a folder");
