@@ -7,7 +7,6 @@
 use std::future::{Future, pending, poll_fn};
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
-use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -30,8 +29,8 @@ use crate::exchange::Exchange;
 use crate::exchange::answer::{Flow, Stop};
 use crate::exchange::retry::Failure;
 
-/// Its time: ends when it has won or come to nothing.
-pub(super) type Running = Pin<Box<dyn Future<Output = Option<Won>> + Send>>;
+/// One while it runs; ends when it has won or come to nothing.
+pub(super) type Running = Pin<Box<dyn Future<Output = Option<Box<Won>>> + Send>>;
 
 /// What such attempts share.
 pub(crate) struct Hedger {
@@ -82,9 +81,9 @@ impl Hedger {
         Some(Box::pin(async move { self.run(question, &link).await }))
     }
 
-    async fn run(&self, question: Question, link: &Weak<Link>) -> Option<Won> {
+    async fn run(&self, question: Question, link: &Weak<Link>) -> Option<Box<Won>> {
         match self.ask(&question, link).await {
-            Ok(won) => Some(won),
+            Ok(won) => Some(Box::new(won)),
             Err(stop) => {
                 let failure = match stop {
                     Stop::Failed(failure) => Some(failure),
@@ -193,11 +192,7 @@ fn beside<T>(link: &Weak<Link>, step: impl FnOnce(&mut Exchange, &Link) -> T) ->
 
 /// Waits until the attempt beside the current one has won; for ever where it does not.
 pub(super) async fn won(link: &Link) {
-    let is_won = poll_fn(|context| match link.poll_hedge(context) {
-        Poll::Ready(is_won) => Poll::Ready(is_won),
-        Poll::Pending => Poll::Pending,
-    });
-    if !is_won.await {
+    if !poll_fn(|context| link.poll_hedge(context)).await {
         pending::<()>().await;
     }
 }
@@ -226,8 +221,8 @@ impl Flux {
     }
 
     /// Reads the answer of the attempt that has won to its end, through the same filters as any other.
-    pub(super) async fn go_on(&self, session: &mut Session, ctx: &mut Ctx, won: Won) -> Result<()> {
-        let Won { mut upstream, peer, keepalive, head, first, is_end } = won;
+    pub(super) async fn go_on(&self, session: &mut Session, ctx: &mut Ctx, won: Box<Won>) -> Result<()> {
+        let Won { mut upstream, peer, keepalive, head, first, is_end } = *won;
         let link = ctx.link.clone().ok_or_else(lost_session)?;
         ctx.target = link.with_exchange(|exchange| exchange.target().cloned()).flatten();
         link.note_head();

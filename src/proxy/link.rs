@@ -58,8 +58,8 @@ struct Hedge {
     /// Who would begin it.
     hedger: Option<Arc<Hedger>>,
     running: Option<hedge::Running>,
-    /// As soon as it has won.
-    won: Option<Won>,
+    /// As soon as it has won. Boxed, since every request has room for it.
+    won: Option<Box<Won>>,
 }
 
 /// Keeps a charge durably; `false` when it could not be.
@@ -166,7 +166,7 @@ impl Link {
     }
 
     /// Takes the attempt that has won.
-    pub(super) fn take_won(&self) -> Option<Won> {
+    pub(super) fn take_won(&self) -> Option<Box<Won>> {
         self.hedge().won.take()
     }
 

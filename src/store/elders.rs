@@ -57,7 +57,7 @@ impl Heir {
 
     /// Books a journal to its end. The lock says that nobody else does.
     fn book(&self, place: &Place, _lock: &File, shared: &Shared) -> Result<(), StoreError> {
-        let database = Database::open(&self.folder.database(), THREAD_BUSY_TIMEOUT)?;
+        let database = Database::join(&self.folder.database(), THREAD_BUSY_TIMEOUT)?;
         let position = database.position(place.number)?;
         let journal = Journal::open(&place.dir, self.bounds, position).map_err(StoreError::Journal)?;
         // Of its own: how far this journal is booked says nothing about ours.

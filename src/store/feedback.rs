@@ -71,7 +71,7 @@ impl Store {
             Some(database) => database,
             none => {
                 let path = Folder::new(&self.settings.data_dir).database();
-                none.insert(Database::open(&path, BUSY_TIMEOUT)?)
+                none.insert(Database::join(&path, BUSY_TIMEOUT)?)
             }
         };
         Ok(database.note_feedback(account, feedback, self.clock.unix_ms())?)

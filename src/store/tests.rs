@@ -21,6 +21,7 @@ use crate::base::ids::{AccountId, KeyId, RequestId};
 use crate::base::money::NanoUsd;
 use crate::base::outcome::{Draw, Ending, Pieces, Routed};
 use crate::base::preference::ProviderBounds;
+use crate::base::quality::Quality;
 use crate::base::tariff::Tariff;
 use crate::base::time::{SystemClock, TestClock, UnixMs};
 use crate::base::usage::{CacheWrite, Usage};
@@ -310,6 +311,24 @@ fn migrations_run_once_whoever_starts() {
     Database::open(&path, BUSY_TIMEOUT).unwrap();
     rusqlite::Connection::open(&path).unwrap().pragma_update(Option::<&str>::None, "user_version", 99).unwrap();
     assert!(matches!(Database::open(&path, BUSY_TIMEOUT), Err(DatabaseError::TooNew { found: 99, .. })));
+}
+
+/// After an upgrade the process before works on, whose first questions may come only then.
+#[test]
+fn a_running_process_uses_books_that_a_later_build_has_changed() {
+    let (dir, store) = started();
+    store.append(&charge(1)).unwrap();
+    let path = dir.path().join("flux.db");
+    rusqlite::Connection::open(&path).unwrap().pragma_update(Option::<&str>::None, "user_version", 99).unwrap();
+    store.flush().unwrap();
+    let account = charge(1).account;
+    assert!(store.usage().charge(account, charge(1).request_id).unwrap().is_some());
+    let feedback =
+        super::feedback::Feedback { request_id: charge(1).request_id, quality: Quality::parse("1").unwrap() };
+    assert!(store.give_feedback(account, &feedback).unwrap());
+    store.stop();
+    let again = Store::start(settings(dir.path()), house(), Arc::new(SystemClock));
+    assert!(again.is_err(), "but a start on them is refused");
 }
 
 #[test]

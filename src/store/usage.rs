@@ -227,7 +227,7 @@ impl UsageReader {
     pub(super) fn read<T>(&self, ask: impl FnOnce(&Database) -> Result<T, DatabaseError>) -> Result<T, StoreError> {
         let mut lease = self.lease()?;
         if lease.database.is_none() {
-            lease.database = Some(Database::open_read_only(&self.path, BUSY_TIMEOUT)?);
+            lease.database = Some(Database::join_read_only(&self.path, BUSY_TIMEOUT)?);
         }
         match &lease.database {
             Some(database) => Ok(ask(database)?),

@@ -114,7 +114,18 @@ impl Database {
     /// # Errors
     /// When it cannot be opened, is locked longer than `busy_timeout`, or is too new.
     pub(super) fn open(path: &Path, busy_timeout: Duration) -> Result<Self, DatabaseError> {
-        let mut connection = Connection::open(path)?;
+        let mut database = Self::join(path, busy_timeout)?;
+        migrate(&mut database.connection)?;
+        Ok(database)
+    }
+
+    /// Opens a database that this process has open already. A process of a later build may have changed it since, in a
+    /// way that leaves what this one writes valid: then it is no longer of this version, and still to be used.
+    ///
+    /// # Errors
+    /// When it cannot be opened or is locked longer than `busy_timeout`.
+    pub(super) fn join(path: &Path, busy_timeout: Duration) -> Result<Self, DatabaseError> {
+        let connection = Connection::open(path)?;
         connection.busy_timeout(busy_timeout)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
         enter_wal(&connection)?;
@@ -122,7 +133,6 @@ impl Database {
         connection.pragma_update(MAIN, "foreign_keys", "ON")?;
         // Zeros in the place of what was changed: what is purged must not stay in a gap of a page.
         connection.pragma_update(MAIN, "secure_delete", "ON")?;
-        migrate(&mut connection)?;
         Ok(Self { connection })
     }
 
@@ -131,10 +141,19 @@ impl Database {
     /// # Errors
     /// When it is not there, cannot be opened, or is too new.
     pub(super) fn open_read_only(path: &Path, busy_timeout: Duration) -> Result<Self, DatabaseError> {
+        let database = Self::join_read_only(path, busy_timeout)?;
+        refuse_newer(version(&database.connection)?)?;
+        Ok(database)
+    }
+
+    /// Opens to look at what this process has open already, as [`Self::join`] does.
+    ///
+    /// # Errors
+    /// When it is not there or cannot be opened.
+    pub(super) fn join_read_only(path: &Path, busy_timeout: Duration) -> Result<Self, DatabaseError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(busy_timeout)?;
-        refuse_newer(version(&connection)?)?;
         Ok(Self { connection })
     }
 
