@@ -17,13 +17,13 @@ use crate::base::quality::Quality;
 use crate::base::refusal::Refusal;
 use crate::base::time::UnixMs;
 use crate::base::wire_format::WireFormat;
-use crate::catalog::{Chain, Model};
+use crate::catalog::{Chain, Model, Target};
 use crate::classify::explain::{Clue, Explanation, LaneWorth};
 use crate::classify::rules::{self, Held};
 use crate::exchange;
 use crate::exchange::preview::{self, Alternative, Preview, Question, Tokens};
 use crate::exchange::snapshot::Snapshot;
-use crate::plan::{Attempt, Via};
+use crate::plan::Via;
 
 /// The wire formats that can be asked about, with the short names that are taken too.
 pub const FORMATS: [(&str, WireFormat); 6] = [
@@ -231,8 +231,8 @@ impl RouteView {
     pub fn of(preview: &Preview<'_>, at: UnixMs) -> Self {
         let Preview { format, requested, reason, explanation, plan, tokens, costs, alternatives } = preview;
         let Explanation { lane: _, reason: _, score, quality, rules, features, kinds, clues, lanes } = explanation;
-        let first = plan.attempts.first().map(|attempt| &attempt.target.model.canonical);
-        let attempts = plan.attempts.iter().zip(costs);
+        let first = plan.planned().next().map(|target| &target.model.canonical);
+        let attempts = plan.planned().zip(plan.attempts.iter().map(|attempt| attempt.format)).zip(costs);
         Self {
             object: "route",
             requested_model: requested.to_string(),
@@ -251,7 +251,9 @@ impl RouteView {
             clues: clues.iter().map(ClueView::of).collect(),
             lanes: lanes.iter().map(LaneView::of).collect(),
             estimated_tokens: TokensView::of(*tokens),
-            attempts: attempts.map(|(attempt, cost)| AttemptView::of(attempt, &plan.chain, *cost, at)).collect(),
+            attempts: attempts
+                .map(|((target, format), cost)| AttemptView::of(target, format, &plan.chain, (*cost, at)))
+                .collect(),
             alternatives: alternatives.iter().map(|other| AlternativeView::of(other, lanes)).collect(),
         }
     }
@@ -313,8 +315,7 @@ impl TokensView {
 }
 
 impl AttemptView {
-    fn of(attempt: &Attempt, chain: &Chain, cost: NanoUsd, at: UnixMs) -> Self {
-        let Attempt { target, format } = attempt;
+    fn of(target: &Target, format: WireFormat, chain: &Chain, (cost, at): (NanoUsd, UnixMs)) -> Self {
         Self {
             provider: target.provider.id.to_string(),
             model: target.model.canonical.to_string(),

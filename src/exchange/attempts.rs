@@ -82,7 +82,7 @@ impl Exchange {
         if let Some(next) = failure.and_then(|failure| self.by_another_access(failure, now)) {
             return next;
         }
-        while let Some(attempt) = self.plan.attempts.get(self.attempts.taken).cloned() {
+        while let Some(attempt) = self.plan.attempts.get(self.attempts.taken).copied() {
             self.attempts.taken = self.attempts.taken.saturating_add(1);
             if let Some(next) = self.attempt(attempt, None, now) {
                 return next;
@@ -99,7 +99,8 @@ impl Exchange {
         if self.has_tried_enough() {
             return None;
         }
-        let running = match self.enter(&attempt.target, Wish { place, ..Wish::default() }, now) {
+        let target = Arc::clone(self.plan.target(attempt)?);
+        let running = match self.enter(&target, Wish { place, ..Wish::default() }, now) {
             Some(Entry::In(running)) => Some(running),
             Some(Entry::Away(until)) => {
                 self.pass_over(until);
@@ -111,8 +112,8 @@ impl Exchange {
             }
             None => None,
         };
-        match self.put_to(&attempt) {
-            Ok(told) => Some(self.begin(attempt, told, running, now)),
+        match self.put_to(&target, attempt.format) {
+            Ok(told) => Some(self.begin((target, attempt.format), told, running, now)),
             Err(invalid) if invalid.fault == InvalidFault::Request => Some(refuse(invalid)),
             Err(invalid) => {
                 self.attempts.unsayable = Some(invalid);
@@ -144,13 +145,13 @@ impl Exchange {
         if self.attempts.full.is_empty() || std::mem::replace(&mut self.attempts.has_waited, true) {
             return None;
         }
-        let turn = self.line_up(&self.attempts.full.first()?.target.provider)?;
+        let turn = self.line_up(&self.plan.target(*self.attempts.full.first()?)?.provider)?;
         Some(Next::Wait(turn, self.snapshot.config.health.queue_wait))
     }
 
     /// Takes the place that was waited for; `None` where none was free in time.
     pub fn take_place(&mut self, place: Option<Place>, now: Instant) -> Next {
-        let attempt = self.attempts.full.first().cloned();
+        let attempt = self.attempts.full.first().copied();
         let next = attempt.zip(place).and_then(|(attempt, place)| self.attempt(attempt, Some(place), now));
         next.unwrap_or_else(|| self.nothing_left(now))
     }
@@ -205,8 +206,13 @@ impl Exchange {
         Some(next)
     }
 
-    fn begin(&mut self, attempt: Attempt, told: Told, running: Option<Box<Running>>, now: Instant) -> Next {
-        let Attempt { target, format } = attempt;
+    fn begin(
+        &mut self,
+        (target, format): (Arc<Target>, WireFormat),
+        told: Told,
+        running: Option<Box<Running>>,
+        now: Instant,
+    ) -> Next {
         if self.attempts.started == 0 {
             let health = &self.snapshot.config.health;
             self.arrival.health.budget.pay_in(health.retry_percent, health.retry_reserve);
@@ -228,11 +234,11 @@ impl Exchange {
             return false;
         };
         let taken = self.attempts.taken;
-        let mut place = 0;
-        self.plan.attempts.retain(|attempt| {
-            place += 1;
-            place <= taken || window(&attempt.target) > too_small
-        });
+        let plan = &self.plan;
+        let is_larger = |attempt: &Attempt| plan.target(*attempt).is_some_and(|target| window(target) > too_small);
+        let left = plan.attempts.iter().enumerate().filter(|(place, attempt)| *place < taken || is_larger(attempt));
+        let left = left.map(|(_, attempt)| *attempt).collect();
+        self.plan.attempts = left;
         taken < self.plan.attempts.len()
     }
 

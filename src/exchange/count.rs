@@ -4,7 +4,6 @@
 //! Nothing is charged. Must not know how a count is written: `wire::count` does.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use super::Exchange;
 use super::answer::{Answer, Flow, Stop};
@@ -32,15 +31,20 @@ impl Exchange {
     /// Leaves in the plan the first target's model at providers that count. Whether they can be asked; if not,
     /// [`Self::count_here`] is the answer: another model's count would be no count of this one's prompt.
     pub fn keep_counting_targets(&mut self) -> bool {
-        let counts = |attempt: &Attempt| {
-            attempt.target.provider.endpoint(attempt.format).is_some_and(|endpoint| !endpoint.count_path.is_empty())
+        let plan = &self.plan;
+        let counts = |attempt: Attempt| {
+            let target = plan.target(attempt)?;
+            let endpoint = target.provider.endpoint(attempt.format)?;
+            (!endpoint.count_path.is_empty()).then_some(&target.model.canonical)
         };
-        let Some(first) = self.plan.attempts.first().filter(|first| counts(first)) else { return false };
-        if self.put_to(first).is_err() {
+        let first = plan.attempts.first().copied().and_then(|first| Some((first, counts(first)?)));
+        let Some((first, model)) = first else { return false };
+        if plan.target(first).is_none_or(|target| self.put_to(target, first.format).is_err()) {
             return false;
         }
-        let model = Arc::clone(&first.target.model.canonical);
-        self.plan.attempts.retain(|attempt| counts(attempt) && attempt.target.model.canonical == model);
+        let is_same = |attempt: &Attempt| counts(*attempt).is_some_and(|other| other == model);
+        let same = plan.attempts.iter().copied().filter(is_same).collect();
+        self.plan.attempts = same;
         true
     }
 
@@ -64,8 +68,7 @@ impl Exchange {
     /// The answer with a count by the tokenizer. May take milliseconds.
     pub fn count_here(&self) -> Bytes {
         let found = text::prompt_text(&self.body, &self.head, self.text_bytes_max());
-        let planned = self.plan.attempts.first().map(|attempt| &attempt.target);
-        let target = planned.or(self.plan.chain.targets.first());
+        let target = self.plan.planned().next().or(self.plan.chain.targets.first());
         let prompt = Prompt {
             text: Cow::Borrowed(&found.kept),
             text_bytes_total: found.bytes_total,

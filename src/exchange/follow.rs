@@ -56,7 +56,7 @@ impl Turn {
     /// Puts the model of the last turn first, as long as the plan has it and the lane is the same.
     pub(super) fn keep_model(&self, plan: &mut Plan) {
         let Some((lane, model)) = &self.last else { return };
-        let place = plan.attempts.iter().position(|attempt| *attempt.target.model.id == **model);
+        let place = plan.planned().position(|target| *target.model.id == **model);
         if let (true, Some(place)) = (*lane == self.ladder.lane, place)
             && let Some(front) = plan.attempts.get_mut(..=place)
         {

@@ -4,6 +4,7 @@
 //! Must not know when anything happens: the shell says that the time has come, and runs the steps of the second attempt
 //! one by one.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Exchange;
@@ -44,19 +45,18 @@ impl Exchange {
         }
         let taken = self.attempts.taken;
         for at in taken..self.plan.attempts.len() {
-            let Some(attempt) = self.plan.attempts.get(at).cloned() else { return false };
-            let Some(Entry::In(running)) = self.enter(&attempt.target, Wish { is_again: true, ..Wish::default() }, now)
-            else {
-                continue;
-            };
-            let Ok(told) = self.put_to(&attempt) else { continue };
+            let attempt = self.plan.attempts.get(at).copied();
+            let target = attempt.and_then(|attempt| self.plan.target(attempt).map(Arc::clone));
+            let Some((target, Attempt { format, .. })) = target.zip(attempt) else { return false };
+            let wish = Wish { is_again: true, ..Wish::default() };
+            let Some(Entry::In(running)) = self.enter(&target, wish, now) else { continue };
+            let Ok(told) = self.put_to(&target, format) else { continue };
             if !self.arrival.health.budget.take(self.snapshot.config.health.retry_reserve) {
                 return false;
             }
             if let Some(passed) = self.plan.attempts.get_mut(taken..=at) {
                 passed.rotate_right(1);
             }
-            let Attempt { target, format } = attempt;
             self.attempts.taken = taken.saturating_add(1);
             self.attempts.started = self.attempts.started.saturating_add(1);
             self.attempts.hedge = Some(HedgeEnd::Lost);

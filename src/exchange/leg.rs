@@ -15,7 +15,6 @@ use super::live::{Running, bit};
 use crate::base::wire_format::WireFormat;
 use crate::catalog::Target;
 use crate::catalog::provider::StreamUsage;
-use crate::plan::Attempt;
 use crate::translate::openai_chat;
 use crate::translate::unseal::Unsealed;
 use crate::translate::{self, Emulated, Invalid, Written};
@@ -114,12 +113,11 @@ pub(super) struct Rewritten {
 }
 
 impl Exchange {
-    /// The request in the attempt's format.
-    pub(super) fn put_to(&self, attempt: &Attempt) -> Result<Told, Invalid> {
-        let Attempt { target, format } = attempt;
+    /// The request as a target is told it in a format.
+    pub(super) fn put_to(&self, target: &Target, format: WireFormat) -> Result<Told, Invalid> {
         let client = self.arrival.format;
         let envelope = self.envelope();
-        if *format == client {
+        if format == client {
             if let Some((body, ignored)) =
                 translate::convert::reshaped(&self.body, self.form.as_deref(), client, target)?
             {
@@ -130,13 +128,13 @@ impl Exchange {
             return Ok(unsealed.map_or(Told::AsIs, |unsealed| self.told_unsealed(unsealed, target)));
         }
         let written = match &self.form {
-            Some(form) => translate::convert::form(&self.body, form, client, target, *format),
-            None => translate::convert::request(&self.limited(), client, &envelope, target, *format),
+            Some(form) => translate::convert::form(&self.body, form, client, target, format),
+            None => translate::convert::request(&self.limited(), client, &envelope, target, format),
         }?;
         let Written { body, ignored, emulated, has_legacy_functions } = written;
         let body = match self.arrival.purpose {
             Purpose::Answer => body,
-            Purpose::Count => translate::count::prompt(&body, *format, &target.model.provider_model_id)
+            Purpose::Count => translate::count::prompt(&body, format, &target.model.provider_model_id)
                 .map_err(|error| Invalid::target("", error.to_string()))?,
         };
         let body = Bytes::from(body);

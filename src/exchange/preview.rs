@@ -157,10 +157,10 @@ pub fn preview<'s>(snapshot: &'s Snapshot, question: &Question<'_>) -> Result<Pr
     let tokens = tokens(&head, body, snapshot.config.limits.estimate_text_bytes_max);
     let images = head.n.unwrap_or(1).max(1);
     let cost = |chain: &Chain, target: &Target| cost(chain, target, (tokens, images), at);
-    let costs = plan.attempts.iter().map(|attempt| cost(&plan.chain, &attempt.target)).collect();
+    let costs = plan.planned().map(|target| cost(&plan.chain, target)).collect();
     let alternatives = catalog.lanes().iter().filter(|lane| lane.name != plan.chain.name).map(|lane| {
         let first = plan_with(lane, false).and_then(|plan| {
-            let target = plan.attempts.first().map(|attempt| Arc::clone(&attempt.target));
+            let target = plan.planned().next().map(Arc::clone);
             let target = target.ok_or(PlanError::NothingConfigured)?;
             let cost = cost(lane, &target);
             Ok((target, cost))

@@ -2,6 +2,8 @@
 //!
 //! The bound is what the dearest attempt of the plan can cost. Must not know how anything is held: `admit` does that.
 
+use std::sync::Arc;
+
 use super::Exchange;
 use super::count::Purpose;
 use super::deny;
@@ -90,8 +92,10 @@ impl Exchange {
     /// The most that any attempt of the plan can cost, with at most `limit` tokens an answer.
     fn bound(&mut self, asked: &Asked, limit: Option<u64>) -> NanoUsd {
         let mut dearest = NanoUsd::ZERO;
-        for attempt in self.plan.attempts.clone() {
-            let Attempt { target, format } = attempt;
+        for place in 0..self.plan.attempts.len() {
+            let attempt = self.plan.attempts.get(place).copied();
+            let target = attempt.and_then(|attempt| self.plan.target(attempt).map(Arc::clone));
+            let Some((target, Attempt { format, .. })) = target.zip(attempt) else { continue };
             let output = self.output_tokens_at_most(&target.model).min(limit.unwrap_or(u64::MAX));
             // Prices may differ by the region of the address.
             let has_regions = target.provider.has_several_regions();
@@ -140,7 +144,7 @@ impl Exchange {
 
     /// The longest answer of any attempt.
     fn output_tokens_most(&self) -> u64 {
-        let models = self.plan.attempts.iter().map(|attempt| &attempt.target.model);
+        let models = self.plan.planned().map(|target| &target.model);
         models.map(|model| self.output_tokens_at_most(model)).max().unwrap_or(1)
     }
 
@@ -151,7 +155,7 @@ impl Exchange {
 
     /// Tokens of the prompt, more than there are.
     fn prompt_tokens_at_most(&self) -> u64 {
-        let factor = self.plan.attempts.iter().map(|attempt| attempt.target.model.tokenizer_factor_milli).max();
+        let factor = self.plan.planned().map(|target| target.model.tokenizer_factor_milli).max();
         let (bytes, media) = if self.body.len() <= BODY_BYTES_SMALL {
             (u64::try_from(self.body.len()).unwrap_or(u64::MAX), 0)
         } else {

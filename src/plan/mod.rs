@@ -103,15 +103,42 @@ impl Known<'_> {
 pub struct Plan {
     /// Whose targets these are: name and rates.
     pub chain: Arc<Chain>,
+    /// Who serves: the chain's targets, or those on the mock.
+    pub via: Via,
     /// What to try, each target once.
     pub attempts: SmallVec<[Attempt; ATTEMPTS_INLINE]>,
 }
 
+impl Plan {
+    /// The targets that places of attempts are of.
+    pub fn targets(&self) -> &[Arc<Target>] {
+        targets(&self.chain, self.via)
+    }
+
+    /// Where an attempt goes; `None` for one of another plan.
+    pub fn target(&self, attempt: Attempt) -> Option<&Arc<Target>> {
+        self.targets().get(usize::from(attempt.place))
+    }
+
+    /// The targets of all attempts, best first.
+    pub fn planned(&self) -> impl Iterator<Item = &Arc<Target>> {
+        self.attempts.iter().filter_map(|attempt| self.target(*attempt))
+    }
+}
+
+fn targets(chain: &Chain, via: Via) -> &[Arc<Target>] {
+    match via {
+        Via::Providers => &chain.targets,
+        Via::Mock => &chain.mock_targets,
+    }
+}
+
 /// One thing to try.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt {
-    /// Where.
-    pub target: Arc<Target>,
+    /// Where: the place among the targets of the plan. No handle, since the count of who holds one would be passed between
+    /// the processors at every request.
+    place: u16,
     /// In which format: the client's own, and its bytes pass as they are, or another, and they are translated.
     pub format: WireFormat,
 }
@@ -213,8 +240,8 @@ pub fn plan(chain: &Arc<Chain>, needs: &Needs, terms: &Terms<'_>, known: Known<'
     if let Some(preferred) = preferred {
         fitting.truncate(preferred.targets_max());
     }
-    let attempts = fitting.into_iter().filter_map(|target| attempt(target, needs, terms));
-    Ok(Plan { chain: Arc::clone(chain), attempts: attempts.collect() })
+    let attempts = fitting.into_iter().filter_map(|target| attempt(target, &chain.targets, needs, terms));
+    Ok(Plan { chain: Arc::clone(chain), via: terms.via, attempts: attempts.collect() })
 }
 
 /// The doubtful behind the well, the away behind both; nothing where all are away.
@@ -239,14 +266,16 @@ fn in_order<'a>(fitting: &Candidates<'a>, standing: impl Fn(&Target) -> Standing
 
 /// The mock takes any format and any size, as whichever model would have come first.
 fn on_mock(chain: &Arc<Chain>, needs: &Needs, terms: &Terms<'_>) -> Result<Plan, PlanError> {
-    let attempt = chain.mock_targets.first().and_then(|first| attempt(first, needs, terms));
+    let attempt = chain.mock_targets.first().and_then(|first| attempt(first, &chain.mock_targets, needs, terms));
     let attempt = attempt.ok_or(PlanError::NothingConfigured)?;
-    Ok(Plan { chain: Arc::clone(chain), attempts: SmallVec::from_iter([attempt]) })
+    Ok(Plan { chain: Arc::clone(chain), via: terms.via, attempts: SmallVec::from_iter([attempt]) })
 }
 
-fn attempt(target: &Arc<Target>, needs: &Needs, terms: &Terms<'_>) -> Option<Attempt> {
+/// An attempt at one of `targets`.
+fn attempt(target: &Arc<Target>, targets: &[Arc<Target>], needs: &Needs, terms: &Terms<'_>) -> Option<Attempt> {
     let format = format_for(target, needs, terms.client_format)?;
-    Some(Attempt { target: Arc::clone(target), format })
+    let place = u16::try_from(targets.element_offset(target)?).ok()?;
+    Some(Attempt { place, format })
 }
 
 /// In which format a target is asked: the client's own where the model speaks it well, since then nothing is

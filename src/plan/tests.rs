@@ -105,7 +105,7 @@ const TERMS: Terms<'static> =
 
 fn planned(targets: Vec<Arc<Target>>, needs: &Needs, terms: &Terms<'_>) -> Result<String, PlanError> {
     let plan = plan(&chain(targets), needs, terms, Known::NOTHING)?;
-    let ids: Vec<_> = plan.attempts.iter().map(|attempt| attempt.target.model.id.to_string()).collect();
+    let ids: Vec<_> = plan.planned().map(|target| target.model.id.to_string()).collect();
     Ok(ids.join(" "))
 }
 
@@ -226,7 +226,7 @@ fn the_doubtful_come_after_the_well_and_the_away_last() {
     let ordered = |standings: [Standing; 4]| {
         let of = |target: &Target| standings["abcd".find(&*target.model.id).unwrap()];
         let plan = plan(&chain(targets()), &Needs::default(), &TERMS, standing(&of))?;
-        Ok(plan.attempts.iter().map(|attempt| &*attempt.target.model.id).collect::<Vec<_>>().join(" "))
+        Ok(plan.planned().map(|target| &*target.model.id).collect::<Vec<_>>().join(" "))
     };
     let well = Standing::Well;
     assert_eq!(ordered([away(5), Standing::Doubtful, well, well]), Ok("c d b a".to_owned()));
@@ -249,7 +249,7 @@ fn t56_a_prompt_never_goes_to_a_smaller_window_because_the_larger_one_is_away() 
     let long = Needs { text_bytes: 40_000, ..Needs::default() };
     assert_eq!(plan(&chain, &long, &TERMS, standing(&away)).unwrap_err(), PlanError::AllAway { until: Moment(7) });
     let short = plan(&chain, &Needs::default(), &TERMS, standing(&away)).unwrap();
-    assert_eq!(&*short.attempts[0].target.model.id, "small");
+    assert_eq!(&*short.planned().next().unwrap().model.id, "small");
 }
 
 fn by(provider: &str) -> Arc<Target> {
@@ -361,7 +361,7 @@ fn a_preference_by_speed_goes_by_what_is_known_and_asks_the_unknown_to_know_them
         let terms = Terms { preference: Some(&preference), ..TERMS };
         let chain = chain(vec![by("a"), by("b"), by("c")]);
         let plan = plan(&chain, &Needs::default(), &terms, Known { standing, pace: &pace }).unwrap();
-        let asked: Vec<_> = plan.attempts.iter().map(|attempt| &*attempt.target.provider.id).collect();
+        let asked: Vec<_> = plan.planned().map(|target| &*target.provider.id).collect();
         assert_eq!(asked.join(" "), expected, "{sort:?}");
     }
 }
