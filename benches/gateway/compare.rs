@@ -19,7 +19,7 @@ const KB: usize = 1_000;
 const SLOW_PACE_MS: u64 = 2_000;
 /// For streams of which nothing more is heard after their first event.
 const SILENT_PACE_MS: u64 = 3_600_000;
-/// Two of Flux's comments to a client whose provider is silent, and well below the silence that it takes for a fault.
+/// Two of Flux's comments to a client whose provider is silent.
 const IDLE_WINDOW: Duration = Duration::from_secs(30);
 /// Files that are open beside two for each stream.
 const SPARE_FILES: usize = 200;
@@ -280,9 +280,10 @@ impl Run {
         if count < wanted {
             println!("only {count} streams fit into {} open files; raise the hard limit for {wanted}", self.files_max);
         }
-        for start in STARTS {
+        for (start, what) in IDLE_STARTS {
             let Some((peer, idle_kib)) = self.fresh(start).await? else { continue };
-            eprintln!("{}: {count} idle streams", peer.name);
+            let work = format!("{count} {what}");
+            eprintln!("{}: {work}", peer.name);
             let mut open = self.streams(&peer, SILENT_PACE_MS);
             open.open_up_to(count).await.with_context(|| peer.name)?;
             sleep(REST).await;
@@ -291,7 +292,6 @@ impl Run {
             let cpu_us = (peer.cpu_seconds()? - cpu_before) * 1e6 / window.as_secs_f64();
             open.fail_if_ended()?;
             let each_kib = (peer.resident_kib()? - idle_kib) / count as f64;
-            let work = format!("{count} idle streams");
             self.report.add(&work, Figure::StreamMemory, peer.name, each_kib);
             self.report.add(&work, Figure::IdleCpu, peer.name, cpu_us);
         }
@@ -322,6 +322,15 @@ impl Run {
 
 /// Whose streams are held open, one after the other.
 const STARTS: [Start; 3] = [|site| site.bare(&[]).map(Some), Site::nginx, |site| site.flux(&[]).map(Some)];
+
+/// The same of streams that are silent, and what they are called: Flux as much without a word as the others, and with the
+/// comments that it sends as it ships.
+const IDLE_STARTS: [(Start, &str); 4] = [
+    (STARTS[0], "idle streams"),
+    (STARTS[1], "idle streams"),
+    (|site| site.flux_patient(0).map(Some), "idle streams"),
+    (|site| site.flux_patient(15_000).map(Some), "idle, with comments"),
+];
 
 /// Starts a server, if it is installed.
 type Start = fn(&Site) -> anyhow::Result<Option<Peer>>;

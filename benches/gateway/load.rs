@@ -201,7 +201,7 @@ impl OpenStreams {
                 self.streams.spawn(async move {
                     let mut sender = Some(sender);
                     let mut tell = |_, _| _ = sender.take().map(|sender| sender.send(()));
-                    Link::open(ask.address).await?.ask(&ask, &mut tell).await.map(|_| ())
+                    Link::open(ask.address).await?.ask_untimed(&ask, &mut tell).await.map(|_| ())
                 });
             }
             for first_byte in first_bytes {

@@ -18,6 +18,8 @@ use crate::script::{Answers, Shape};
 const BACKLOG: u32 = 8_192;
 /// Far above the largest body that is sent.
 const REQUEST_BYTES_MAX: usize = 8 << 20;
+/// A pace that is none.
+const SILENCE: Duration = Duration::from_mins(1);
 const READ_BYTES: usize = 64 << 10;
 
 pub(crate) fn run(port: &str) -> anyhow::Result<()> {
@@ -55,9 +57,11 @@ async fn converse(mut stream: TcpStream, answers: &Answers) -> io::Result<()> {
 /// One write an event, as providers do.
 async fn write_stream(stream: &mut TcpStream, answers: &Answers, pace: Duration) -> io::Result<()> {
     stream.write_all(&answers.stream_head).await?;
+    // Who falls silent has said something before; the first event has no content yet.
+    let at_once = if pace < SILENCE { 1 } else { 2 };
     for (number, event) in answers.events.iter().enumerate() {
         // Not behind the last: the next request on this connection would wait.
-        if number > 0 && !pace.is_zero() {
+        if number >= at_once && !pace.is_zero() {
             // A peer that leaves is not waited for: its socket is one of those that may be open.
             tokio::select! {
                 () = tokio::time::sleep(pace) => {}

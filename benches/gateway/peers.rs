@@ -139,6 +139,12 @@ impl Site {
         )
     }
 
+    /// The same for streams that are silent however long, with a comment to their clients so often; 0 for never.
+    pub(crate) fn flux_patient(&self, ping_ms: u32) -> anyhow::Result<Peer> {
+        let ping_ms = ping_ms.to_string();
+        self.flux_with(&[], &[("FLUX_TIMEOUTS__IDLE_MS", "600000"), ("FLUX_TIMEOUTS__PING_MS", &ping_ms)])
+    }
+
     fn flux_with(&self, wrapper: &[&str], settings: &[(&str, &str)]) -> anyhow::Result<Peer> {
         let data = tempfile::tempdir_in(self.folder.path())?.keep();
         let key = self.create_key(&data)?;
