@@ -20,6 +20,8 @@ pub const TEXT_BYTES_MAX: usize = 8 * 1024;
 const SYSTEM_BYTES_MAX: usize = 512;
 /// Of these, how many belong to the last words of the user; longer ones are looked at head and tail.
 const LAST_USER_BYTES_MAX: usize = 6 * 1024;
+/// Room for the words of most users.
+const PLAIN_BYTES: usize = 1024;
 /// How much of a tools list is searched for an image tool.
 const TOOLS_SEARCHED_MAX: usize = 4 * 1024;
 /// Bytes of text that a token is taken for.
@@ -210,6 +212,17 @@ impl Sample {
     fn part(&self, range: Range<usize>) -> &str {
         self.text.get(range).unwrap_or_default()
     }
+
+    /// Of words that were cut inside a character, or are none.
+    fn mended(plain: &[u8], last_user_end: usize, before_end: usize) -> Self {
+        let part = |range| String::from_utf8_lossy(plain.get(range).unwrap_or_default());
+        let mut text = part(0..last_user_end).into_owned();
+        let last_user_end_mended = text.len();
+        text.push_str(&part(last_user_end..before_end));
+        let before_end_mended = text.len();
+        text.push_str(&part(before_end..plain.len()));
+        Self { text, last_user_end: last_user_end_mended, before_end: before_end_mended }
+    }
 }
 
 /// Who speaks, as far as it matters here.
@@ -299,20 +312,24 @@ impl<'a> Talk<'a> {
     /// The last words of the user, then the words before those, then the system prompt, whether it is a field of its own
     /// (`system`) or the first message.
     fn sample(&self, system: &'a [u8]) -> Sample {
-        let mut text = String::with_capacity(1024);
-        take(&self.last_user, LAST_USER_BYTES_MAX, &mut text);
-        let last_user_end = text.len();
-        take(&self.previous_user, TEXT_BYTES_MAX - LAST_USER_BYTES_MAX - SYSTEM_BYTES_MAX, &mut text);
-        let before_end = text.len();
+        let mut plain = Vec::with_capacity(PLAIN_BYTES);
+        take(&self.last_user, LAST_USER_BYTES_MAX, &mut plain);
+        let last_user_end = plain.len();
+        take(&self.previous_user, TEXT_BYTES_MAX - LAST_USER_BYTES_MAX - SYSTEM_BYTES_MAX, &mut plain);
+        let before_end = plain.len();
         let mut pieces = content_pieces(system);
         pieces.extend_from_slice(&self.system);
-        take_start(&pieces, SYSTEM_BYTES_MAX, &mut text);
-        Sample { text, last_user_end, before_end }
+        take_start(&pieces, SYSTEM_BYTES_MAX, &mut plain);
+        // Checked as a whole: a check for each piece between two escapes would take longer than all else.
+        match String::from_utf8(plain) {
+            Ok(text) => Sample { text, last_user_end, before_end },
+            Err(cut) => Sample::mended(cut.as_bytes(), last_user_end, before_end),
+        }
     }
 }
 
 /// Appends at most `bytes_max` of each list of pieces: head and tail of what is longer.
-fn take(pieces: &[&[u8]], bytes_max: usize, text: &mut String) {
+fn take(pieces: &[&[u8]], bytes_max: usize, text: &mut Vec<u8>) {
     let mut left = bytes_max;
     for piece in pieces {
         if left == 0 {
@@ -324,16 +341,16 @@ fn take(pieces: &[&[u8]], bytes_max: usize, text: &mut String) {
         } else {
             let tail = left / 3;
             walk::unescape(piece.get(..left - tail).unwrap_or_default(), text);
-            text.push('\n');
+            text.push(b'\n');
             walk::unescape(piece.get(piece.len() - tail..).unwrap_or_default(), text);
             left = 0;
         }
-        text.push('\n');
+        text.push(b'\n');
     }
 }
 
 /// Appends the beginning of a list of pieces.
-fn take_start(pieces: &[&[u8]], bytes_max: usize, text: &mut String) {
+fn take_start(pieces: &[&[u8]], bytes_max: usize, text: &mut Vec<u8>) {
     let mut left = bytes_max;
     for piece in pieces {
         let start = piece.get(..piece.len().min(left)).unwrap_or_default();

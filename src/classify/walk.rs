@@ -58,23 +58,20 @@ pub(super) fn member<'a>(object: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
     found
 }
 
-/// Appends the text of a string's inside. What is cut or broken is left out.
-pub(super) fn unescape(spelt: &[u8], text: &mut String) {
+/// Appends the text of a string's inside. An escape that is cut or broken is left out.
+pub(super) fn unescape(spelt: &[u8], text: &mut Vec<u8>) {
     let mut rest = spelt;
     while let Some(backslash) = memchr(b'\\', rest) {
-        push_lossy(rest.get(..backslash).unwrap_or_default(), text);
+        text.extend_from_slice(rest.get(..backslash).unwrap_or_default());
         let (plain, used) = escape(rest.get(backslash + 1..).unwrap_or_default());
-        text.extend(plain);
+        match plain {
+            Some(sign) if sign.is_ascii() => text.extend(u8::try_from(sign)),
+            Some(sign) => text.extend_from_slice(sign.encode_utf8(&mut [0; 4]).as_bytes()),
+            None => {}
+        }
         rest = rest.get(backslash + 1 + used..).unwrap_or_default();
     }
-    push_lossy(rest, text);
-}
-
-fn push_lossy(bytes: &[u8], text: &mut String) {
-    match std::str::from_utf8(bytes) {
-        Ok(valid) => text.push_str(valid),
-        Err(_) => text.push_str(&String::from_utf8_lossy(bytes)),
-    }
+    text.extend_from_slice(rest);
 }
 
 /// What follows a backslash, and how many bytes it takes.
@@ -186,8 +183,7 @@ mod tests {
             let part = &whole[..cut];
             elements(part, |value| members(value, |_, _| {}));
             members(part, |_, _| {});
-            let mut text = String::new();
-            unescape(part, &mut text);
+            unescape(part, &mut Vec::new());
         }
         elements("[".repeat(100_000).as_bytes(), |_| {});
         elements(b"[,,]", |_| {});
@@ -196,8 +192,8 @@ mod tests {
 
     #[test]
     fn escapes_are_undone() {
-        let mut text = String::new();
+        let mut text = Vec::new();
         unescape(br#"a\n\"b\" \u00e9 \ud83d\ude00 \\frac \ud83d x"#, &mut text);
-        assert_eq!(text, "a\n\"b\" é 😀 \\frac  x");
+        assert_eq!(String::from_utf8(text).unwrap(), "a\n\"b\" é 😀 \\frac  x");
     }
 }

@@ -25,6 +25,12 @@ pub trait Sink {
     /// A word or a pair, below [`BUCKETS`].
     fn word(&mut self, part: Part, bucket: usize);
 
+    /// A word, and the pair that it makes with the one before it: most of what is heard.
+    fn word_and_pair(&mut self, part: Part, word: usize, pair: usize) {
+        self.word(part, word);
+        self.word(part, pair);
+    }
+
     /// The text that the words since the last call are of; blanks are told too. For those who explain: who only counts
     /// does without.
     fn token(&mut self, _text: &str) {}
@@ -135,8 +141,7 @@ impl<S: Sink> Reader<'_, S> {
     fn token(&mut self, hash: u32) {
         let own = hash ^ self.seed;
         let pair = own.wrapping_mul(PRIME).wrapping_add(self.before.rotate_left(15));
-        self.sink.word(self.part, bucket(own));
-        self.sink.word(self.part, bucket(pair));
+        self.sink.word_and_pair(self.part, bucket(own), bucket(pair));
         self.before = own;
         self.tally.tokens = self.tally.tokens.saturating_add(1);
     }

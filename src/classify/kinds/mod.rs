@@ -159,13 +159,24 @@ impl Sink for GainSums<'_> {
     }
 }
 
+impl Sums<'_> {
+    fn of(&mut self, part: Part) -> &mut Sum<KINDS_MAX> {
+        match part {
+            Part::User => &mut self.user,
+            Part::Context => &mut self.context,
+        }
+    }
+}
+
 impl Sink for Sums<'_> {
     fn word(&mut self, part: Part, bucket: usize) {
         let row = self.weights.word(bucket);
-        match part {
-            Part::User => self.user.add(row),
-            Part::Context => self.context.add(row),
-        }
+        self.of(part).add(row);
+    }
+
+    fn word_and_pair(&mut self, part: Part, word: usize, pair: usize) {
+        let rows = [self.weights.word(word), self.weights.word(pair)];
+        self.of(part).add_two(rows);
     }
 }
 
@@ -173,15 +184,17 @@ impl Sink for Sums<'_> {
 struct Sum<const N: usize> {
     narrow: [i16; N],
     wide: [i32; N],
+    /// Rows of which the narrow sum is.
+    fresh: u32,
     count: u32,
 }
 
-/// Rows that fit: 256 times 127 is below 2^15.
+/// So many rows and one more fit: 257 times 127 is below 2^15.
 const ROWS_NARROW: u32 = 256;
 
 impl<const N: usize> Default for Sum<N> {
     fn default() -> Self {
-        Self { narrow: [0; N], wide: [0; N], count: 0 }
+        Self { narrow: [0; N], wide: [0; N], fresh: 0, count: 0 }
     }
 }
 
@@ -190,13 +203,26 @@ impl<const N: usize> Sum<N> {
         for (sum, weight) in self.narrow.iter_mut().zip(row) {
             *sum = sum.wrapping_add(i16::from(*weight));
         }
-        self.count += 1;
-        if self.count.is_multiple_of(ROWS_NARROW) {
+        self.note(1);
+    }
+
+    fn add_two(&mut self, [one, other]: [&[i8; N]; 2]) {
+        for ((sum, one), other) in self.narrow.iter_mut().zip(one).zip(other) {
+            *sum = sum.wrapping_add(i16::from(*one) + i16::from(*other));
+        }
+        self.note(2);
+    }
+
+    fn note(&mut self, rows: u32) {
+        self.count += rows;
+        self.fresh += rows;
+        if self.fresh >= ROWS_NARROW {
             self.widen();
         }
     }
 
     fn widen(&mut self) {
+        self.fresh = 0;
         for (wide, narrow) in self.wide.iter_mut().zip(std::mem::replace(&mut self.narrow, [0; N])) {
             *wide += i32::from(narrow);
         }
