@@ -98,7 +98,7 @@ fn planned(world: &World, standing: impl Fn(&flux::catalog::Target) -> Standing)
 
 fn plan_and_breakers(world: &World, round: u64) {
     let now = flux::health::Moment(round / 1_000);
-    planned(world, |target| live::standing(&world.health, target, now));
+    planned(world, |target| live::standing(&world.health, target, None, now));
 }
 
 fn enter_and_report(world: &World, round: u64) {

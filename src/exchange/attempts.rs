@@ -58,6 +58,8 @@ pub enum Next {
     Ask(Arc<Target>, WireFormat, Duration),
     /// A place at a provider, for so long at most; then [`Exchange::take_place`] and this once more.
     Wait(Turn, Duration),
+    /// What the attempt beside the failed one comes to; then this once more.
+    Beside,
     /// Nothing: the plan is used up, the time is over, or content has gone out.
     Nothing,
     /// The client's request cannot be put to any target of the plan.
@@ -79,6 +81,9 @@ impl Exchange {
             let ask = |current: &Current| Next::Ask(Arc::clone(&current.target), current.format, Duration::ZERO);
             return again.map_or(Next::Nothing, ask);
         }
+        if self.has_tried_enough() {
+            return self.await_beside(failure).unwrap_or_else(|| self.nothing_left(now));
+        }
         if let Some(next) = failure.and_then(|failure| self.by_another_access(failure, now)) {
             return next;
         }
@@ -88,17 +93,21 @@ impl Exchange {
                 return next;
             }
         }
-        if let Some(next) = self.wait_for_place().or_else(|| self.repeat(failure?, now)) {
-            return next;
+        let next = self.await_beside(failure).or_else(|| self.wait_for_place());
+        next.or_else(|| self.repeat(failure?, now)).unwrap_or_else(|| self.nothing_left(now))
+    }
+
+    /// Waits for the attempt beside the failed one, where there is one: it is as good as the next.
+    fn await_beside(&mut self, failure: Option<Failure>) -> Option<Next> {
+        if !self.is_hedging() {
+            return None;
         }
-        self.nothing_left(now)
+        self.leg.has_failed = failure.is_some();
+        Some(Next::Beside)
     }
 
     /// Begins an attempt, unless it cannot go now or the request cannot be put to it.
     fn attempt(&mut self, attempt: Attempt, place: Option<Place>, now: Instant) -> Option<Next> {
-        if self.has_tried_enough() {
-            return None;
-        }
         let target = Arc::clone(self.plan.target(attempt)?);
         let running = match self.enter(&target, Wish { place, ..Wish::default() }, now) {
             Some(Entry::In(running)) => Some(running),
@@ -132,7 +141,7 @@ impl Exchange {
 
     /// The same target by another key or at another address, where the failure was of the one that was tried.
     fn by_another_access(&mut self, failure: Failure, now: Instant) -> Option<Next> {
-        let tried = self.worth_another_access(failure).filter(|_| !self.has_tried_enough())?;
+        let tried = self.worth_another_access(failure)?;
         let target = Arc::clone(self.target()?);
         match self.enter(&target, Wish { tried, is_again: true, place: None }, now)? {
             Entry::In(running) => self.begin_again(running, Duration::ZERO),
@@ -206,6 +215,11 @@ impl Exchange {
         Some(next)
     }
 
+    /// Bounds the text of the current attempt's answer to what is paid for.
+    pub(super) fn bound_text(&mut self) {
+        self.leg.text_bytes_max = self.text_bytes_paid_for();
+    }
+
     fn begin(
         &mut self,
         (target, format): (Arc<Target>, WireFormat),
@@ -222,7 +236,7 @@ impl Exchange {
         let access = running.as_ref().map(|running| running.access);
         let access = access.unwrap_or_else(|| self.uncounted_access(&target.provider));
         self.leg = Leg::new(Arc::clone(&target), format, told, (access, running));
-        self.leg.text_bytes_max = self.text_bytes_paid_for();
+        self.bound_text();
         Next::Ask(target, format, Duration::ZERO)
     }
 
@@ -239,7 +253,8 @@ impl Exchange {
         let left = plan.attempts.iter().enumerate().filter(|(place, attempt)| *place < taken || is_larger(attempt));
         let left = left.map(|(_, attempt)| *attempt).collect();
         self.plan.attempts = left;
-        taken < self.plan.attempts.len()
+        let beside = self.beside.as_ref().and_then(|leg| leg.current.as_ref());
+        taken < self.plan.attempts.len() || beside.is_some_and(|current| window(&current.target) > too_small)
     }
 
     /// Asks the current target again, once: a kept-alive connection may die as it is taken up, which

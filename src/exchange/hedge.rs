@@ -61,7 +61,9 @@ impl Exchange {
             self.attempts.started = self.attempts.started.saturating_add(1);
             self.attempts.hedge = Some(HedgeEnd::Lost);
             let access = running.access;
-            self.beside = Some(Box::new(Leg::new(target, format, told, (access, Some(running)))));
+            let leg = Leg { is_hedge: true, ..Leg::new(target, format, told, (access, Some(running))) };
+            self.beside = Some(Box::new(leg));
+            self.beside(Self::bound_text);
             return true;
         }
         false
@@ -85,26 +87,26 @@ impl Exchange {
         Some((result, has_won))
     }
 
-    /// The attempt beside the current one came to nothing, by whatever failed.
+    /// The attempt beside the current one came to nothing, by whatever failed; `None` where that is nobody's fault.
     pub fn end_hedge(&mut self, failure: Option<Failure>, now: Instant) {
         let ended = self.beside(|exchange| {
             if let Some(failure) = failure {
                 exchange.report_failure(failure, now);
-                exchange.leg.has_failed = true;
+                exchange.note_failure(failure);
             }
+            (exchange.leg.has_failed, exchange.leg.running) = (true, None);
         });
         if ended.is_some() {
-            self.drop_beside(now);
+            self.beside = None;
             self.attempts.hedge = Some(HedgeEnd::Failed);
         }
     }
 
-    /// Drops the attempt beside the current one, which was not the first to have content. Its time is a time that its
-    /// target takes at least; without it, targets would seem the faster the more they are hedged.
-    pub(super) fn drop_beside(&mut self, now: Instant) {
-        let Some(leg) = self.beside.take() else { return };
-        if let Some(running) = &leg.running {
-            self.note_overtaken(running, now);
+    /// Drops the attempt beside the current one, which was not the first to have content, or is not waited for any more.
+    pub fn drop_beside(&mut self, now: Instant) {
+        let Some(mut leg) = self.beside.take() else { return };
+        if let Some(running) = leg.running.take().filter(|_| !leg.is_hedge) {
+            self.report_overtaken(*running, now);
         }
         self.attempts.house_cost = NanoUsd(self.attempts.house_cost.0.saturating_add(self.prompt_cost(&leg).0));
     }
@@ -120,9 +122,9 @@ impl Exchange {
             return NanoUsd::ZERO;
         };
         let target = &current.target;
-        let prompt = text::prompt_text(&self.body, &self.head, self.text_bytes_max());
-        let factor_milli = target.model.tokenizer_factor_milli;
-        let input = estimate::tokens_of_escaped(&prompt.kept, prompt.bytes_total, factor_milli);
+        // By its length: content is about to go out, and counting may take milliseconds.
+        let text_bytes = text::prompt_text_len(&self.body, &self.head);
+        let input = estimate::tokens_by_length(text_bytes, target.model.tokenizer_factor_milli);
         let usage = Usage { input, ..Usage::default() };
         let region = target.provider.region_at(leg.access);
         let circumstances = Circumstances { at: self.arrival.at, region, ..Circumstances::default() };

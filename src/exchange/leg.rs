@@ -23,7 +23,10 @@ use crate::wire::splice::{self, UsageAsk};
 
 /// All that belongs to one attempt alone.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of an attempt")]
 pub(super) struct Leg {
+    /// Whether it was begun beside another.
+    pub(super) is_hedge: bool,
     /// `None` before the first.
     pub(super) current: Option<Current>,
     pub(super) answer: Answer,
@@ -59,6 +62,7 @@ impl Leg {
 impl Default for Leg {
     fn default() -> Self {
         Self {
+            is_hedge: false,
             current: None,
             answer: Answer::Awaiting,
             again: false,

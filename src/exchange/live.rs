@@ -137,16 +137,21 @@ fn target_id(target: &Target) -> String {
 
 /// Whether attempts of a request should go to a target. A question for a count is no answer of a model, and says nothing
 /// of one.
-pub(super) fn standing_for(arrival: &Arrival, bounds: &Bounds, now: Moment) -> impl Fn(&Target) -> Standing {
+pub(super) fn standing_for(
+    arrival: &Arrival,
+    region: Option<&str>,
+    bounds: &Bounds,
+    now: Moment,
+) -> impl Fn(&Target) -> Standing {
     let is_watched = bounds.passes_over && arrival.purpose == Purpose::Answer;
-    move |target| if is_watched { standing(&arrival.health, target, now) } else { Standing::Well }
+    move |target| if is_watched { standing(&arrival.health, target, region, now) } else { Standing::Well }
 }
 
-/// How a target stands.
-pub fn standing(health: &Health, target: &Target, now: Moment) -> Standing {
+/// How a target stands for requests that are to stay in a region; `None` for all.
+pub fn standing(health: &Health, target: &Target, region: Option<&str>, now: Moment) -> Standing {
     let Some(live) = of_target(health, target) else { return Standing::Well };
     let of_breaker = Standing::of_breaker(live.breaker.state(now), now);
-    of_breaker.unwrap_or_else(|| of_accesses(health, &target.provider, now))
+    of_breaker.unwrap_or_else(|| of_accesses(health, &target.provider, elsewhere(&target.provider, region), now))
 }
 
 /// How long a target takes, as requests of late have found it: to the first token of a stream, or for a thousand tokens.
@@ -160,10 +165,18 @@ pub fn pace(health: &Health, target: &Target, by: Sort, now: Moment) -> Option<u
     }
 }
 
-/// How the best access of a provider stands.
-pub fn of_accesses(health: &Health, provider: &Provider, now: Moment) -> Standing {
+/// The accesses outside a region, a bit each; none where any will do. The mock stands for any address.
+fn elsewhere(provider: &Provider, region: Option<&str>) -> u64 {
+    let Some(region) = region.filter(|_| &*provider.id != MOCK_ID) else { return 0 };
+    let others = provider.accesses.iter().enumerate().filter(|(_, access)| *access.region != *region);
+    others.fold(0, |others, (index, _)| others | bit(index))
+}
+
+/// How the best access of a provider stands, but for those that are barred, a bit each.
+pub fn of_accesses(health: &Health, provider: &Provider, barred: u64, now: Moment) -> Standing {
     let mut best: Option<Standing> = None;
-    for access in &provider.accesses {
+    let accesses = provider.accesses.iter().enumerate().filter(|(index, _)| barred & bit(*index) == 0);
+    for (_, access) in accesses {
         let standing = of_access(health, access).map_or(Standing::Well, |live| live.standing(now));
         best = match (best, standing) {
             (_, Standing::Well) => return Standing::Well,
@@ -209,7 +222,7 @@ impl Exchange {
         };
         let barred = wish.tried | self.elsewhere(&target.provider);
         let Some(access) = self.choose_access(&target.provider, barred, now) else {
-            return Some(Entry::away(Some(of_accesses(health, &target.provider, now)), now));
+            return Some(Entry::away(Some(of_accesses(health, &target.provider, barred, now)), now));
         };
         let pass = match live.breaker.enter(now, &bounds.breaker) {
             Ok(pass) => pass,
@@ -253,10 +266,7 @@ impl Exchange {
 
     /// The accesses outside the region that the request is to stay in, a bit each.
     fn elsewhere(&self, provider: &Provider) -> u64 {
-        let Some(region) = self.region.as_deref().filter(|_| &*provider.id != MOCK_ID) else { return 0 };
-        let accesses = provider.accesses.iter().enumerate();
-        let others = accesses.filter(|(_, access)| *access.region != *region);
-        others.fold(0, |others, (index, _)| others | bit(index))
+        elsewhere(provider, self.region.as_deref())
     }
 
     /// By which access a target is asked of which nobody keeps count.
@@ -306,6 +316,18 @@ impl Exchange {
         (accesses.len() > 1 && unfit & all != all).then_some(unfit)
     }
 
+    /// Whether the provider of the current target has another address that this request has not asked, be it that it may
+    /// not: then a failure of this one says nothing of the model there.
+    fn has_untried_address(&self) -> bool {
+        let Some(current) = &self.leg.current else { return false };
+        let accesses = &current.target.provider.accesses;
+        let authority = |access: &Access| access.endpoints.get(current.format).map(|at| Arc::clone(&at.authority));
+        let here = accesses.get(self.leg.access).and_then(authority);
+        let mut others = accesses.iter().enumerate();
+        accesses.len() > 1
+            && others.any(|(index, access)| self.leg.tried & bit(index) == 0 && authority(access) != here)
+    }
+
     /// The current attempt failed.
     pub(super) fn report_failure(&mut self, failure: Failure, now: Instant) {
         let wait = self.leg.wait_told.take();
@@ -316,6 +338,7 @@ impl Exchange {
         let access = running.under_way.access();
         let wait_ms = wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
         let blame = failure.blame();
+        let is_of_address = blame == Blame::Address && self.has_untried_address();
         // Of a failure after content nothing is left to be given back.
         if !matches!(blame, Blame::Target | Blame::Address)
             && let Some(passes) = passes.take()
@@ -323,6 +346,15 @@ impl Exchange {
             running.give_back(passes);
         }
         match blame {
+            Blame::Target | Blame::Address if is_of_address => {
+                let passes = passes.unwrap_or(Passes { target: Pass::Usual, access: Some(Pass::Usual) });
+                running.target.breaker.give_back(passes.target);
+                if let Some(wait_ms) = wait_ms {
+                    access.breaker.ask(moment.plus(wait_ms));
+                }
+                let pass = passes.access.unwrap_or(Pass::Usual);
+                access.breaker.report(pass, Verdict::Fault, moment, (&bounds.breaker, draw));
+            }
             Blame::Target | Blame::Address => {
                 if let Some(wait_ms) = wait_ms {
                     running.target.breaker.ask(moment.plus(wait_ms));
@@ -364,12 +396,19 @@ impl Exchange {
         }
     }
 
-    /// An attempt was overtaken: its first token takes longer than it has run.
-    pub(super) fn note_overtaken(&self, running: &Running, now: Instant) {
-        let moment = self.moment(now);
+    /// An attempt that was later than nearly all others was overtaken. It counts as a late one, and the time that it has
+    /// run as one that its target takes at least: without both, a target that hangs would seem well, and the quicker the
+    /// more it is hedged. A trial is free for the next: nothing has answered it.
+    pub(super) fn report_overtaken(&self, mut running: Running, now: Instant) {
+        let (moment, bounds) = (self.moment(now), &self.bounds().breaker);
         let ran_ms = moment.0.saturating_sub(running.begun.0);
         running.target.first_token.observe(ran_ms);
         running.target.wait.observe(ran_ms, moment);
+        let Some(passes) = running.passes.take() else { return };
+        if passes.target == Pass::Usual {
+            running.target.breaker.report(Pass::Usual, Verdict::Slow, moment, (bounds, self.draw()));
+        }
+        running.give_back(passes);
     }
 
     /// So many tokens came after the first content, in so long.

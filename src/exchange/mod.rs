@@ -187,10 +187,11 @@ impl Exchange {
         let catalog = &snapshot.catalog;
         let terms = terms(&arrival, preference.as_deref());
         let moment = arrival.health.moment(arrival.read);
+        let region = preference.as_deref().and_then(|preference| preference.region.as_deref());
         let plan_of = |chain: &Arc<Chain>, must_promise_schema: bool| {
             let is_talk = arrival.format.is_conversation();
             let needs = if is_talk { needs(&head, &body, chain) } else { Needs::default() };
-            let standing = live::standing_for(&arrival, &snapshot.config.health, moment);
+            let standing = live::standing_for(&arrival, region, &snapshot.config.health, moment);
             let pace = |target: &Target, by| live::pace(&arrival.health, target, by, moment);
             let known = Known { standing: &standing, pace: &pace };
             plan::plan(chain, &Needs { json_schema: must_promise_schema, ..needs }, &terms, known)
@@ -258,10 +259,14 @@ impl Exchange {
     /// Records why the current attempt failed.
     pub fn fail(&mut self, failure: Failure, now: Instant) {
         self.report_failure(failure, now);
+        self.note_failure(failure);
+        self.leg.has_failed = true;
+    }
+
+    fn note_failure(&mut self, failure: Failure) {
         self.attempts.last_failure = Some(failure);
         self.attempts.passing_failures =
             self.attempts.passing_failures.saturating_add(u8::from(!failure.is_operators()));
-        self.leg.has_failed = true;
     }
 
     /// Whether [`Self::fail`] was called for the current attempt.

@@ -48,13 +48,15 @@ impl Flux {
     /// Begins the next attempt.
     pub(super) async fn begin_attempt(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
         let link = ctx.link.clone().ok_or_else(lost_session)?;
-        if link.has_hedge() {
-            Box::pin(self.await_hedge(&mut session.downstream_session, &link)).await?;
-        }
         let made = |made_before: Option<u8>| made_before.unwrap_or_default();
         let made_before = made(link.with_exchange(|exchange| exchange.attempts_made()));
         let now = self.clock.now();
         let mut next = link.with_exchange(|exchange| exchange.next_attempt(now)).unwrap_or(Next::Nothing);
+        if matches!(next, Next::Beside) {
+            Box::pin(self.await_hedge(&mut session.downstream_session, &link)).await?;
+            let now = self.clock.now();
+            next = link.with_exchange(|exchange| exchange.next_attempt(now)).unwrap_or(Next::Nothing);
+        }
         if let Next::Wait(turn, wait) = next {
             let place = timeout(wait, turn).await.ok();
             let now = self.clock.now();
@@ -63,7 +65,7 @@ impl Flux {
         let (target, format, delay) = match next {
             Next::Ask(target, format, delay) => (target, format, delay),
             Next::Refuse(refusal) => return Err(reply::refusal_error(*refusal)),
-            Next::Nothing | Next::Wait(..) => {
+            Next::Nothing | Next::Wait(..) | Next::Beside => {
                 return Err(Error::explain(ErrorType::Custom("PlanUsedUp"), "no attempt is left"));
             }
         };
@@ -80,7 +82,6 @@ impl Flux {
         let (body, place, follows, time_left, snapshot) = begun.ok_or_else(lost_session)?;
         let timeouts = &snapshot.config.timeouts;
         ctx.body_bytes = body.len();
-        ctx.access = place;
         link.start_attempt(body, now, timeouts, &self.hedger);
         if follows {
             self.note_failover(ctx, &target);

@@ -38,6 +38,7 @@ impl Flux {
             return self.outcome_without_exchange(ctx, refused, status);
         };
         let now = self.clock.now();
+        exchange.drop_beside(now);
         if refused.is_none() && exchange.needs_estimate() {
             // Counting tokens may load a vocabulary and take milliseconds: not on a thread that serves.
             let clock = Arc::clone(&self.clock);

@@ -21,6 +21,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 
 use super::link::Link;
+use super::trouble::Trouble;
 use super::upstream::{self, Resolver};
 use super::{Ctx, Flux, attempt, held, lost_session, reply};
 use crate::catalog::provider::Endpoint;
@@ -36,6 +37,7 @@ pub(super) type Running = Pin<Box<dyn Future<Output = Option<Box<Won>>> + Send>>
 pub(crate) struct Hedger {
     resolver: Resolver,
     connector: Connector,
+    trouble: Arc<Trouble>,
 }
 
 /// An attempt whose content came first.
@@ -43,14 +45,33 @@ pub(super) struct Won {
     upstream: HttpSession,
     peer: Box<HttpPeer>,
     keepalive: Duration,
+    /// For the client.
     head: Box<ResponseHeader>,
     /// What the exchange lets out first, or why it does not go on.
     first: std::result::Result<Bytes, Stop>,
     is_end: bool,
 }
 
+/// Why an attempt came to nothing.
+enum Lost {
+    Failed(Failure),
+    /// By no fault of the provider.
+    Nobody,
+}
+
+impl From<Stop> for Lost {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Failed(failure) => Self::Failed(failure),
+            // What the client did wrong the other attempt will say too.
+            Stop::Refused(_) | Stop::Unsettled => Self::Nobody,
+        }
+    }
+}
+
 /// What is asked of whom.
 struct Question {
+    provider: Arc<str>,
     endpoint: Endpoint,
     head: RequestHeader,
     body: Bytes,
@@ -59,8 +80,8 @@ struct Question {
 }
 
 impl Hedger {
-    pub(super) fn new(resolver: Resolver) -> Self {
-        Self { resolver, connector: Connector::new(None) }
+    pub(super) fn new(resolver: Resolver, trouble: Arc<Trouble>) -> Self {
+        Self { resolver, connector: Connector::new(None), trouble }
     }
 
     /// Begins an attempt beside the current one, if the exchange has one to make.
@@ -82,25 +103,24 @@ impl Hedger {
     }
 
     async fn run(&self, question: Question, link: &Weak<Link>) -> Option<Box<Won>> {
-        match self.ask(&question, link).await {
-            Ok(won) => Some(Box::new(won)),
-            Err(stop) => {
-                let failure = match stop {
-                    Stop::Failed(failure) => Some(failure),
-                    // What the client did wrong the other attempt will say too.
-                    Stop::Refused(_) | Stop::Unsettled => None,
-                };
-                let link = link.upgrade()?;
-                let now = link.now();
-                link.with_exchange(|exchange| exchange.end_hedge(failure, now));
-                None
-            }
+        let failure = match self.ask(&question, link).await {
+            Ok(won) => return Some(Box::new(won)),
+            Err(Lost::Failed(failure)) => Some(failure),
+            Err(Lost::Nobody) => None,
+        };
+        if let Some(failure) = failure {
+            self.trouble.count(&question.provider, failure);
+            self.trouble.warn_of_key(&question.provider, failure);
         }
+        let link = link.upgrade()?;
+        let now = link.now();
+        link.with_exchange(|exchange| exchange.end_hedge(failure, now));
+        None
     }
 
-    async fn ask(&self, question: &Question, link: &Weak<Link>) -> std::result::Result<Won, Stop> {
+    async fn ask(&self, question: &Question, link: &Weak<Link>) -> std::result::Result<Won, Lost> {
         let Question { endpoint, timeouts, time_left, .. } = question;
-        let failed = Stop::Failed;
+        let failed = Lost::Failed;
         let peer = upstream::peer(&self.resolver, endpoint, timeouts, *time_left).await;
         let peer = peer.map_err(|_| failed(Failure::Connect))?;
         let upstream = timeout(timeouts.first_byte, self.send(&peer, question)).await;
@@ -130,31 +150,33 @@ async fn first_content(
     peer: Box<HttpPeer>,
     timeouts: &Timeouts,
     link: &Weak<Link>,
-) -> std::result::Result<Won, Stop> {
-    let failed = Stop::Failed;
+) -> std::result::Result<Won, Lost> {
+    let failed = Lost::Failed;
     let head = upstream.response_header().cloned().ok_or(failed(Failure::Broken))?;
     // Compressed although that was not asked for: only Pingora's own way has a decoder.
     if head.headers.contains_key(CONTENT_ENCODING) {
-        return Err(failed(Failure::BadAnswer));
+        return Err(Lost::Nobody);
     }
-    beside(link, |exchange, link| exchange.on_head(link.provider_head(&head), link.now()))?.0?;
+    beside(link, |exchange, link| exchange.on_head(link.provider_head(&head), link.now()))??;
+    // Now, since it tells by the answer's state whether a stream begins.
+    let head = beside(link, |exchange, _| reply::answer_head(&head, exchange))?.map_err(|_| Lost::Nobody)?;
     loop {
         let chunk = timeout(timeouts.idle, upstream.read_response_body()).await;
         let chunk = chunk.map_err(|_| failed(Failure::IdleTimeout))?.map_err(|_| failed(Failure::Broken))?;
         let is_end = chunk.is_none();
-        let link = link.upgrade().ok_or(Stop::Unsettled)?;
+        let link = link.upgrade().ok_or(Lost::Nobody)?;
         let now = link.now();
-        let taken = link.with_keep(|exchange, keep| {
+        let taken = link.with_keep_beside(|exchange, keep| {
             exchange.beside(|exchange| exchange.on_chunk(chunk.unwrap_or_default(), is_end, now, keep))
         });
-        let (flow, has_won) = taken.flatten().ok_or(Stop::Unsettled)?;
+        let (flow, has_won) = taken.flatten().ok_or(Lost::Nobody)?;
         let first = match (flow, has_won) {
             (Ok(Flow::Send(first)), true) => Ok(first),
             (Ok(Flow::Hold), true) => Ok(Bytes::new()),
             (Err(stop), true) => Err(stop),
             (Ok(_), false) if is_end => return Err(failed(Failure::CutStream)),
             (Ok(_), false) => continue,
-            (Err(stop), false) => return Err(stop),
+            (Err(stop), false) => return Err(stop.into()),
         };
         let (head, keepalive) = (Box::new(head), timeouts.upstream_keepalive);
         return Ok(Won { upstream, peer, keepalive, head, first, is_end });
@@ -165,11 +187,11 @@ async fn first_content(
 fn question(exchange: &Exchange, client: &RequestHeader, time_left: Duration) -> Result<Question> {
     let target = exchange.target().ok_or_else(lost_session)?;
     let access = attempt::access(target, exchange.access_place())?;
-    let endpoint = access.endpoints.get(exchange.upstream_format()).ok_or_else(lost_session)?;
+    let endpoint = access.endpoints.get(exchange.upstream_format()).ok_or_else(lost_session)?.clone();
     let body = exchange.outgoing_body();
     let head = attempt::head(exchange, client, body.len())?;
-    let timeouts = exchange.snapshot().config.timeouts.clone();
-    Ok(Question { endpoint: endpoint.clone(), head, body, timeouts, time_left })
+    let (provider, timeouts) = (Arc::clone(&target.provider.id), exchange.snapshot().config.timeouts.clone());
+    Ok(Question { provider, endpoint, head, body, timeouts, time_left })
 }
 
 async fn exchange_heads(session: &mut HttpSession, question: &Question) -> Result<()> {
@@ -184,10 +206,11 @@ async fn exchange_heads(session: &mut HttpSession, question: &Question) -> Resul
     }
 }
 
-/// A step of the exchange for the attempt beside the current one; stops where that is over.
-fn beside<T>(link: &Weak<Link>, step: impl FnOnce(&mut Exchange, &Link) -> T) -> std::result::Result<(T, bool), Stop> {
-    let link = link.upgrade().ok_or(Stop::Unsettled)?;
-    link.with_exchange(|exchange| exchange.beside(|exchange| step(exchange, &link))).flatten().ok_or(Stop::Unsettled)
+/// A step of the exchange for the attempt beside the current one, unless that is over.
+fn beside<T>(link: &Weak<Link>, step: impl FnOnce(&mut Exchange, &Link) -> T) -> std::result::Result<T, Lost> {
+    let link = link.upgrade().ok_or(Lost::Nobody)?;
+    let done = link.with_exchange(|exchange| exchange.beside(|exchange| step(exchange, &link)));
+    done.flatten().map(|(done, _)| done).ok_or(Lost::Nobody)
 }
 
 /// Waits until the attempt beside the current one has won; for ever where it does not.
@@ -227,9 +250,8 @@ impl Flux {
         ctx.target = link.with_exchange(|exchange| exchange.target().cloned()).flatten();
         link.note_head();
         let first = first.map_err(|stop| held::stop_error(&link, stop))?;
-        let head = link.with_exchange(|exchange| reply::answer_head(&head, exchange)).ok_or_else(lost_session)??;
         let downstream = &mut session.downstream_session;
-        downstream.response_duplex_vec(vec![HttpTask::Header(Box::new(head), false)]).await?;
+        downstream.response_duplex_vec(vec![HttpTask::Header(head, false)]).await?;
         downstream.response_duplex_vec(vec![HttpTask::Body(Some(first), is_end)]).await?;
         let mut is_over = is_end;
         while !is_over {

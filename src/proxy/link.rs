@@ -153,6 +153,8 @@ impl Link {
         let mut hedge = self.hedge();
         let Some(running) = &mut hedge.running else { return Poll::Ready(hedge.won.is_some()) };
         let Poll::Ready(won) = running.as_mut().poll(context) else { return Poll::Pending };
+        // Whoever else waits for it in the same task was asked before.
+        context.waker().wake_by_ref();
         (hedge.running, hedge.won) = (None, won);
         self.has_hedge.store(false, Ordering::Release);
         Poll::Ready(hedge.won.is_some())
@@ -189,6 +191,16 @@ impl Link {
         let mut state = self.state();
         let State { exchange, keep, watch, .. } = &mut *state;
         watch.arrivals = watch.arrivals.wrapping_add(1);
+        Some(step(exchange.as_deref_mut()?, keep.as_deref()?))
+    }
+
+    /// The same for the attempt beside the current one: what comes in there is no news of the current one.
+    pub(super) fn with_keep_beside<T>(
+        &self,
+        step: impl FnOnce(&mut Exchange, &dyn Fn(&Charge) -> bool) -> T,
+    ) -> Option<T> {
+        let mut state = self.state();
+        let State { exchange, keep, .. } = &mut *state;
         Some(step(exchange.as_deref_mut()?, keep.as_deref()?))
     }
 

@@ -21,10 +21,10 @@ mod probe;
 mod public;
 mod ratelimit;
 mod reply;
+mod trouble;
 mod upstream;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -61,6 +61,7 @@ use admit::RequestIds;
 use hedge::Hedger;
 use link::{KeepCharge, Link};
 use reply::Caller;
+use trouble::Trouble;
 use upstream::Resolver;
 
 pub(crate) use app::{App, Front};
@@ -89,8 +90,7 @@ pub(crate) struct Flux {
     wrong_keys: Rate,
     /// From where the milliseconds of limits are counted.
     origin: Instant,
-    /// The second of the last warning about a provider's key.
-    warned_of_key: AtomicU64,
+    trouble: Arc<Trouble>,
     asks: Asks,
     /// What is served, in words of `OpenAPI`.
     openapi: Bytes,
@@ -122,8 +122,6 @@ pub(crate) struct Ctx {
     route: &'static str,
     arrived: Option<Instant>,
     target: Option<Arc<Target>>,
-    /// Which access of the target's provider.
-    access: usize,
     body_bytes: usize,
     key: Option<(AccountId, KeyId)>,
     refused: Option<Box<Refused>>,
@@ -159,6 +157,7 @@ impl Flux {
             }
         });
         let (keys, ids, origin) = (store.keys(), RequestIds::new(seed), clock.now());
+        let trouble = Arc::new(Trouble::new(Arc::clone(&metrics), Arc::clone(&clock)));
         let (resolver, asks, openapi) = (Resolver::new(), Asks::new(), api::openapi::document());
         let conversations = Arc::new(conversations);
         let (idempotency, wrong_keys) = (store.idempotency(), Rate::new(Duration::from_secs(1)));
@@ -169,7 +168,7 @@ impl Flux {
             metrics,
             log,
             clock,
-            hedger: Arc::new(Hedger::new(resolver.clone())),
+            hedger: Arc::new(Hedger::new(resolver.clone(), Arc::clone(&trouble))),
             resolver,
             keep,
             ids,
@@ -179,7 +178,7 @@ impl Flux {
             conversations,
             wrong_keys,
             origin,
-            warned_of_key: AtomicU64::new(0),
+            trouble,
             asks,
             openapi,
             status: ArcSwapOption::empty(),
@@ -194,25 +193,15 @@ impl Flux {
                 exchange.fail(failure, now);
             }
             let provider = ctx.target.as_ref().map_or("", |target| &*target.provider.id);
-            let failure = exchange.last_failure();
+            let failure = exchange.last_failure().unwrap_or(failure);
             // What was cut off after content is counted at the end, however it came out.
             if exchange.amount().is_none() {
-                self.metrics.attempt_failed(provider, failure.map_or("none", Failure::name));
+                self.trouble.count(provider, failure);
             }
-            if failure.is_some_and(Failure::is_about_our_key) {
-                self.warn_of_key(provider);
-            }
+            self.trouble.warn_of_key(provider, failure);
             exchange.wants_retry(now)
         });
         error.set_retry(retry.unwrap_or_default());
-    }
-
-    /// Once a second at most: every request may find it out again.
-    fn warn_of_key(&self, provider: &str) {
-        let second = self.clock.unix_ms().0 / 1_000;
-        if self.warned_of_key.swap(second, Ordering::Relaxed) != second {
-            log::warn!(provider; "the provider refuses the key that is configured for it, or its account is empty");
-        }
     }
 
     /// Counts an attempt that follows another.

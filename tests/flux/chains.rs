@@ -137,3 +137,30 @@ fn a_request_stays_in_its_region_and_pays_for_it() {
     ask("eu", &pinned).expect_status(503);
     assert_eq!(home.requests().len(), 0, "a failure in the region leads nowhere else");
 }
+
+/// As long as any reasonable path exists: an ill address of one region says nothing of the model elsewhere.
+#[test]
+fn a_fault_in_one_region_shuts_no_other_out() {
+    let (home, eu) = (Provider::openai(), Provider::bearer("openai"));
+    eu.take_key(home.key());
+    let accesses = format!("accesses = [{{ base_url = \"{}\", region = \"eu\" }}]", eu.base_url());
+    let conf = edited("providers.toml", "name = \"OpenAI\"\n", &format!("name = \"OpenAI\"\n{accesses}\n"));
+    let setup = Setup::with(&[&home]).config(conf.path()).env("FLUX_HEALTH__PASSES_OVER", "true");
+    let flux = setup.env("FLUX_HEALTH__ERRORS_IN_A_ROW", "3").env("FLUX_HEALTH__COOLDOWN_MS", "60000").start();
+    home.always(|_| Answer::json(200, &chat_body("hello", &chat_usage(5, 5))));
+    eu.always(|_| Answer::failure(503));
+    let pinned = ask_chat("flux-pinned-gpt-6-1-sol");
+    for _ in 0..3 {
+        ask(&flux, "/v1/chat/completions", "eu", &pinned).expect_status(503);
+    }
+    assert_eq!(ask(&flux, "/v1/chat/completions", "eu", &pinned).expect_status(503).header("x-flux-attempts"), "0");
+    assert_eq!(eu.requests().len(), 3);
+    for _ in 0..5 {
+        ask(&flux, "/v1/chat/completions", "", &pinned).expect_status(200);
+    }
+    assert_eq!((home.requests().len(), eu.requests().len()), (5, 3));
+    // A key that rests elsewhere makes no 503 of now, but one of when it is back.
+    eu.always(|_| Answer::bytes(429, &[("retry-after", "50")], b"{}"));
+    let told: u64 = ask(&flux, "/v1/chat/completions", "eu", &pinned).header("retry-after").parse().expect("seconds");
+    assert!(told > 10, "{told}");
+}

@@ -4,7 +4,9 @@
 
 use serde_json::{Value, json};
 
-use super::answers::{Answer, DONE, Gate, Step, chat_body, chat_events, chat_stream, chat_usage, messages_stream};
+use super::answers::{
+    Answer, DONE, Gate, Step, chat_body, chat_event, chat_events, chat_stream, chat_usage, messages_stream,
+};
 use super::config::edited;
 use super::harness::{Flux, Setup, ask_chat, ask_chat_stream, wait_for};
 use super::http::Conn;
@@ -15,6 +17,8 @@ use super::sse;
 
 const FIRST: &str = "deepseek/deepseek-flash";
 const SECOND: &str = "together/deepseek-v4.1-flash";
+/// Of a larger window than the first: 1,048,576 tokens and 1,000,000.
+const LARGER: &str = "together/kimi-k3";
 const OTHER_FORMAT: &str = "anthropic/claude-haiku-5-5";
 const WORDS: [&str; 4] = ["Hello ", "from ", "the ", "provider."];
 const OTHER_WORDS: [&str; 2] = ["I was ", "quicker."];
@@ -249,6 +253,121 @@ fn comments_go_out_while_both_think_and_a_client_that_leaves_ends_both() {
     let reply = client.rest();
     assert!(reply.is_complete);
     assert_eq!(sse::chat_text(&reply.body), OTHER_WORDS.concat());
+}
+
+/// A lane of three, and what its providers say.
+fn of_three(change: impl Fn(Setup) -> Setup) -> (Pair, Provider) {
+    let third = Provider::groq();
+    let lane = format!("fallbacks = [\"{SECOND}\", \"groq/gpt-oss-120b\"]\nhedge = true");
+    let pair =
+        Pair::start(Provider::bearer("together"), &lane, |setup| change(setup.provider("groq", &third.base_url())));
+    third.always(|_| stream(&["third"]));
+    (pair, third)
+}
+
+#[test]
+fn whoever_is_left_is_asked_while_the_second_hangs() {
+    let (pair, third) = of_three(|setup| setup);
+    let fails = Gate::default();
+    pair.first.next(Answer::failure(500).after(&fails));
+    pair.second.next(Answer::silence());
+    let mut client = pair.begin(&ask_chat_stream("test"));
+    pair.second.wait_for_requests(1);
+    fails.open();
+    let reply = client.reply();
+    assert_eq!((reply.header("x-flux-provider"), reply.header("x-flux-attempts")), ("groq", "3"));
+    assert_eq!((sse::chat_text(&reply.body).as_str(), third.count()), ("third", 1));
+    pair.second.wait_for_left(1);
+}
+
+#[test]
+fn attempts_beside_count_as_any() {
+    let (pair, third) = of_three(|setup| {
+        setup
+            .env("FLUX_LIMITS__ATTEMPTS_MAX", "2")
+            .env("FLUX_HEALTH__RETRIES_MAX", "3")
+            .env("FLUX_HEALTH__RETRY_DELAY_MS", "1")
+    });
+    let gates = [Gate::default(), Gate::default()];
+    pair.first.next(Answer::failure(500).after(&gates[0]));
+    pair.second.next(Answer::failure(500).after(&gates[1]));
+    let mut client = pair.begin(&ask_chat_stream("test"));
+    pair.second.wait_for_requests(1);
+    gates.iter().for_each(Gate::open);
+    let reply = client.reply();
+    assert_eq!((reply.status, reply.header("x-flux-attempts")), (503, "2"));
+    assert_eq!((pair.first.count(), pair.second.count(), third.count()), (1, 1, 0));
+    for provider in ["deepseek", "together"] {
+        assert!(pair.flux.metric("flux_attempt_failures_total", &[provider, "status_5xx"]) > 0.0, "{provider}");
+    }
+}
+
+#[test]
+fn a_winner_ends_where_the_money_does() {
+    let pair = Pair::hedged();
+    let spent: i64 = pair.flux.ledger().iter().map(Row::amount_nano).sum();
+    super::money::cap(&pair.flux, spent + 300_000);
+    pair.first.next(Answer::silence());
+    let event = chat_event(&json!({"content": "0123456789 ".repeat(40)}), None);
+    pair.second.next(Answer::sse(&vec![event; 200]));
+    let reply = pair.begin(&ask_chat_stream("test")).reply();
+    assert_eq!((reply.status, reply.header("x-flux-provider")), (200, "together"));
+    let row = pair.last_row();
+    assert_eq!((row.text("ending"), row.amount_nano()), ("capped", 300_000), "{row:?}");
+    assert!(sse::events(&reply.body).len() < 20, "{}", reply.text());
+}
+
+#[test]
+fn the_head_is_that_of_a_stream_however_the_winner_answers() {
+    let events = chat_stream(&OTHER_WORDS, &chat_usage(1000, 500)).concat();
+    for answer in [Answer::sse(&[events]), Answer::json(200, &chat_body(&OTHER_WORDS.concat(), &chat_usage(1000, 500)))]
+    {
+        let pair = Pair::hedged();
+        pair.first.next(Answer::silence());
+        pair.second.next(answer);
+        let reply = pair.begin(&ask_chat_stream("test")).reply();
+        assert_eq!(reply.header("content-type"), "text/event-stream; charset=utf-8");
+        assert_eq!((reply.headers.get("content-length"), reply.headers.get("x-flux-cost-usd")), (None, None));
+        assert_eq!(sse::chat_text(&reply.body), OTHER_WORDS.concat());
+        assert!(reply.is_complete);
+        assert_eq!(pair.last_row().amount_nano(), sse::comment_cost_nano(&reply.body));
+    }
+}
+
+#[test]
+fn a_prompt_too_long_for_the_first_waits_for_the_larger_window_beside() {
+    let pair =
+        Pair::start(Provider::bearer("together"), &format!("fallbacks = [\"{LARGER}\"]\nhedge = true"), |setup| setup);
+    let (says, answers) = (Gate::default(), Gate::default());
+    let too_long = json!({"error": {"message": "This model's maximum context length is 1000000 tokens.",
+        "type": "invalid_request_error", "code": "context_length_exceeded"}});
+    pair.first.next(Answer::json(400, &too_long).after(&says));
+    pair.second.next(stream(&OTHER_WORDS).after(&answers));
+    let mut client = pair.begin(&ask_chat_stream("test"));
+    pair.second.wait_for_requests(1);
+    says.open();
+    wait_for("the refusal", || pair.flux.metric("flux_attempt_failures_total", &["context_too_long"]) > 0.0);
+    answers.open();
+    let reply = client.reply();
+    assert_eq!((reply.status, reply.header("x-flux-provider")), (200, "together"));
+}
+
+/// Where the first hangs for ever, its breaker opens in the end: it is not asked any more, and nobody waits for it.
+#[test]
+fn a_target_that_is_always_overtaken_is_ill() {
+    let lane = format!("fallbacks = [\"{SECOND}\"]\nhedge = true");
+    let pair = Pair::start(Provider::bearer("together"), &lane, |setup| {
+        setup
+            .env("FLUX_HEALTH__PASSES_OVER", "true")
+            .env("FLUX_HEALTH__RETRY_RESERVE", "1000")
+            .env("FLUX_HEALTH__COOLDOWN_MS", "60000")
+    });
+    pair.first.always(|_| Answer::silence());
+    pair.second.always(|_| stream(&OTHER_WORDS));
+    let attempts = || pair.begin(&ask_chat_stream("test")).reply().header("x-flux-attempts").to_owned();
+    let begun = (0..60).take_while(|_| attempts() == "2").count();
+    assert!((10..60).contains(&begun), "{begun} requests waited for it");
+    assert_eq!((attempts(), pair.first.count()), ("1".to_owned(), begun));
 }
 
 #[test]
