@@ -241,19 +241,21 @@ impl<'a> Talk<'a> {
             self.hear(Speaker::User, SmallVec::from_slice(&[prompt]));
             return;
         }
-        walk::elements(input.messages, |message| self.message(message));
+        walk::walked(input.messages, |rest| self.message(rest));
     }
 
-    fn message(&mut self, message: &'a [u8]) {
+    /// Reads the message that a text begins with, and gives its length.
+    fn message(&mut self, rest: &'a [u8]) -> Option<usize> {
         let (mut speaker, mut content) = (Speaker::Other, None);
         let mut call_bytes = 0;
-        walk::members(message, |name, value| match name {
+        let walked = walk::members(rest, |name, value| match name {
             b"role" => speaker = speaker_of(value),
             b"type" if walk::string(value) == Some(b"function_call_output") => speaker = Speaker::Tool,
             b"content" | b"output" => content = Some(value),
             b"tool_calls" | b"arguments" | b"function_call" => call_bytes += wide(value.len()),
             _ => {}
         });
+        let used = walked.or_else(|| walk::length(rest))?;
         self.tool_bytes += call_bytes;
         self.messages += u64::from(speaker != Speaker::System);
         self.ends_in_tool_result = speaker == Speaker::Tool;
@@ -261,31 +263,35 @@ impl<'a> Talk<'a> {
         let mut pieces = SmallVec::new();
         match walk::string(content) {
             Some(text) => pieces.push(text),
-            None => walk::elements(content, |part| self.part(part, &mut pieces)),
+            None => walk::walked(content, |rest| self.part(rest, &mut pieces)),
         }
         self.hear(speaker, pieces);
+        Some(used)
     }
 
-    fn part(&mut self, part: &'a [u8], pieces: &mut SmallVec<[&'a [u8]; 4]>) {
+    /// Reads the part of a message that a text begins with, and gives its length.
+    fn part(&mut self, rest: &'a [u8], pieces: &mut SmallVec<[&'a [u8]; 4]>) -> Option<usize> {
         let (mut kind, mut text) = (&b""[..], None);
-        walk::members(part, |name, value| match name {
+        let walked = walk::members(rest, |name, value| match name {
             b"type" => kind = walk::string(value).unwrap_or_default(),
             b"text" => text = walk::string(value),
             _ => {}
         });
+        let used = walked.or_else(|| walk::length(rest))?;
         match kind {
             b"image_url" | b"image" | b"input_image" => self.images += 1,
             b"file" | b"document" | b"input_file" => {
                 self.files += 1;
-                self.file_bytes += wide(part.len());
+                self.file_bytes += wide(used);
             }
             b"tool_result" => {
                 self.ends_in_tool_result = true;
-                self.tool_bytes += wide(part.len());
+                self.tool_bytes += wide(used);
             }
-            b"tool_use" | b"thinking" => self.tool_bytes += wide(part.len()),
+            b"tool_use" | b"thinking" => self.tool_bytes += wide(used),
             _ => pieces.extend(text),
         }
+        Some(used)
     }
 
     fn hear(&mut self, speaker: Speaker, pieces: SmallVec<[&'a [u8]; 4]>) {

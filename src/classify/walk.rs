@@ -4,18 +4,27 @@
 
 use memchr::memchr;
 
-/// Deepest nesting that is followed.
-const DEPTH_MAX: usize = 128;
+use crate::wire::leap::{self, skip_space};
 
-/// Calls `each` with the name (as spelt, without quotes) and the value of every member of an object.
-pub(super) fn members<'a>(object: &'a [u8], mut each: impl FnMut(&'a [u8], &'a [u8])) {
-    let Some(mut at) = opened(object, b'{') else { return };
-    while let Some(name_end) = string_end(object, at) {
+/// Calls `each` with the name (as spelt, without quotes) and the value of every member of an object, and gives the bytes
+/// that the object takes; text may follow it. `None` where it is broken, or no object.
+pub(super) fn members<'a>(object: &'a [u8], mut each: impl FnMut(&'a [u8], &'a [u8])) -> Option<usize> {
+    let mut at = opened(object, b'{')?;
+    if object.get(at) == Some(&b'}') {
+        return Some(at + 1);
+    }
+    loop {
+        let name_end = string_end(object, at)?;
         let name = object.get(at + 1..name_end - 1).unwrap_or_default();
         let start = skip_space(object, skip_space(object, name_end) + 1);
-        let Some(end) = value_end(object, start) else { return };
+        let end = value_end(object, start)?;
         each(name, object.get(start..end).unwrap_or_default());
-        at = skip_space(object, skip_space(object, end) + 1);
+        let after = skip_space(object, end);
+        match object.get(after)? {
+            b',' => at = skip_space(object, after + 1),
+            b'}' => return Some(after + 1),
+            _ => return None,
+        }
     }
 }
 
@@ -29,17 +38,28 @@ pub(super) fn elements<'a>(array: &'a [u8], mut each: impl FnMut(&'a [u8])) {
 
 /// Calls `each` with one element of an array after the other, as long as it says so.
 pub(super) fn elements_while<'a>(array: &'a [u8], mut each: impl FnMut(&'a [u8]) -> bool) {
+    walked(array, |rest| {
+        let end = value_end(rest, 0)?;
+        each(rest.get(..end).unwrap_or_default()).then_some(end)
+    });
+}
+
+/// Calls `each` with what is left of an array from each element on; it walks the element and gives the bytes that this
+/// takes, so that nothing is walked twice. `None` ends the walk.
+pub(super) fn walked<'a>(array: &'a [u8], mut each: impl FnMut(&'a [u8]) -> Option<usize>) {
     let Some(mut at) = opened(array, b'[') else { return };
-    while let Some(end) = value_end(array, at) {
-        if !each(array.get(at..end).unwrap_or_default()) {
-            return;
-        }
-        let after = skip_space(array, end);
+    while let Some(used) = array.get(at..).and_then(&mut each) {
+        let after = skip_space(array, at + used);
         if array.get(after) != Some(&b',') {
             return;
         }
         at = skip_space(array, after + 1);
     }
+}
+
+/// The bytes of the value that a text begins with.
+pub(super) fn length(text: &[u8]) -> Option<usize> {
+    value_end(text, 0)
 }
 
 /// The inside of a string, escapes and all; `None` for other values.
@@ -105,59 +125,12 @@ fn opened(text: &[u8], bracket: u8) -> Option<usize> {
     (text.get(open) == Some(&bracket)).then(|| skip_space(text, open + 1))
 }
 
-fn skip_space(text: &[u8], mut at: usize) -> usize {
-    while let Some(b' ' | b'\n' | b'\r' | b'\t') = text.get(at) {
-        at += 1;
-    }
-    at
-}
-
 fn value_end(text: &[u8], at: usize) -> Option<usize> {
-    match text.get(at)? {
-        b'"' => string_end(text, at),
-        b'{' | b'[' => container_end(text, at),
-        b']' | b'}' | b',' | b':' => None,
-        _ => {
-            let length = text.get(at..)?.iter().take_while(|b| !matches!(b, b',' | b'}' | b']' | b' ' | b'\n' | b'\r'));
-            Some(at + length.count())
-        }
-    }
+    leap::value_end(text, at).ok()
 }
 
-fn container_end(text: &[u8], open: usize) -> Option<usize> {
-    let mut depth = 0;
-    let mut at = open;
-    loop {
-        match text.get(at)? {
-            b'"' => {
-                at = string_end(text, at)?;
-                continue;
-            }
-            b'{' | b'[' if depth == DEPTH_MAX => return None,
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' if depth == 1 => return Some(at + 1),
-            b'}' | b']' => depth -= 1,
-            _ => {}
-        }
-        at += 1;
-    }
-}
-
-/// The index after the closing quote. Escaped quotes are found by looking back from each quote: prompts hold far more
-/// backslashes than quotes.
 fn string_end(text: &[u8], open: usize) -> Option<usize> {
-    if text.get(open) != Some(&b'"') {
-        return None;
-    }
-    let mut from = open + 1;
-    loop {
-        let quote = from + memchr(b'"', text.get(from..)?)?;
-        let backslashes = text.get(from..quote)?.iter().rev().take_while(|byte| **byte == b'\\').count();
-        if backslashes % 2 == 0 {
-            return Some(quote + 1);
-        }
-        from = quote + 1;
-    }
+    if text.get(open) == Some(&b'"') { leap::string_end(text, open) } else { None }
 }
 
 #[cfg(test)]
@@ -174,6 +147,11 @@ mod tests {
         let mut count = 0;
         elements(br#"[ 1 , "a,b" , [] , {"x":[","]} ]"#, |_| count += 1);
         assert_eq!(count, 4);
+        let mut names = Vec::new();
+        walked(br#"[{"a":[{"x":"]}"}]} ,{} , {"b":1}, 7, {"c":2}]"#, |rest| {
+            members(rest, |name, _| names.push(name.to_vec())).or_else(|| length(rest))
+        });
+        assert_eq!(names, [b"a", b"b", b"c"]);
     }
 
     #[test]
@@ -181,7 +159,7 @@ mod tests {
         let whole = br#"[{"role":"user","content":[{"type":"text","text":"a\\\"b\u00e9\ud83d\ude00"}]}]"#;
         for cut in 0..whole.len() {
             let part = &whole[..cut];
-            elements(part, |value| members(value, |_, _| {}));
+            walked(part, |value| members(value, |_, _| {}));
             members(part, |_, _| {});
             unescape(part, &mut Vec::new());
         }
