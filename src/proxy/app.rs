@@ -18,7 +18,7 @@ use pingora::server::ShutdownWatch;
 use pingora::time::timeout;
 use pingora::{Error, ErrorType};
 
-use super::deadline::{Deadline, TooLate};
+use super::deadline::{Deadline, Timer, TooLate};
 use super::held::Held;
 use super::link::Link;
 use super::{Flux, reply};
@@ -114,7 +114,7 @@ impl App {
             return Box::pin(Http2::serve(self, stream, shutdown, fresh)).await;
         }
         let mut fresh = Some(fresh);
-        let mut deadline = Deadline::default();
+        let (mut deadline, mut timer) = (Deadline::default(), None);
         let mut next = Some((stream, None));
         while let Some((stream, settings)) = next {
             let mut session = Box::new(ServerSession::new_http1(stream));
@@ -130,7 +130,7 @@ impl App {
                 let _ = Box::pin(reply::refuse_unread(&mut session, &refusal)).await;
                 return;
             }
-            next = self.serve_one(session, &shutdown).await.map(ReusedHttpStream::consume);
+            next = self.serve_one(session, &shutdown, &mut timer).await.map(ReusedHttpStream::consume);
             drop(fresh.take());
         }
     }
@@ -148,10 +148,16 @@ impl App {
     }
 
     /// Serves one request whose head has been read.
-    async fn serve_one(&self, mut session: Box<ServerSession>, shutdown: &ShutdownWatch) -> Option<ReusedHttpStream> {
+    async fn serve_one(
+        &self,
+        mut session: Box<ServerSession>,
+        shutdown: &ShutdownWatch,
+        timer: &mut Option<Timer>,
+    ) -> Option<ReusedHttpStream> {
         let link = Link::new(Arc::clone(&self.clock));
         session.req_header_mut().extensions_mut().insert(Arc::clone(&link));
-        let reused = self.proxy.process_new_http(Held::wrap(session, Arc::clone(&link)), shutdown).await;
+        let reused = self.proxy.process_new_http(Held::wrap(session, Arc::clone(&link), timer.take()), shutdown).await;
+        *timer = link.take_timer();
         if reused.is_some() { reused } else { Box::pin(kept_by(&link)).await }
     }
 
@@ -290,7 +296,7 @@ impl HttpServerApp for Http2 {
         session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
-        let reused = self.app.serve_one(Box::new(session), shutdown).await;
+        let reused = self.app.serve_one(Box::new(session), shutdown, &mut None).await;
         self.let_go();
         reused
     }

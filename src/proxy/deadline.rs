@@ -18,9 +18,18 @@ pub(super) struct Deadline {
     timer: Option<Timer>,
 }
 
-struct Timer {
-    rings_at: Instant,
-    bell: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
+/// One that may ring earlier than it is needed, never later: then it serves whoever comes next as well.
+pub(super) struct Timer {
+    pub(super) rings_at: Instant,
+    pub(super) bell: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
+}
+
+impl Timer {
+    /// Rings after what is left from `now` to then. Pingora's timers share their ticks between requests; one of tokio's
+    /// would cost each a lock.
+    pub(super) fn set(rings_at: Instant, now: Instant) -> Self {
+        Self { rings_at, bell: Box::pin(fast_sleep(rings_at.saturating_duration_since(now))) }
+    }
 }
 
 /// The time is over.
@@ -61,8 +70,7 @@ impl Deadline {
                 self.timer = None;
                 return Poll::Ready(());
             }
-            let bell = Box::pin(fast_sleep(end.saturating_duration_since(now)));
-            self.timer = Some(Timer { rings_at: end, bell });
+            self.timer = Some(Timer::set(end, now));
         }
     }
 }

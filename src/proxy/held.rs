@@ -25,6 +25,7 @@ use pingora::protocols::http::{HttpTask, ServerSession};
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::{Error, ErrorType, Result};
 
+use super::deadline::Timer;
 use super::hedge;
 use super::link::Link;
 use super::patience::{Patience, Silence};
@@ -47,8 +48,9 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    pub(crate) fn wrap(real: Box<ServerSession>, link: Arc<Link>) -> ServerSession {
-        let held = Self { real, link, head: None, patience: Patience::default(), has_early_head: false };
+    /// Wraps a session. `timer` is what the request before on the same connection has left.
+    pub(crate) fn wrap(real: Box<ServerSession>, link: Arc<Link>, timer: Option<Timer>) -> ServerSession {
+        let held = Self { real, link, head: None, patience: Patience::with(timer), has_early_head: false };
         ServerSession::new_custom(Box::new(held))
     }
 
@@ -267,6 +269,7 @@ pub(crate) fn stop_error(link: &Link, stop: Stop) -> Box<Error> {
 impl Drop for Held {
     fn drop(&mut self) {
         let real = std::mem::replace(&mut self.real, Box::new(ServerSession::new_custom(Box::new(()))));
+        self.link.leave_timer(self.patience.take_timer());
         self.link.leave_session(real);
     }
 }

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession;
 
+use super::deadline::Timer;
 use super::hedge::{self, Hedger, Won};
 use super::upstream;
 use crate::base::outcome::Charge;
@@ -30,6 +31,8 @@ pub(crate) struct Link {
     /// Where the wrapper leaves the real session as it is dropped. A boxed trait object cannot be
     /// taken apart, and keep-alive needs the real one back.
     returned: Mutex<Option<Box<ServerSession>>>,
+    /// And the timer, for the next request of the connection.
+    timer: Mutex<Option<Timer>>,
     /// The answer went out whole although Pingora counts the request as failed.
     keeps_connection: AtomicBool,
     /// Whether the timer has woken the task since it was last asked.
@@ -90,6 +93,7 @@ impl Link {
             is_held: AtomicBool::default(),
             stage: AtomicU64::default(),
             returned: Mutex::default(),
+            timer: Mutex::default(),
             keeps_connection: AtomicBool::default(),
             has_rung: AtomicBool::default(),
             has_hedge: AtomicBool::default(),
@@ -287,6 +291,16 @@ impl Link {
     /// Leaves the real session for [`Self::take_session`].
     pub(super) fn leave_session(&self, real: Box<ServerSession>) {
         *self.returned.lock().unwrap_or_else(PoisonError::into_inner) = Some(real);
+    }
+
+    /// Leaves the timer for [`Self::take_timer`].
+    pub(super) fn leave_timer(&self, timer: Option<Timer>) {
+        *self.timer.lock().unwrap_or_else(PoisonError::into_inner) = timer;
+    }
+
+    /// Takes the timer, once the wrapper has been dropped.
+    pub(super) fn take_timer(&self) -> Option<Timer> {
+        self.timer.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Takes the real session back, once the wrapper has been dropped.

@@ -4,22 +4,21 @@
 //! is two numbers in memory; the clock and the timer only when there is a reason.
 
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use pingora::time::fast_timeout::fast_sleep;
-
+use super::deadline::Timer;
 use super::link::{Link, Watch};
 use crate::exchange::retry::Failure;
 
-/// How long the provider may be silent. One timer a request, moved only when it fires or a new stage
-/// begins, and asked only when it has woken us: a chunk that comes in costs no clock and no timer. So silence is
+/// How long the provider may be silent. One timer a connection, moved only when it fires or would ring too late, and
+/// asked only when it has woken us: a chunk that comes in costs no clock and no timer. So silence is
 /// only known to the length of a tick, by which it may be taken for shorter than it was.
 #[derive(Default)]
 pub(super) struct Patience {
-    timer: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
+    timer: Option<Timer>,
     /// Whom the timer wakes.
     task: Option<Waker>,
     arrivals_seen: u64,
@@ -42,6 +41,16 @@ pub(super) enum Silence {
 }
 
 impl Patience {
+    /// With the timer of the request before on the same connection.
+    pub(super) fn with(timer: Option<Timer>) -> Self {
+        Self { timer, ..Self::default() }
+    }
+
+    /// The timer, for the next request.
+    pub(super) fn take_timer(&mut self) -> Option<Timer> {
+        self.timer.take()
+    }
+
     /// Runs `work` until a silence of the provider comes to something.
     pub(super) async fn bound<T>(&mut self, link: &Arc<Link>, work: impl Future<Output = T>) -> Result<T, Silence> {
         let mut work = pin!(work);
@@ -76,9 +85,10 @@ impl Patience {
             self.set(&watch, now);
         }
         while let Some(timer) = &mut self.timer {
-            if timer.as_mut().poll(&mut Context::from_waker(&alarm)).is_pending() {
+            if timer.bell.as_mut().poll(&mut Context::from_waker(&alarm)).is_pending() {
                 break;
             }
+            self.timer = None;
             let (watch, now) = (link.watch(), link.now());
             if let Some(silence) = self.judge(&watch, now) {
                 self.set(&watch, now);
@@ -138,7 +148,8 @@ impl Patience {
             .into_iter()
             .flatten()
             .fold(patience_end, Instant::min);
-        // Pingora's timers share their ticks between requests; one of tokio's would cost each a lock.
-        self.timer = Some(Box::pin(fast_sleep(next.saturating_duration_since(now))));
+        if self.timer.as_ref().is_none_or(|timer| timer.rings_at > next) {
+            self.timer = Some(Timer::set(next, now));
+        }
     }
 }
