@@ -61,7 +61,7 @@ impl Exchange {
             let held = self.admission.reserve_funds(NanoUsd::ZERO, NanoUsd::ZERO, self.arrival.at);
             return held.map(|_| ()).map_err(|denied| deny::refusal(&denied, &self.arrival));
         };
-        let service_tier = tier_name(member(&self.body, b"service_tier"));
+        let service_tier = self.head.service_tier.clone().and_then(|range| tier_name(self.body.get(range)?));
         let asked = Asked { prompt_tokens, service_tier };
         let whole = self.bound(&asked, None);
         let (wanted, least) = self.wanted_and_least(&asked, whole, available);

@@ -61,6 +61,8 @@ pub struct Head {
     pub modalities: Option<Range<usize>>,
     /// `stop` of Chat, or `stop_sequences` of Anthropic.
     pub stop: Option<Range<usize>>,
+    /// `service_tier`, which prices depend on.
+    pub service_tier: Option<Range<usize>>,
     /// `task_type` of Conflux's clients, whatever its value. A request with it may leave `model` out: the range is
     /// empty then.
     pub task_type: Option<Member>,
@@ -181,6 +183,7 @@ enum Field {
     Modalities,
     Stop,
     StopSequences,
+    ServiceTier,
     TaskType,
     Provider,
 }
@@ -210,6 +213,7 @@ impl Field {
             b"modalities" => Self::Modalities,
             b"stop" => Self::Stop,
             b"stop_sequences" => Self::StopSequences,
+            b"service_tier" => Self::ServiceTier,
             b"task_type" => Self::TaskType,
             b"provider" => Self::Provider,
             _ => return None,
@@ -240,6 +244,7 @@ impl Field {
             Self::Modalities => "modalities",
             Self::Stop => "stop",
             Self::StopSequences => "stop_sequences",
+            Self::ServiceTier => "service_tier",
             Self::TaskType => "task_type",
             Self::Provider => "provider",
         }
@@ -279,6 +284,7 @@ impl Found {
             text: None,
             modalities: None,
             stop: None,
+            service_tier: None,
             task_type: None,
             provider: None,
         };
@@ -325,6 +331,7 @@ impl Found {
             Field::Text => head.text = given,
             Field::Modalities => head.modalities = given,
             Field::Stop | Field::StopSequences => head.stop = given,
+            Field::ServiceTier => head.service_tier = given,
             Field::TaskType => head.task_type = Some(member),
             Field::Provider => head.provider = Some(member),
         }
