@@ -107,6 +107,10 @@ const LANES: &[(&str, &str)] = &[
     ("p2 = [\"acme/on\"]", "lanes.toml:7: pins.p2: unknown model \"acme/on\" (hint: did you mean \"acme/one\"?)"),
     ("p2 = [\"acme/one\", \"acme/two\"]", "lanes.toml:7: pins.p2: mixes the models one and two"),
     ("p2 = [\"acme/one\", \"acme/one\"]", "lanes.toml:7: pins.p2: acme/one is there twice"),
+    (
+        "[lanes.b]\ndefault = \"acme/one\"\nfallbacks = [{ target = \"acme/one\", when = { vision = true } }]",
+        "lanes.toml:9: lanes.b: acme/one is there twice (hint: its first place takes all",
+    ),
     ("p2 = []", "lanes.toml:7: pins.p2: is empty"),
     (
         "p2 = 2",

@@ -20,6 +20,7 @@ const CHAINS_MAX: usize = 10_000;
 const NAME_BYTES_MAX: usize = 256;
 /// Targets of one lane or pin.
 const TARGETS_MAX: usize = 64;
+const TWICE: &str = "its first place takes all the requests of this one";
 
 /// What `lanes.toml` says.
 #[derive(Debug)]
@@ -203,14 +204,12 @@ impl<'a> Opening<'a, '_> {
             if last_step.replace(entry.step) != Some(entry.step) {
                 self.steps = self.steps.saturating_add(1);
             }
-            let step = Step { number: self.steps, weight: entry.weight, when };
-            match self.known.target(&entry.id) {
-                Some(target) if !self.targets.iter().any(|known| known.model.id == target.model.id) => {
-                    self.targets.push(Arc::new(Target { step, ..target }));
-                }
-                Some(_) if is_first => {
+            let step = Step { number: self.steps, weight: entry.weight, when, is_repeated: false };
+            let is_new = |target: Target| put(&mut self.targets, Target { step, ..target });
+            match self.known.target(&entry.id).map(is_new) {
+                Some(false) if is_first => {
                     let message = format!("lanes.{}: {} is there twice", lane.name, entry.id);
-                    self.complain(&entry.origin, message, "each target is tried once");
+                    self.complain(&entry.origin, message, TWICE);
                 }
                 None if is_first && !self.known.is_known(&entry.id) => {
                     let message = format!("lanes.{}: unknown model \"{}\"", lane.name, entry.id);
@@ -251,6 +250,18 @@ impl<'a> Opening<'a, '_> {
     }
 }
 
+/// Takes a target into a chain. `false` where an earlier place of its model takes all the requests that it is for.
+fn put(targets: &mut Vec<Arc<Target>>, mut target: Target) -> bool {
+    for earlier in targets.iter().filter(|earlier| earlier.model.id == target.model.id) {
+        if earlier.step.when.include(&target.step.when) {
+            return false;
+        }
+        target.step.is_repeated = true;
+    }
+    targets.push(Arc::new(target));
+    true
+}
+
 fn complain_of_length(targets: &[Arc<Target>], name: &str, origin: &Origin, findings: &mut Findings) {
     if targets.len() > TARGETS_MAX {
         let message = format!("{name}: {} targets are too many", targets.len());
@@ -286,13 +297,14 @@ fn read_pins(table: &Table, known: &Known<'_>, findings: &mut Findings) -> Vec<C
         let mut targets: Vec<Arc<Target>> = Vec::new();
         for Entry { id, origin, step, weight, when, is_shared: _ } in &entries {
             let number = u16::try_from(*step).unwrap_or(u16::MAX);
-            let step = Step { number, weight: *weight, when: when.clone() };
-            match known.target(id) {
-                Some(target) if targets.iter().any(|known| known.model.id == target.model.id) => {
+            let step = Step { number, weight: *weight, when: when.clone(), is_repeated: false };
+            let is_new = known.target(id).map(|target| put(&mut targets, Target { step, ..target }));
+            match is_new {
+                Some(true) => {}
+                Some(false) => {
                     let message = format!("{path}: {id} is there twice");
-                    findings.complaints.push(origin.complaint(message, "each target is tried once"));
+                    findings.complaints.push(origin.complaint(message, TWICE));
                 }
-                Some(target) => targets.push(Arc::new(Target { step, ..target })),
                 None if known.is_known(id) => {}
                 None => {
                     let message = format!("{path}: unknown model \"{id}\"");

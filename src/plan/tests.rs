@@ -381,7 +381,7 @@ fn a_preference_leaves_the_other_tests_as_they_are() {
 /// A target at a place of its chain.
 fn placed(id: &str, number: u16, weight: u32, when: Conditions) -> Arc<Target> {
     let target = Target::clone(&plain(id));
-    Arc::new(Target { step: Step { number, weight, when }, ..target })
+    Arc::new(Target { step: Step { number, weight, when, is_repeated: false }, ..target })
 }
 
 #[test]
@@ -447,6 +447,62 @@ fn a_target_is_asked_by_requests_that_meet_its_conditions_alone() {
     let terms = Terms { preference: Some(&eu), ..TERMS };
     let nobody = PlanError::NotPreferred { providers: vec!["p (in no region)".to_owned()] };
     assert_eq!(planned(only, &plain, &terms), Err(nobody));
+}
+
+#[test]
+fn a_model_with_several_places_is_asked_at_the_first_that_is_for_the_request() {
+    let none = Conditions::default;
+    let repeated = |id, number, when| {
+        let target = Target::clone(&placed(id, number, 1, when));
+        let step = Step { is_repeated: true, ..target.step.clone() };
+        Arc::new(Target { step, ..target })
+    };
+    let targets = || {
+        vec![
+            placed("a", 1, 1, Conditions { vision: Some(true), ..none() }),
+            placed("b", 2, 1, none()),
+            repeated("a", 3, Conditions { prompt_tokens_min: 100, ..none() }),
+            placed("c", 4, 1, none()),
+            repeated("a", 5, none()),
+        ]
+    };
+    let plain = Needs::default();
+    for (needs, expected) in [
+        (plain, "b c a"),
+        (Needs { vision: true, ..plain }, "a b c"),
+        (Needs { text_bytes: 400, ..plain }, "b a c"),
+        (Needs { vision: true, text_bytes: 400, ..plain }, "a b c"),
+    ] {
+        assert_eq!(planned(targets(), &needs, &TERMS).as_deref(), Ok(expected), "{needs:?}");
+    }
+}
+
+#[test]
+fn conditions_include_others() {
+    let none = Conditions::default;
+    let regions =
+        |names: &[&str]| Conditions { regions: names.iter().map(|name| Arc::from(*name)).collect(), ..none() };
+    let vision = |is| Conditions { vision: Some(is), ..none() };
+    let tools = |is| Conditions { tools: Some(is), ..none() };
+    let length = |prompt_tokens_min, prompt_tokens_max| Conditions { prompt_tokens_min, prompt_tokens_max, ..none() };
+    for (one, other, includes, is_included) in [
+        (none(), none(), true, true),
+        (none(), vision(true), true, false),
+        (vision(true), vision(true), true, true),
+        (vision(true), vision(false), false, false),
+        (tools(false), none(), false, true),
+        (tools(false), vision(false), false, false),
+        (length(10, 50), length(20, 50), true, false),
+        (length(10, 50), length(5, 50), false, true),
+        (length(10, 50), length(20, 90), false, false),
+        (length(0, 50), none(), false, true),
+        (regions(&["eu", "us"]), regions(&["us"]), true, false),
+        (regions(&["eu", "us"]), regions(&["us", "eu"]), true, true),
+        (regions(&["eu"]), regions(&["us"]), false, false),
+        (none(), regions(&["us"]), true, false),
+    ] {
+        assert_eq!((one.include(&other), other.include(&one)), (includes, is_included), "{one:?} {other:?}");
+    }
 }
 
 #[test]

@@ -94,6 +94,21 @@ fn a_target_is_for_the_requests_that_meet_its_conditions() {
 }
 
 #[test]
+fn a_lane_inside_serves_what_the_conditions_outside_leave() {
+    let pair = Pair::start(&format!(
+        "default = {{ target = \"{FIRST}\", when = {{ tools = true }} }}\n\
+         fallbacks = [\"inside\", {{ target = \"{SECOND}\", when = {{ tools = true }} }}]\n\
+         [lanes.inside]\ndefault = \"{FIRST}\""
+    ));
+    assert_eq!(pair.served_by(&ask_chat("test")), "deepseek");
+    let mut tooled = ask_chat("test");
+    tooled["tools"] = json!([{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]);
+    pair.first.always(|_| Answer::failure(500));
+    assert_eq!(pair.served_by(&tooled), "together");
+    assert_eq!(pair.first.count(), 2, "each target is tried once");
+}
+
+#[test]
 fn a_chain_for_other_requests_says_so() {
     let (google, conf) =
         (Provider::google(), conf_with("default = { target = \"google/gemini-3.8-flash\", when = { vision = true } }"));
