@@ -132,6 +132,7 @@ fn read_lanes(table: &Table, known: &Known<'_>, findings: &mut Findings) -> Vec<
         let mut fields = Fields::new(lane, &node.origin, format!("lanes.{name}"), findings);
         let display_name = fields.text("product_name").unwrap_or_else(|| name.to_owned());
         let entries = read_entries(&mut fields);
+        complain_of_regions(&entries, &format!("lanes.{name}"), fields.findings);
         let is_hedged = fields.flag("hedge", false);
         let rates = read_rates(&mut fields);
         fields.finish();
@@ -262,6 +263,23 @@ fn put(targets: &mut Vec<Arc<Target>>, mut target: Target) -> bool {
     true
 }
 
+/// Regions that no address of any provider is in: nobody could ask for them.
+fn complain_of_regions(entries: &[Entry], path: &str, findings: &mut Findings) {
+    let named = entries.iter().flat_map(|entry| entry.when.regions.iter().map(move |region| (entry, region)));
+    for (Entry { id, origin, .. }, region) in named {
+        if findings.regions.contains(&**region) {
+            continue;
+        }
+        let there = || findings.regions.iter().map(String::as_str);
+        let hint = meant(region, there()).unwrap_or_else(|| match there().collect::<Vec<_>>().join(", ") {
+            none if none.is_empty() => "no address of providers.toml has a region".to_owned(),
+            listed => format!("there are: {listed}"),
+        });
+        let message = format!("{path}: unknown region \"{region}\" in the conditions of {id}");
+        findings.complaints.push(origin.complaint(message, hint));
+    }
+}
+
 fn complain_of_length(targets: &[Arc<Target>], name: &str, origin: &Origin, findings: &mut Findings) {
     if targets.len() > TARGETS_MAX {
         let message = format!("{name}: {} targets are too many", targets.len());
@@ -294,6 +312,7 @@ fn read_pins(table: &Table, known: &Known<'_>, findings: &mut Findings) -> Vec<C
         check_name(name, &node.origin, findings);
         let path = format!("pins.{name}");
         let entries = chains::read_steps(node, &path, 0, findings);
+        complain_of_regions(&entries, &path, findings);
         let mut targets: Vec<Arc<Target>> = Vec::new();
         for Entry { id, origin, step, weight, when, is_shared: _ } in &entries {
             let number = u16::try_from(*step).unwrap_or(u16::MAX);

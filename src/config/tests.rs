@@ -349,6 +349,9 @@ fn bad_overrides_name_their_variable() {
 #[test]
 fn a_chain_has_shares_and_conditions() {
     let mut texts = small();
+    texts.providers.1.push_str(
+        "region = \"eu\"\naccesses = [{ api_key_env = \"US\", base_url = \"https://us.example/v1\", region = \"us\" }]\n",
+    );
     texts.lanes.1.push_str(
         "p2 = [\"acme/one\"]\n\
          [lanes.shared]\n\
