@@ -402,6 +402,8 @@ def main():
         "# A lane tries `default`, then `fallbacks`: models of models.toml, or the name of another lane. At most 64 targets.",
         "# Targets in a list of their own share one step by their weight (1; from 0 to 1000; 0 stands in for the others only):",
         '#   default = [{ target = "openai/gpt-6-luna", weight = 3 }, { target = "azure-openai/gpt-6-luna" }]',
+        "# A conversation stays with the target that it began with as long as that is well: it is known by its account and x-flux-session, else",
+        "# by its system prompt and the first words of its user. So the shares are those of conversations; other requests are drawn one by one.",
         "# when: only requests that are so are sent there; any of vision, tools (true: with them, false: without), prompt_tokens_min,",
         "# prompt_tokens_max (text, by four bytes a token), region (what the request asks for by x-flux-region):",
         '#   fallbacks = [{ target = "google/gemini-3.8-flash", when = { vision = true } }, "groq/gpt-oss-120b"]',

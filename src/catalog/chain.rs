@@ -138,4 +138,10 @@ impl Chain {
         let speaks = |target: &Target| client_formats.iter().any(|format| target.takes_bytes_of(*format));
         self.targets.iter().any(|target| target.is_live(at) && speaks(target))
     }
+
+    /// Whether several targets share the requests of a step.
+    pub fn has_shared_steps(&self) -> bool {
+        let mut pairs = self.targets.iter().zip(self.targets.iter().skip(1));
+        pairs.any(|(one, next)| one.step.number == next.step.number)
+    }
 }

@@ -9,6 +9,7 @@ use super::counted::IMAGE_TOKENS_GUESSED;
 use super::needs::needs;
 use super::prefer::preference;
 use super::request::{task, unknown_model, unreadable};
+use super::share::Told;
 use super::snapshot::Snapshot;
 use super::{Asked, check_allowed, makes_only_images, no_images, unplannable};
 use crate::accounts::key::KeyState;
@@ -101,13 +102,12 @@ pub struct Alternative {
 /// The refusal that it would get before anything is sent: 400, 403, 404, or 503 where nobody serves its model.
 pub fn preview<'s>(snapshot: &'s Snapshot, question: &Question<'_>) -> Result<Preview<'s>, Refusal> {
     let Question { body, format, asked, key, via, at } = *question;
-    let quality = asked.quality;
     let head = head::scan(body).map_err(|error| unreadable(&error))?;
     let format = format.unwrap_or_else(|| format_of(&head, body));
     let catalog = &snapshot.catalog;
     let model = head.model(body);
     let route = catalog.resolve(&model).ok_or_else(|| unknown_model(&model))?;
-    let wishes = key.map_or_else(|| Wishes::nobodys(quality), |key| Wishes::of(key, quality));
+    let wishes = key.map_or_else(|| Wishes::nobodys(asked.quality), |key| Wishes::of(key, asked.quality));
     let sought = wishes.quality.unwrap_or_else(|| catalog.quality());
     let terms = Terms { quality: sought.share(), prices: snapshot.lane_prices };
     let task_type =
@@ -124,8 +124,10 @@ pub fn preview<'s>(snapshot: &'s Snapshot, question: &Question<'_>) -> Result<Pr
         preference: preference.as_ref(),
         draw: None,
     };
+    let conversation = key.map(|key| Told { key, asked, format, head: &head, body });
     let plan_with = |chain: &Arc<Chain>, json_schema: bool| {
-        plan::plan(chain, &Needs { json_schema, ..needs(&head, body, chain) }, &plan_terms, Known::NOTHING)
+        let terms = plan::Terms { draw: conversation.and_then(|one| one.draw(chain)), ..plan_terms };
+        plan::plan(chain, &Needs { json_schema, ..needs(&head, body, chain) }, &terms, Known::NOTHING)
     };
     let mut chosen = (route == Route::Auto).then(|| {
         let decided = Decided {

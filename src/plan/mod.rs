@@ -74,7 +74,7 @@ pub struct Terms<'a> {
     pub bounds: Option<&'a ProviderBounds>,
     /// What the request prefers among providers.
     pub preference: Option<&'a Preference>,
-    /// A random number of the request, by which targets of one step are drawn; `None`: by their weights.
+    /// The number of the conversation, or a random one, by which targets of one step are drawn; `None`: by their weights.
     pub draw: Option<u64>,
 }
 

@@ -63,18 +63,67 @@ fn picture() -> Value {
     body
 }
 
-/// Of 200 requests with a share of a quarter, fewer than 20 or more than 90 are less likely than one in a billion.
+/// The `turn`-th request of a conversation that uses tools.
+fn turn(conversation: usize, turn: usize) -> Value {
+    let mut body = ask_chat("test");
+    let mut messages = vec![
+        json!({"role": "system", "content": "You book journeys."}),
+        json!({"role": "user", "content": format!("a train to place {conversation}")}),
+    ];
+    for number in 0..turn {
+        let call = json!({"id": format!("c{number}"), "type": "function", "function": {"name": "f", "arguments": "{}"}});
+        messages.push(json!({"role": "assistant", "tool_calls": [call]}));
+        messages.push(json!({"role": "tool", "tool_call_id": format!("c{number}"), "content": format!("{number} trains")}));
+    }
+    body["messages"] = json!(messages);
+    body["tools"] = json!([{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]);
+    body
+}
+
+/// T-58: the tool loop of a conversation stays with its model, also in a lane that shares its requests.
 #[test]
-fn requests_are_shared_and_the_others_of_a_step_stand_in() {
+fn a_conversation_stays_with_the_target_that_it_was_given_to() {
+    let pair = Pair::start(&format!("default = [\"{FIRST}\", \"{SECOND}\"]"));
+    let mut served = Vec::new();
+    for conversation in 0..8 {
+        let first = pair.served_by(&turn(conversation, 0));
+        for number in 1..10 {
+            assert_eq!(pair.served_by(&turn(conversation, number)), first, "turn {number} of {conversation}");
+        }
+        let shown = ask(&pair.flux, "/v1/route", "", &turn(conversation, 3)).expect_status(200).json();
+        assert_eq!(shown["attempts"][0]["provider"], first, "{shown}");
+        served.push(first);
+    }
+    for provider in ["deepseek", "together"] {
+        assert!(served.iter().any(|by| by == provider), "{served:?}");
+    }
+    let bearer = pair.flux.bearer();
+    let in_session = |session: &str, body: &Value| {
+        let headers =
+            [("authorization", bearer.as_str()), ("content-type", "application/json"), ("x-flux-session", session)];
+        let asked = request("POST", "/v1/chat/completions", &headers, body.to_string().as_bytes());
+        pair.flux.ask(&asked).expect_status(200).header("x-flux-provider").to_owned()
+    };
+    let mut named: Vec<String> = (0..8).map(|number| in_session(&format!("s{number}"), &turn(0, 0))).collect();
+    for (number, first) in named.iter().enumerate() {
+        assert_eq!(in_session(&format!("s{number}"), &turn(number, 1)), *first, "the name is enough");
+    }
+    named.dedup();
+    assert!(named.len() > 1, "sessions share as well");
+}
+
+/// Of 200 conversations with a share of a quarter, fewer than 20 or more than 90 are less likely than one in a billion.
+#[test]
+fn conversations_are_shared_and_the_others_of_a_step_stand_in() {
     let pair = Pair::start(&format!("default = [{{ target = \"{FIRST}\", weight = 3 }}, {{ target = \"{SECOND}\" }}]"));
-    for _ in 0..200 {
-        pair.ask(&ask_chat("test"));
+    for number in 0..200 {
+        pair.ask(&turn(number, 0));
     }
     let asked = pair.second.requests().len();
     assert!((20..=90).contains(&asked), "{asked} of 200");
     pair.second.always(|_| Answer::failure(500));
-    for _ in 0..20 {
-        assert_eq!(pair.served_by(&ask_chat("test")), "deepseek", "whoever is drawn first");
+    for number in 0..20 {
+        assert_eq!(pair.served_by(&turn(number, 0)), "deepseek", "whoever is drawn first");
     }
     assert_eq!(pair.first.count() + asked, 220);
 }
