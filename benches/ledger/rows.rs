@@ -148,6 +148,7 @@ fn ask(dir: &Path) -> Result<()> {
             quality: None,
             providers: &[],
             region: None,
+            session: None,
             at,
         };
         let mut body = Bytes::new();

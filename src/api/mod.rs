@@ -68,6 +68,8 @@ pub struct Asked<'a> {
     pub providers: &'a [Box<str>],
     /// The region that it names in `x-flux-region`.
     pub region: Option<&'a str>,
+    /// The name that it gives the conversation in `x-flux-session`.
+    pub session: Option<&'a [u8]>,
     /// When.
     pub at: UnixMs,
 }

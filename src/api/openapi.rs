@@ -284,7 +284,7 @@ fn inference(path: &str) -> Option<Described> {
         ),
         in_header(
             "x-flux-session",
-            "By what flux-auto knows the conversation again; else by its system prompt and first words",
+            "By what the conversation is known again; else by its system prompt and first words",
             &session,
         ),
     ]))
@@ -311,6 +311,7 @@ fn preference() -> Value {
                 "type": ["boolean", "null"],
                 "description": "false: nobody but those in `order`, or without it nobody but the first",
             },
+            "region": { "type": ["string", "null"], "description": "At no address outside this region" },
             "max_price": {
                 "type": ["object", "null"],
                 "description": "What a million tokens may cost at most, in USD",

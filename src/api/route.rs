@@ -212,7 +212,7 @@ pub(super) fn answer(asked: &Asked<'_>, snapshot: &Snapshot) -> Result<Answer, R
             quality: query.text("quality").or(asked.quality).map(quality).transpose()?,
             providers: asked.providers.to_vec(),
             region: asked.region.map(Box::from),
-            session: None,
+            session: asked.session.map(Box::from),
         },
         key: Some(asked.key),
         via: if asked.key.kind == KeyKind::Test { Via::Mock } else { Via::Providers },

@@ -18,11 +18,13 @@ pub struct Step {
     pub weight: u32,
     /// For which requests it is.
     pub when: Conditions,
+    /// Whether an earlier place of the chain is of the same model. The first whose conditions a request meets counts.
+    pub is_repeated: bool,
 }
 
 impl Default for Step {
     fn default() -> Self {
-        Self { number: 0, weight: 1, when: Conditions::default() }
+        Self { number: 0, weight: 1, when: Conditions::default(), is_repeated: false }
     }
 }
 
@@ -51,6 +53,19 @@ impl Conditions {
     /// Whether it depends on how long the prompt is.
     pub fn ask_for_length(&self) -> bool {
         self.prompt_tokens_min > 0 || self.prompt_tokens_max < u64::MAX
+    }
+
+    /// Whether whatever meets the other meets this too.
+    pub fn include(&self, other: &Self) -> bool {
+        let Self { vision, tools, prompt_tokens_min, prompt_tokens_max, regions } = self;
+        let flag = |one: Option<bool>, other: Option<bool>| one.is_none() || one == other;
+        let are_there = regions.is_empty()
+            || (!other.regions.is_empty() && other.regions.iter().all(|region| regions.contains(region)));
+        flag(*vision, other.vision)
+            && flag(*tools, other.tools)
+            && *prompt_tokens_min <= other.prompt_tokens_min
+            && *prompt_tokens_max >= other.prompt_tokens_max
+            && are_there
     }
 
     /// What meets both; `None` where nothing can.
@@ -122,5 +137,11 @@ impl Chain {
     pub fn is_routable(&self, at: UnixMs, client_formats: &[WireFormat]) -> bool {
         let speaks = |target: &Target| client_formats.iter().any(|format| target.takes_bytes_of(*format));
         self.targets.iter().any(|target| target.is_live(at) && speaks(target))
+    }
+
+    /// Whether several targets share the requests of a step.
+    pub fn has_shared_steps(&self) -> bool {
+        let mut pairs = self.targets.iter().zip(self.targets.iter().skip(1));
+        pairs.any(|(one, next)| one.step.number == next.step.number)
     }
 }

@@ -86,11 +86,7 @@ fn read_one(
     let key = if variables.is_empty() {
         own.key.clone()
     } else {
-        let key = providers::key_of_environment(fields, &variables, environment);
-        if key.is_none() && !own.is_key_optional {
-            return None;
-        }
-        key
+        providers::key_of_environment(fields, &variables, environment)
     };
     let other = fields.is_stated("base_url").then(|| providers::read_base(fields, own.place));
     let base = match &other {
@@ -102,6 +98,9 @@ fn read_one(
     } else {
         regions.own.clone()
     };
+    if key.is_none() && !variables.is_empty() && !own.is_key_optional {
+        return None;
+    }
     // Paths are the provider's; whatever is wrong with them has been told.
     let mut told = Findings::default();
     let origin = Origin { file: "".into(), line: 0 };
@@ -113,12 +112,13 @@ fn read_one(
 
 /// The region that is stated, else the one whose host is in use.
 fn read_region(fields: &mut Fields<'_, '_>, hosts: &[(String, String)], base: Option<&BaseUrl>) -> String {
-    let stated = fields.text("region").unwrap_or_default();
-    if !stated.is_empty() {
-        return stated;
+    let stated = fields.text("region").filter(|region| !region.is_empty());
+    let of_host = || hosts.iter().find(|(_, host)| base.is_some_and(|base| base.host == *host));
+    let region = stated.or_else(|| of_host().map(|(region, _)| region.clone())).unwrap_or_default();
+    if !region.is_empty() {
+        fields.findings.regions.insert(region.clone());
     }
-    let found = hosts.iter().find(|(_, host)| base.is_some_and(|base| base.host == *host));
-    found.map(|(region, _)| region.clone()).unwrap_or_default()
+    region
 }
 
 fn read_weight(fields: &mut Fields<'_, '_>) -> u32 {

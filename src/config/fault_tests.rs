@@ -107,6 +107,10 @@ const LANES: &[(&str, &str)] = &[
     ("p2 = [\"acme/on\"]", "lanes.toml:7: pins.p2: unknown model \"acme/on\" (hint: did you mean \"acme/one\"?)"),
     ("p2 = [\"acme/one\", \"acme/two\"]", "lanes.toml:7: pins.p2: mixes the models one and two"),
     ("p2 = [\"acme/one\", \"acme/one\"]", "lanes.toml:7: pins.p2: acme/one is there twice"),
+    (
+        "[lanes.b]\ndefault = \"acme/one\"\nfallbacks = [{ target = \"acme/one\", when = { vision = true } }]",
+        "lanes.toml:9: lanes.b: acme/one is there twice (hint: its first place takes all",
+    ),
     ("p2 = []", "lanes.toml:7: pins.p2: is empty"),
     (
         "p2 = 2",
@@ -153,6 +157,39 @@ const LANES: &[(&str, &str)] = &[
     ),
     ("[lane.b]\ndefault = \"acme/one\"", "lanes.toml:7: unknown setting lane (hint: did you mean \"lanes\"?)"),
 ];
+
+/// Regions are those of all addresses, whether or not there is a key for them here.
+#[test]
+fn regions_of_conditions_are_in_reach() {
+    let with = |conditions: &str| {
+        let mut texts = small();
+        texts.providers.1.push_str(
+            "regional_base_urls = { us = \"https://us.acme.example/v1\", mars = \"https://mars.acme.example/v1\" }\n\
+             accesses = [{ api_key_env = \"EU_KEY\", base_url = \"https://eu.example/v1\", region = \"europe\" },\n\
+             { base_url = \"https://us.acme.example/v1\" }]\n",
+        );
+        texts.lanes.1.push_str(conditions);
+        texts
+    };
+    let good = with("p2 = [{ target = \"acme/one\", when = { region = [\"europe\", \"us\"] } }, \"acme/one\"]");
+    for environment in [vec![], vec![("ACME_KEY".to_owned(), "sk-a".to_owned())]] {
+        assert_eq!(check(&good, &environment).map(|_| ()), Ok(()));
+    }
+    for (region, hint) in [("erope", "did you mean \"europe\"?"), ("mars", "there are: europe, us")] {
+        let when = format!("when = {{ region = \"{region}\" }}");
+        for (conditions, place) in [
+            (format!("p2 = [{{ target = \"acme/one\", {when} }}]"), "lanes.toml:7: pins.p2"),
+            (format!("[lanes.b]\ndefault = {{ target = \"fast\", {when} }}"), "lanes.toml:8: lanes.b"),
+        ] {
+            let expected = format!("{place}: unknown region \"{region}\" in the conditions of ");
+            check_told(&with(&conditions), &conditions, &expected);
+            check_told(&with(&conditions), &conditions, hint);
+        }
+    }
+    let mut texts = small();
+    texts.lanes.1.push_str("p2 = [{ target = \"acme/one\", when = { region = \"eu\" } }]");
+    check_told(&texts, "no region at all", "no address of providers.toml has a region");
+}
 
 /// The text of each file.
 const PLACES: [fn(&mut Texts) -> &mut String; 4] = [

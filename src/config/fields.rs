@@ -2,6 +2,7 @@
 //!
 //! Must not know which settings exist: `settings`, `providers`, `models` and `lanes` ask for them.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -27,6 +28,8 @@ pub(super) struct Findings {
     pub(super) complaints: Vec<Complaint>,
     /// Settings that no file and no variable mentions: `section.key`.
     pub(super) defaulted: Vec<String>,
+    /// Regions of all addresses of providers, also of those that have no key here.
+    pub(super) regions: BTreeSet<String>,
 }
 
 /// What type a setting has.

@@ -20,6 +20,7 @@ const CHAINS_MAX: usize = 10_000;
 const NAME_BYTES_MAX: usize = 256;
 /// Targets of one lane or pin.
 const TARGETS_MAX: usize = 64;
+const TWICE: &str = "its first place takes all the requests of this one";
 
 /// What `lanes.toml` says.
 #[derive(Debug)]
@@ -131,6 +132,7 @@ fn read_lanes(table: &Table, known: &Known<'_>, findings: &mut Findings) -> Vec<
         let mut fields = Fields::new(lane, &node.origin, format!("lanes.{name}"), findings);
         let display_name = fields.text("product_name").unwrap_or_else(|| name.to_owned());
         let entries = read_entries(&mut fields);
+        complain_of_regions(&entries, &format!("lanes.{name}"), fields.findings);
         let is_hedged = fields.flag("hedge", false);
         let rates = read_rates(&mut fields);
         fields.finish();
@@ -203,14 +205,12 @@ impl<'a> Opening<'a, '_> {
             if last_step.replace(entry.step) != Some(entry.step) {
                 self.steps = self.steps.saturating_add(1);
             }
-            let step = Step { number: self.steps, weight: entry.weight, when };
-            match self.known.target(&entry.id) {
-                Some(target) if !self.targets.iter().any(|known| known.model.id == target.model.id) => {
-                    self.targets.push(Arc::new(Target { step, ..target }));
-                }
-                Some(_) if is_first => {
+            let step = Step { number: self.steps, weight: entry.weight, when, is_repeated: false };
+            let is_new = |target: Target| put(&mut self.targets, Target { step, ..target });
+            match self.known.target(&entry.id).map(is_new) {
+                Some(false) if is_first => {
                     let message = format!("lanes.{}: {} is there twice", lane.name, entry.id);
-                    self.complain(&entry.origin, message, "each target is tried once");
+                    self.complain(&entry.origin, message, TWICE);
                 }
                 None if is_first && !self.known.is_known(&entry.id) => {
                     let message = format!("lanes.{}: unknown model \"{}\"", lane.name, entry.id);
@@ -251,6 +251,35 @@ impl<'a> Opening<'a, '_> {
     }
 }
 
+/// Takes a target into a chain. `false` where an earlier place of its model takes all the requests that it is for.
+fn put(targets: &mut Vec<Arc<Target>>, mut target: Target) -> bool {
+    for earlier in targets.iter().filter(|earlier| earlier.model.id == target.model.id) {
+        if earlier.step.when.include(&target.step.when) {
+            return false;
+        }
+        target.step.is_repeated = true;
+    }
+    targets.push(Arc::new(target));
+    true
+}
+
+/// Regions that no address of any provider is in: nobody could ask for them.
+fn complain_of_regions(entries: &[Entry], path: &str, findings: &mut Findings) {
+    let named = entries.iter().flat_map(|entry| entry.when.regions.iter().map(move |region| (entry, region)));
+    for (Entry { id, origin, .. }, region) in named {
+        if findings.regions.contains(&**region) {
+            continue;
+        }
+        let there = || findings.regions.iter().map(String::as_str);
+        let hint = meant(region, there()).unwrap_or_else(|| match there().collect::<Vec<_>>().join(", ") {
+            none if none.is_empty() => "no address of providers.toml has a region".to_owned(),
+            listed => format!("there are: {listed}"),
+        });
+        let message = format!("{path}: unknown region \"{region}\" in the conditions of {id}");
+        findings.complaints.push(origin.complaint(message, hint));
+    }
+}
+
 fn complain_of_length(targets: &[Arc<Target>], name: &str, origin: &Origin, findings: &mut Findings) {
     if targets.len() > TARGETS_MAX {
         let message = format!("{name}: {} targets are too many", targets.len());
@@ -283,16 +312,18 @@ fn read_pins(table: &Table, known: &Known<'_>, findings: &mut Findings) -> Vec<C
         check_name(name, &node.origin, findings);
         let path = format!("pins.{name}");
         let entries = chains::read_steps(node, &path, 0, findings);
+        complain_of_regions(&entries, &path, findings);
         let mut targets: Vec<Arc<Target>> = Vec::new();
         for Entry { id, origin, step, weight, when, is_shared: _ } in &entries {
             let number = u16::try_from(*step).unwrap_or(u16::MAX);
-            let step = Step { number, weight: *weight, when: when.clone() };
-            match known.target(id) {
-                Some(target) if targets.iter().any(|known| known.model.id == target.model.id) => {
+            let step = Step { number, weight: *weight, when: when.clone(), is_repeated: false };
+            let is_new = known.target(id).map(|target| put(&mut targets, Target { step, ..target }));
+            match is_new {
+                Some(true) => {}
+                Some(false) => {
                     let message = format!("{path}: {id} is there twice");
-                    findings.complaints.push(origin.complaint(message, "each target is tried once"));
+                    findings.complaints.push(origin.complaint(message, TWICE));
                 }
-                Some(target) => targets.push(Arc::new(Target { step, ..target })),
                 None if known.is_known(id) => {}
                 None => {
                     let message = format!("{path}: unknown model \"{id}\"");

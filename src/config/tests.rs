@@ -349,6 +349,9 @@ fn bad_overrides_name_their_variable() {
 #[test]
 fn a_chain_has_shares_and_conditions() {
     let mut texts = small();
+    texts.providers.1.push_str(
+        "region = \"eu\"\naccesses = [{ api_key_env = \"US\", base_url = \"https://us.example/v1\", region = \"us\" }]\n",
+    );
     texts.lanes.1.push_str(
         "p2 = [\"acme/one\"]\n\
          [lanes.shared]\n\
@@ -362,7 +365,8 @@ fn a_chain_has_shares_and_conditions() {
         let chain = catalog.chain(catalog.resolve(lane).unwrap()).unwrap();
         chain.targets.iter().map(|target| (target.model.id.to_string(), target.step.clone())).collect()
     };
-    let plain = |number, weight| Step { number, weight, when: Conditions::default() };
+    let step = |number, weight, when| Step { number, weight, when, is_repeated: false };
+    let plain = |number, weight| step(number, weight, Conditions::default());
     assert_eq!(steps("shared"), [("acme/one".to_owned(), plain(1, 3)), ("acme/two".to_owned(), plain(1, 1))]);
     let picky = Conditions {
         vision: Some(true),
@@ -373,10 +377,7 @@ fn a_chain_has_shares_and_conditions() {
     let without_tools = Conditions { tools: Some(false), ..Conditions::default() };
     assert_eq!(
         steps("picky"),
-        [
-            ("acme/two".to_owned(), Step { number: 1, weight: 1, when: picky }),
-            ("acme/one".to_owned(), Step { number: 2, weight: 1, when: without_tools }),
-        ],
+        [("acme/two".to_owned(), step(1, 1, picky)), ("acme/one".to_owned(), step(2, 1, without_tools)),],
         "a lane inside keeps the conditions that stand at its name"
     );
     let outside =
@@ -385,6 +386,32 @@ fn a_chain_has_shares_and_conditions() {
     let chain = overridden.chain(overridden.resolve("shared").unwrap()).unwrap();
     let order: Vec<_> = chain.targets.iter().map(|target| (&*target.model.id, target.step.number)).collect();
     assert_eq!(order, [("acme/two", 1)]);
+}
+
+#[test]
+fn a_model_may_stand_in_a_chain_for_several_kinds_of_requests() {
+    let mut texts = small();
+    texts.lanes.1.push_str(
+        "p2 = [{ target = \"acme/one\", when = { tools = true } }, \"acme/one\"]\n\
+         [lanes.t1]\n\
+         default = { target = \"acme/one\", when = { vision = true } }\n\
+         fallbacks = [\"t2\"]\n\
+         [lanes.t2]\n\
+         default = \"acme/one\"\n\
+         [lanes.t3]\n\
+         default = \"acme/one\"\n\
+         fallbacks = [\"t1\", \"acme/two\"]\n",
+    );
+    let catalog = check(&texts, &[]).unwrap().catalog;
+    let places = |name: &str| -> Vec<_> {
+        let chain = catalog.chain(catalog.resolve(name).unwrap()).unwrap();
+        let place = |step: &Step| (step.when.vision.or(step.when.tools).is_some(), step.is_repeated);
+        chain.targets.iter().map(|target| (&*target.model.id, place(&target.step))).collect()
+    };
+    assert_eq!(places("t1"), [("acme/one", (true, false)), ("acme/one", (false, true))]);
+    assert_eq!(places("p2"), places("t1"));
+    let once = [("acme/one", (false, false)), ("acme/two", (false, false))];
+    assert_eq!(places("t3"), once, "the first place takes all");
 }
 
 #[test]

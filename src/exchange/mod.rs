@@ -25,6 +25,7 @@ pub mod request;
 mod reserve;
 pub mod retry;
 pub mod route;
+mod share;
 pub mod snapshot;
 mod translated;
 mod translation;
@@ -59,6 +60,7 @@ use leg::{Current, Leg};
 use needs::needs;
 use request::{Request, unknown_model};
 use retry::Failure;
+use share::Told;
 use snapshot::Snapshot;
 
 /// The facts of a request's arrival.
@@ -186,6 +188,8 @@ impl Exchange {
         let Request { snapshot, arrival, body, head, form, task: _, preference, route, requested, original } = request;
         let catalog = &snapshot.catalog;
         let terms = terms(&arrival, preference.as_deref());
+        let Arrival { key, asked, format, .. } = &arrival;
+        let conversation = Told { key, asked, format: *format, head: &head, body: &body };
         let moment = arrival.health.moment(arrival.read);
         let region = preference.as_deref().and_then(|preference| preference.region.as_deref());
         let plan_of = |chain: &Arc<Chain>, must_promise_schema: bool| {
@@ -194,6 +198,7 @@ impl Exchange {
             let standing = live::standing_for(&arrival, region, &snapshot.config.health, moment);
             let pace = |target: &Target, by| live::pace(&arrival.health, target, by, moment);
             let known = Known { standing: &standing, pace: &pace };
+            let terms = Terms { draw: conversation.draw(chain).or(terms.draw), ..terms };
             plan::plan(chain, &Needs { json_schema: must_promise_schema, ..needs }, &terms, known)
         };
         let mut chosen = chosen.filter(|_| route == Route::Auto);

@@ -9,6 +9,7 @@ use super::counted::IMAGE_TOKENS_GUESSED;
 use super::needs::needs;
 use super::prefer::preference;
 use super::request::{task, unknown_model, unreadable};
+use super::share::Told;
 use super::snapshot::Snapshot;
 use super::{Asked, check_allowed, makes_only_images, no_images, unplannable};
 use crate::accounts::key::KeyState;
@@ -101,13 +102,12 @@ pub struct Alternative {
 /// The refusal that it would get before anything is sent: 400, 403, 404, or 503 where nobody serves its model.
 pub fn preview<'s>(snapshot: &'s Snapshot, question: &Question<'_>) -> Result<Preview<'s>, Refusal> {
     let Question { body, format, asked, key, via, at } = *question;
-    let quality = asked.quality;
     let head = head::scan(body).map_err(|error| unreadable(&error))?;
     let format = format.unwrap_or_else(|| format_of(&head, body));
     let catalog = &snapshot.catalog;
     let model = head.model(body);
     let route = catalog.resolve(&model).ok_or_else(|| unknown_model(&model))?;
-    let wishes = key.map_or_else(|| Wishes::nobodys(quality), |key| Wishes::of(key, quality));
+    let wishes = key.map_or_else(|| Wishes::nobodys(asked.quality), |key| Wishes::of(key, asked.quality));
     let sought = wishes.quality.unwrap_or_else(|| catalog.quality());
     let terms = Terms { quality: sought.share(), prices: snapshot.lane_prices };
     let task_type =
@@ -115,7 +115,8 @@ pub fn preview<'s>(snapshot: &'s Snapshot, question: &Question<'_>) -> Result<Pr
     let input = FeatureInput { task_type, ..FeatureInput::of(format, &head, body) };
     let explanation = explain(&snapshot.router, &input, &terms);
     let said = head.provider.as_ref().map(|member| body.get(member.value.clone()).unwrap_or_default());
-    let preference = preference(asked, said.filter(|_| format.is_conversation()), catalog)?;
+    let preference =
+        preference(asked, said.filter(|_| format.is_conversation()), catalog, key.and_then(KeyState::region))?;
     let plan_terms = plan::Terms {
         client_format: format,
         via,
@@ -124,8 +125,10 @@ pub fn preview<'s>(snapshot: &'s Snapshot, question: &Question<'_>) -> Result<Pr
         preference: preference.as_ref(),
         draw: None,
     };
+    let conversation = key.map(|key| Told { key, asked, format, head: &head, body });
     let plan_with = |chain: &Arc<Chain>, json_schema: bool| {
-        plan::plan(chain, &Needs { json_schema, ..needs(&head, body, chain) }, &plan_terms, Known::NOTHING)
+        let terms = plan::Terms { draw: conversation.and_then(|one| one.draw(chain)), ..plan_terms };
+        plan::plan(chain, &Needs { json_schema, ..needs(&head, body, chain) }, &terms, Known::NOTHING)
     };
     let mut chosen = (route == Route::Auto).then(|| {
         let decided = Decided {
@@ -156,15 +159,11 @@ pub fn preview<'s>(snapshot: &'s Snapshot, question: &Question<'_>) -> Result<Pr
     })?;
     let tokens = tokens(&head, body, snapshot.config.limits.estimate_text_bytes_max);
     let images = head.n.unwrap_or(1).max(1);
-    let cost = |chain: &Chain, target: &Target| cost(chain, target, (tokens, images), at);
+    let region = preference.as_ref().and_then(|preference| preference.region.as_deref());
+    let cost = |chain: &Chain, target: &Target| dearest(chain, target, (tokens, images), (at, region));
     let costs = plan.planned().map(|target| cost(&plan.chain, target)).collect();
     let alternatives = catalog.lanes().iter().filter(|lane| lane.name != plan.chain.name).map(|lane| {
-        let first = plan_with(lane, false).and_then(|plan| {
-            let target = plan.planned().next().map(Arc::clone);
-            let target = target.ok_or(PlanError::NothingConfigured)?;
-            let cost = cost(lane, &target);
-            Ok((target, cost))
-        });
+        let first = plan_with(lane, false).and_then(|plan| first_of(&plan, cost));
         Alternative { chain: Arc::clone(lane), first }
     });
     let alternatives = alternatives.collect();
@@ -215,8 +214,19 @@ fn tokens(head: &Head, body: &[u8], text_bytes_max: usize) -> Tokens {
     Tokens { input: estimate::prompt_tokens(&prompt, FACTOR_ONE_MILLI), output, is_output_bounded }
 }
 
-/// What an answer of a target would cost, about.
-fn cost(chain: &Chain, target: &Target, (tokens, images): (Tokens, u64), at: UnixMs) -> NanoUsd {
+fn first_of(plan: &Plan, cost: impl Fn(&Chain, &Target) -> NanoUsd) -> Result<(Arc<Target>, NanoUsd), PlanError> {
+    let target = plan.planned().next().map(Arc::clone).ok_or(PlanError::NothingConfigured)?;
+    let cost = cost(&plan.chain, &target);
+    Ok((target, cost))
+}
+
+/// What an answer of a target would cost, about: in the region that is asked for, else in the dearest that may serve.
+fn dearest(chain: &Chain, target: &Target, asked: (Tokens, u64), (at, region): (UnixMs, Option<&str>)) -> NanoUsd {
+    let regions = target.provider.regions_for(region);
+    regions.map(|region| cost(chain, target, asked, (at, region))).max().unwrap_or(NanoUsd::ZERO)
+}
+
+fn cost(chain: &Chain, target: &Target, (tokens, images): (Tokens, u64), (at, region): (UnixMs, &str)) -> NanoUsd {
     let model = &target.model;
     let factor_milli = model.tokenizer_factor_milli;
     let input = estimate::counted_by(tokens.input, factor_milli);
@@ -230,12 +240,7 @@ fn cost(chain: &Chain, target: &Target, (tokens, images): (Tokens, u64), at: Uni
         (false, false) => estimate::counted_by(tokens.output, factor_milli),
     };
     let counted = Pieces { images: if makes_images { images } else { 0 }, ..Pieces::default() };
-    let circumstances = Circumstances {
-        at,
-        region: target.provider.region_at(0),
-        images: &[("", counted.images)],
-        ..Circumstances::default()
-    };
+    let circumstances = Circumstances { at, region, images: &[("", counted.images)], ..Circumstances::default() };
     let usage = Usage { input, output, output_image, ..Usage::default() };
     settle::amounts(chain.rates.as_ref(), &model.price, &usage, &circumstances).amount
 }

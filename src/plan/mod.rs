@@ -74,7 +74,7 @@ pub struct Terms<'a> {
     pub bounds: Option<&'a ProviderBounds>,
     /// What the request prefers among providers.
     pub preference: Option<&'a Preference>,
-    /// A random number of the request, by which targets of one step are drawn; `None`: by their weights.
+    /// The number of the conversation, or a random one, by which targets of one step are drawn; `None`: by their weights.
     pub draw: Option<u64>,
 }
 
@@ -225,6 +225,7 @@ pub fn plan(chain: &Arc<Chain>, needs: &Needs, terms: &Terms<'_>, known: Known<'
     if live.is_empty() {
         return Err(PlanError::ForOthers);
     }
+    keep_first_places(&mut live);
     let speaking: Candidates<'_> =
         live.iter().copied().filter(|target| format_for(target, needs, terms.client_format).is_some()).collect();
     if speaking.is_empty() {
@@ -242,6 +243,18 @@ pub fn plan(chain: &Arc<Chain>, needs: &Needs, terms: &Terms<'_>, known: Known<'
     }
     let attempts = fitting.into_iter().filter_map(|target| attempt(target, &chain.targets, needs, terms));
     Ok(Plan { chain: Arc::clone(chain), via: terms.via, attempts: attempts.collect() })
+}
+
+/// A model may stand in its chain several times, for other requests each time; where several are left, the first counts.
+fn keep_first_places(targets: &mut Candidates<'_>) {
+    for place in (0..targets.len()).rev() {
+        let is_double = |(target, earlier): (&&Arc<Target>, &[&Arc<Target>])| {
+            target.step.is_repeated && earlier.iter().any(|one| one.model.id == target.model.id)
+        };
+        if targets.get(..=place).and_then(<[_]>::split_last).is_some_and(is_double) {
+            targets.remove(place);
+        }
+    }
 }
 
 /// The doubtful behind the well, the away behind both; nothing where all are away.

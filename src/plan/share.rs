@@ -7,7 +7,7 @@ use crate::catalog::Target;
 use crate::health::redrawn;
 
 /// Brings the targets of each step in an order that is drawn by their weights: each stands first in its share of all
-/// requests, and those behind it are drawn in the same way among themselves. Without a random number the heaviest come
+/// numbers, and those behind it are drawn in the same way among themselves. Without a number the heaviest come
 /// first.
 pub(super) fn order(targets: &mut [&Arc<Target>], draw: Option<u64>) {
     for step in targets.chunk_by_mut(|one, other| one.step.number == other.step.number).filter(|step| step.len() > 1) {

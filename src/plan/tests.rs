@@ -330,6 +330,38 @@ fn a_preference_by_price_looks_at_what_the_client_pays() {
         let terms = Terms { preference: Some(&preference), ..TERMS };
         assert_eq!(planned(targets(), &Needs::default(), &terms).ok().as_deref(), expected, "{preference:?}");
     }
+    // The address in the EU costs a tenth more.
+    let twice = || {
+        let target = Target::clone(&priced("p", "2", "4"));
+        let (mut provider, mut model) = (Provider::clone(&target.provider), Model::clone(&target.model));
+        let rates = ListedRates {
+            input: Some(PicoUsd::per_million("2").unwrap()),
+            output: Some(PicoUsd::per_million("4").unwrap()),
+            ..ListedRates::default()
+        };
+        model.price = PriceCard::new(&PriceList {
+            standard: ListedLadder { rates, tiers: Vec::new() },
+            regional_uplift_milli: vec![("eu".to_owned(), 1_100)],
+            ..PriceList::default()
+        });
+        let first = provider.accesses[0].clone();
+        provider.accesses.push(Access { region: "eu".into(), ..first.clone() });
+        provider.accesses.push(Access { region: "us".into(), ..first });
+        vec![Arc::new(Target { provider: Arc::new(provider), model: Arc::new(model), ..target })]
+    };
+    for (prompt, completion, region, is_left) in [
+        (Some("2.2"), Some("4.4"), None, true),
+        (Some("2.1"), None, None, false),
+        (None, Some("4.3"), None, false),
+        (Some("2"), Some("4"), Some("us"), true),
+        (Some("2.1"), None, Some("eu"), false),
+        (Some("2.2"), None, Some("eu"), true),
+    ] {
+        let preference = Preference { region: region.map(Box::from), ..at_most(prompt, completion) };
+        let terms = Terms { preference: Some(&preference), ..TERMS };
+        let found = planned(twice(), &Needs::default(), &terms);
+        assert_eq!(found.is_ok(), is_left, "{prompt:?} {completion:?} {region:?}");
+    }
     // A lane charges the same whoever answers.
     let rate = |usd| PicoUsd::per_million(usd).unwrap();
     let rates = LaneRates { input: rate("3"), output: rate("3"), cache_read: rate("1"), cache_write: rate("1") };
@@ -381,7 +413,7 @@ fn a_preference_leaves_the_other_tests_as_they_are() {
 /// A target at a place of its chain.
 fn placed(id: &str, number: u16, weight: u32, when: Conditions) -> Arc<Target> {
     let target = Target::clone(&plain(id));
-    Arc::new(Target { step: Step { number, weight, when }, ..target })
+    Arc::new(Target { step: Step { number, weight, when, is_repeated: false }, ..target })
 }
 
 #[test]
@@ -450,6 +482,62 @@ fn a_target_is_asked_by_requests_that_meet_its_conditions_alone() {
 }
 
 #[test]
+fn a_model_with_several_places_is_asked_at_the_first_that_is_for_the_request() {
+    let none = Conditions::default;
+    let repeated = |id, number, when| {
+        let target = Target::clone(&placed(id, number, 1, when));
+        let step = Step { is_repeated: true, ..target.step.clone() };
+        Arc::new(Target { step, ..target })
+    };
+    let targets = || {
+        vec![
+            placed("a", 1, 1, Conditions { vision: Some(true), ..none() }),
+            placed("b", 2, 1, none()),
+            repeated("a", 3, Conditions { prompt_tokens_min: 100, ..none() }),
+            placed("c", 4, 1, none()),
+            repeated("a", 5, none()),
+        ]
+    };
+    let plain = Needs::default();
+    for (needs, expected) in [
+        (plain, "b c a"),
+        (Needs { vision: true, ..plain }, "a b c"),
+        (Needs { text_bytes: 400, ..plain }, "b a c"),
+        (Needs { vision: true, text_bytes: 400, ..plain }, "a b c"),
+    ] {
+        assert_eq!(planned(targets(), &needs, &TERMS).as_deref(), Ok(expected), "{needs:?}");
+    }
+}
+
+#[test]
+fn conditions_include_others() {
+    let none = Conditions::default;
+    let regions =
+        |names: &[&str]| Conditions { regions: names.iter().map(|name| Arc::from(*name)).collect(), ..none() };
+    let vision = |is| Conditions { vision: Some(is), ..none() };
+    let tools = |is| Conditions { tools: Some(is), ..none() };
+    let length = |prompt_tokens_min, prompt_tokens_max| Conditions { prompt_tokens_min, prompt_tokens_max, ..none() };
+    for (one, other, includes, is_included) in [
+        (none(), none(), true, true),
+        (none(), vision(true), true, false),
+        (vision(true), vision(true), true, true),
+        (vision(true), vision(false), false, false),
+        (tools(false), none(), false, true),
+        (tools(false), vision(false), false, false),
+        (length(10, 50), length(20, 50), true, false),
+        (length(10, 50), length(5, 50), false, true),
+        (length(10, 50), length(20, 90), false, false),
+        (length(0, 50), none(), false, true),
+        (regions(&["eu", "us"]), regions(&["us"]), true, false),
+        (regions(&["eu", "us"]), regions(&["us", "eu"]), true, true),
+        (regions(&["eu"]), regions(&["us"]), false, false),
+        (none(), regions(&["us"]), true, false),
+    ] {
+        assert_eq!((one.include(&other), other.include(&one)), (includes, is_included), "{one:?} {other:?}");
+    }
+}
+
+#[test]
 fn conditions_inside_conditions_hold_together() {
     let none = Conditions::default;
     let regions =
@@ -473,7 +561,7 @@ fn conditions_inside_conditions_hold_together() {
 
 #[test]
 fn what_a_key_is_bound_to_comes_before_what_its_request_prefers() {
-    let bounds = |only, ignore| ProviderBounds { only: names(only), ignore: names(ignore) };
+    let bounds = |only, ignore| ProviderBounds { only: names(only), ignore: names(ignore), region: None };
     let prefers = |only| Preference { only: names(only), ..Preference::default() };
     let not_preferred = |there: &[&'static str]| {
         let providers = there.iter().map(|name| (*name).to_owned()).collect();
@@ -484,6 +572,7 @@ fn what_a_key_is_bound_to_comes_before_what_its_request_prefers() {
         (bounds("c a", ""), None, Ok("a c")),
         (bounds("", "a"), None, Ok("b c")),
         (bounds("b c", "c"), None, Ok("b")),
+        (ProviderBounds { region: Some("eu".into()), ..bounds("b c", "") }, None, Err(PlanError::NotAllowed)),
         (bounds("b c", ""), Some(Preference::listed(names("c a"))), Ok("c")),
         (bounds("", "a"), Some(prefers("a b")), Ok("b")),
         (bounds("b c", ""), Some(prefers("a")), not_preferred(&["b", "c"])),

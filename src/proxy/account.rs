@@ -10,7 +10,7 @@ use http::header::{ACCEPT, HeaderMap, HeaderName};
 use pingora::protocols::http::ServerSession;
 use pingora_limits::rate::Rate;
 
-use super::admit::{ANTHROPIC_VERSION, providers, region};
+use super::admit::{ANTHROPIC_VERSION, named_session, providers, region};
 use super::reply::{self, Caller};
 use super::{Flux, accept};
 use crate::accounts::key::KeyState;
@@ -82,6 +82,7 @@ impl Flux {
         let is_anthropic = head.headers.contains_key(&ANTHROPIC_VERSION);
         let quality = text(&head.headers, &X_FLUX_QUALITY).map(str::to_owned);
         let (providers, region) = (providers(&head.headers)?, region(&head.headers)?);
+        let conversation = named_session(&head.headers)?;
         let store = Arc::clone(&self.store);
         let answered = tokio::task::spawn_blocking(move || {
             let asked = Asked {
@@ -93,6 +94,7 @@ impl Flux {
                 quality: quality.as_deref(),
                 providers: &providers,
                 region: region.as_deref(),
+                session: conversation.as_deref(),
                 at: caller.at,
             };
             let answer = api::answer(&call, &asked, &store, &snapshot);

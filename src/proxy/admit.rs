@@ -227,16 +227,20 @@ fn asked(headers: &HeaderMap) -> Result<Asked, Refusal> {
         let quality = quality.to_str().ok().and_then(Quality::parse);
         asked.quality = Some(quality.ok_or_else(|| bad_header("x-flux-quality", message))?);
     }
-    if let Some(session) = headers.get(X_FLUX_SESSION).map(HeaderValue::as_bytes) {
-        if session.is_empty() || session.len() > SESSION_BYTES_MAX {
-            let message = format!("x-flux-session must be a name of 1 to {SESSION_BYTES_MAX} bytes");
-            return Err(bad_header("x-flux-session", message));
-        }
-        asked.session = Some(session.into());
-    }
+    asked.session = named_session(headers)?;
     asked.providers = providers(headers)?;
     asked.region = region(headers)?;
     Ok(asked)
+}
+
+/// What the client calls the conversation.
+pub(super) fn named_session(headers: &HeaderMap) -> Result<Option<Box<[u8]>>, Refusal> {
+    let Some(session) = headers.get(X_FLUX_SESSION).map(HeaderValue::as_bytes) else { return Ok(None) };
+    if session.is_empty() || session.len() > SESSION_BYTES_MAX {
+        let message = format!("x-flux-session must be a name of 1 to {SESSION_BYTES_MAX} bytes");
+        return Err(bad_header("x-flux-session", message));
+    }
+    Ok(Some(session.into()))
 }
 
 /// The region that a request is to stay in.
