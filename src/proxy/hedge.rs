@@ -21,8 +21,8 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 
 use super::link::Link;
-use super::upstream::{self, Resolver};
-use super::{Ctx, Flux, attempt, held, lost_session, reply};
+use super::resolver::Resolver;
+use super::{Ctx, Flux, attempt, held, lost_session, reply, upstream};
 use crate::catalog::provider::Endpoint;
 use crate::config::Timeouts;
 use crate::exchange::Exchange;
@@ -114,6 +114,7 @@ impl Hedger {
         let mut is_first = true;
         loop {
             let connected = self.connector.get_http_session(peer).await;
+            let connected = connected.inspect_err(|_| _ = self.resolver.pass_over(peer));
             let (mut session, was_kept) = connected.map_err(|_| Failure::Connect)?;
             match exchange_heads(&mut session, question).await {
                 Ok(()) => return Ok(session),

@@ -132,6 +132,17 @@ impl Link {
         }
     }
 
+    /// What is waited for is ours and no provider's: only the request's own time is watched, and the client hears of us.
+    pub(super) fn start_waiting(&self) {
+        let mut state = self.state();
+        let Some(exchange) = state.exchange.as_ref() else { return };
+        let (total, ping) = (exchange.deadline(), exchange.snapshot().config.timeouts.ping);
+        let can_ping = exchange.is_streamed() && !ping.is_zero();
+        let (total, ping) = (Some(total), can_ping.then_some(ping));
+        state.watch = Watch { first_byte: total, total, ping, ..Watch::default() };
+        self.stage.fetch_add(1, Ordering::Release);
+    }
+
     /// The time for an attempt beside the current one has come: begins it.
     pub(super) fn begin_hedge(self: &Arc<Self>, client: &RequestHeader) {
         self.state().watch.hedge = None;
