@@ -247,6 +247,7 @@ fn t62_comments_while_a_place_is_waited_for() {
     assert!(waiting.read_until(&COMMENT.repeat(2)));
     assert_eq!(deepseek.count(), 1);
     gate.open();
+    assert_eq!(served.head(), 200);
     for client in [&mut served, &mut waiting] {
         let reply = client.rest();
         assert!(reply.is_complete);
