@@ -1,3 +1,5 @@
+//! How long look-ups are waited for, how often they run, and what is believed of what they found.
+
 use std::sync::{Condvar, Mutex};
 
 use tokio::task::JoinSet;
