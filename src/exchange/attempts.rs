@@ -32,6 +32,8 @@ pub(super) struct Attempts {
     pub(super) last_failure: Option<Failure>,
     /// Why a target of the plan was skipped: it has no place for something in the request.
     pub(super) unsayable: Option<Invalid>,
+    /// What a failure calls for once the attempt beside the failed one has come to nothing.
+    pub(super) put_off: Option<Failure>,
     /// Failures that may pass by themselves: all but a key or a name of ours that a provider refused.
     pub(super) passing_failures: u8,
     /// The longest that a provider asked us to stay away.
@@ -75,6 +77,7 @@ impl Exchange {
             return Next::Nothing;
         }
         let failure = std::mem::take(&mut self.leg.has_failed).then_some(self.attempts.last_failure).flatten();
+        let failure = failure.or(self.attempts.put_off.take());
         if std::mem::take(&mut self.leg.again) {
             self.leg.answer = Answer::Awaiting;
             let again = self.leg.current.as_ref();
@@ -102,7 +105,7 @@ impl Exchange {
         if !self.is_hedging() {
             return None;
         }
-        self.leg.has_failed = failure.is_some();
+        self.attempts.put_off = failure;
         Some(Next::Beside)
     }
 

@@ -61,8 +61,8 @@ impl Exchange {
             self.attempts.started = self.attempts.started.saturating_add(1);
             self.attempts.hedge = Some(HedgeEnd::Lost);
             let access = running.access;
-            let leg = Leg { is_hedge: true, ..Leg::new(target, format, told, (access, Some(running))) };
-            self.beside = Some(Box::new(leg));
+            self.leg.is_late = true;
+            self.beside = Some(Box::new(Leg::new(target, format, told, (access, Some(running)))));
             self.beside(Self::bound_text);
             return true;
         }
@@ -94,7 +94,6 @@ impl Exchange {
                 exchange.report_failure(failure, now);
                 exchange.note_failure(failure);
             }
-            (exchange.leg.has_failed, exchange.leg.running) = (true, None);
         });
         if ended.is_some() {
             self.beside = None;
@@ -105,7 +104,9 @@ impl Exchange {
     /// Drops the attempt beside the current one, which was not the first to have content, or is not waited for any more.
     pub fn drop_beside(&mut self, now: Instant) {
         let Some(mut leg) = self.beside.take() else { return };
-        if let Some(running) = leg.running.take().filter(|_| !leg.is_hedge) {
+        // What has failed runs no more, is no late answer and costs nothing.
+        let Some(running) = leg.running.take() else { return };
+        if leg.is_late {
             self.report_overtaken(*running, now);
         }
         self.attempts.house_cost = NanoUsd(self.attempts.house_cost.0.saturating_add(self.prompt_cost(&leg).0));
@@ -116,9 +117,9 @@ impl Exchange {
         Some(())
     }
 
-    /// What a provider takes for a prompt whose answer nobody waited for, about. A failure costs nothing.
+    /// What a provider takes for a prompt whose answer nobody waited for, about.
     fn prompt_cost(&self, leg: &Leg) -> NanoUsd {
-        let Some(current) = leg.current.as_ref().filter(|_| !leg.has_failed && !self.is_test()) else {
+        let Some(current) = leg.current.as_ref().filter(|_| !self.is_test()) else {
             return NanoUsd::ZERO;
         };
         let target = &current.target;

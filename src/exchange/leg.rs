@@ -25,8 +25,8 @@ use crate::wire::splice::{self, UsageAsk};
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts of an attempt")]
 pub(super) struct Leg {
-    /// Whether it was begun beside another.
-    pub(super) is_hedge: bool,
+    /// Whether its first token was so late that another was begun beside it.
+    pub(super) is_late: bool,
     /// `None` before the first.
     pub(super) current: Option<Current>,
     pub(super) answer: Answer,
@@ -62,7 +62,7 @@ impl Leg {
 impl Default for Leg {
     fn default() -> Self {
         Self {
-            is_hedge: false,
+            is_late: false,
             current: None,
             answer: Answer::Awaiting,
             again: false,

@@ -1,19 +1,25 @@
 //! The next attempt of a request: what the exchange chooses, waited for, and where it is.
 //!
-//! Must not choose. Waits only as long as the exchange says.
+//! Must not choose. Waits only as long as the exchange says, and while the client does.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::Poll;
 
 use pingora::http::RequestHeader;
+use pingora::protocols::http::ServerSession;
 use pingora::proxy::Session;
 use pingora::time::timeout;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 
+use super::hedge;
+use super::link::Link;
 use super::{Ctx, Flux, lost_session, reply, upstream};
 use crate::catalog::Target;
 use crate::catalog::provider::Access;
 use crate::exchange::Exchange;
 use crate::exchange::attempts::Next;
-use crate::exchange::retry::Failure;
 use crate::exchange::route;
 
 /// The access of a target by its place.
@@ -44,21 +50,53 @@ pub(super) fn head(exchange: &Exchange, client: &RequestHeader, body_bytes: usiz
     })
 }
 
+/// Waits for something of our own beside the client, which hears meanwhile that we are there where it streams.
+///
+/// # Errors
+/// That the client has left, or that the time of the request is over.
+async fn beside_client<T>(downstream: &mut ServerSession, link: &Link, work: impl Future<Output = T>) -> Result<T> {
+    let mut work = pin!(work);
+    // Mostly it is at hand, and to watch the client costs a timer.
+    match poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await {
+        Poll::Ready(done) => Ok(done),
+        Poll::Pending => Box::pin(watch_client(downstream, link, work)).await,
+    }
+}
+
+async fn watch_client<T>(
+    downstream: &mut ServerSession,
+    link: &Link,
+    work: Pin<&mut impl Future<Output = T>>,
+) -> Result<T> {
+    link.start_waiting();
+    tokio::select! {
+        biased;
+        done = work => Ok(done),
+        idle = downstream.read_body_or_idle(true) => match idle {
+            Ok(_) => Err(Error::explain(ErrorType::ConnectionClosed, "the client has left").into_down()),
+            Err(error) => Err(error.into_down()),
+        },
+    }
+}
+
 impl Flux {
     /// Begins the next attempt.
     pub(super) async fn begin_attempt(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
         let link = ctx.link.clone().ok_or_else(lost_session)?;
         let made = |made_before: Option<u8>| made_before.unwrap_or_default();
         let made_before = made(link.with_exchange(|exchange| exchange.attempts_made()));
+        let downstream = &mut session.downstream_session;
         let now = self.clock.now();
         let mut next = link.with_exchange(|exchange| exchange.next_attempt(now)).unwrap_or(Next::Nothing);
         if matches!(next, Next::Beside) {
-            Box::pin(self.await_hedge(&mut session.downstream_session, &link)).await?;
+            if beside_client(downstream, &link, poll_fn(|context| link.poll_hedge(context))).await? {
+                return Err(hedge::overtaken());
+            }
             let now = self.clock.now();
             next = link.with_exchange(|exchange| exchange.next_attempt(now)).unwrap_or(Next::Nothing);
         }
         if let Next::Wait(turn, wait) = next {
-            let place = timeout(wait, turn).await.ok();
+            let place = beside_client(downstream, &link, timeout(wait, turn)).await?.ok();
             let now = self.clock.now();
             next = link.with_exchange(|exchange| exchange.take_place(place, now)).unwrap_or(Next::Nothing);
         }
@@ -70,7 +108,7 @@ impl Flux {
             }
         };
         if !delay.is_zero() {
-            tokio::time::sleep(delay).await;
+            beside_client(downstream, &link, tokio::time::sleep(delay)).await?;
         }
         let now = self.clock.now();
         let begun = link.with_exchange(|exchange| {
@@ -82,16 +120,18 @@ impl Flux {
         let (body, place, follows, time_left, snapshot) = begun.ok_or_else(lost_session)?;
         let timeouts = &snapshot.config.timeouts;
         ctx.body_bytes = body.len();
-        link.start_attempt(body, now, timeouts, &self.hedger);
         if follows {
             self.note_failover(ctx, &target);
         }
         ctx.target = Some(target.clone());
         let endpoint = access(&target, place)?.endpoints.get(format).ok_or_else(lost_session)?;
-        let peer = upstream::peer(&self.resolver, endpoint, timeouts, time_left).await;
-        peer.map_err(|mut error| {
-            self.after_failure(ctx, Failure::Connect, &mut error);
+        let peer = upstream::peer(&self.resolver, endpoint, timeouts, time_left);
+        let peer = beside_client(downstream, &link, peer).await?.map_err(|mut error| {
+            self.after_connecting(ctx, &mut error);
             error
-        })
+        })?;
+        // The provider has its time from here on, whatever went before.
+        link.start_attempt(body, self.clock.now(), timeouts, &self.hedger);
+        Ok(peer)
     }
 }

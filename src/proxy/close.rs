@@ -39,7 +39,8 @@ impl Flux {
         };
         let now = self.clock.now();
         exchange.drop_beside(now);
-        if refused.is_none() && exchange.needs_estimate() {
+        let is_refused = refused.is_some();
+        if !is_refused && exchange.needs_estimate() {
             // Counting tokens may load a vocabulary and take milliseconds: not on a thread that serves.
             let clock = Arc::clone(&self.clock);
             let settled = tokio::task::spawn_blocking(move || {
@@ -53,11 +54,16 @@ impl Flux {
                     return self.outcome_without_exchange(ctx, refused, status);
                 }
             }
-        } else if refused.is_none() {
+        } else if !is_refused {
             exchange.left(now, &*keep);
         }
         let detail = refused.map(|refused| detail_of(*refused));
-        exchange.outcome(status, now, detail)
+        let mut outcome = exchange.outcome(status, now, detail);
+        if !is_refused && outcome.ending == Ending::Refused {
+            // Before anybody was asked, so that there was nothing to settle.
+            outcome.ending = Ending::Left;
+        }
+        outcome
     }
 
     fn outcome_without_exchange(&self, ctx: &Ctx, refused: Option<Box<Refused>>, status: u16) -> Outcome {

@@ -13,17 +13,17 @@ use bytes::Bytes;
 use http::header::CONTENT_ENCODING;
 use pingora::connectors::http::Connector;
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::http::HttpTask;
 use pingora::protocols::http::client::HttpSession;
-use pingora::protocols::http::{HttpTask, ServerSession};
 use pingora::proxy::{ProxyHttp, Session};
 use pingora::time::timeout;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 
 use super::link::Link;
+use super::resolver::Resolver;
 use super::trouble::Trouble;
-use super::upstream::{self, Resolver};
-use super::{Ctx, Flux, attempt, held, lost_session, reply};
+use super::{Ctx, Flux, attempt, held, lost_session, reply, upstream};
 use crate::catalog::provider::Endpoint;
 use crate::config::Timeouts;
 use crate::exchange::Exchange;
@@ -134,6 +134,7 @@ impl Hedger {
         let mut is_first = true;
         loop {
             let connected = self.connector.get_http_session(peer).await;
+            let connected = connected.inspect_err(|_| _ = self.resolver.pass_over(peer));
             let (mut session, was_kept) = connected.map_err(|_| Failure::Connect)?;
             match exchange_heads(&mut session, question).await {
                 Ok(()) => return Ok(session),
@@ -227,22 +228,6 @@ pub(super) fn overtaken() -> Box<Error> {
 }
 
 impl Flux {
-    /// Waits for what the attempt beside a failed one comes to, while the client hears that we are there.
-    ///
-    /// # Errors
-    /// That it has won; or that the client has left or the time is over.
-    pub(super) async fn await_hedge(&self, downstream: &mut ServerSession, link: &Link) -> Result<()> {
-        link.wait_for_hedge();
-        tokio::select! {
-            biased;
-            is_won = poll_fn(|context| link.poll_hedge(context)) => if is_won { Err(overtaken()) } else { Ok(()) },
-            idle = downstream.read_body_or_idle(true) => match idle {
-                Ok(_) => Err(Error::explain(ErrorType::ConnectionClosed, "the client has left").into_down()),
-                Err(error) => Err(error),
-            },
-        }
-    }
-
     /// Reads the answer of the attempt that has won to its end, through the same filters as any other.
     pub(super) async fn go_on(&self, session: &mut Session, ctx: &mut Ctx, won: Box<Won>) -> Result<()> {
         let Won { mut upstream, peer, keepalive, head, first, is_end } = *won;

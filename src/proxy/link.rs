@@ -136,6 +136,17 @@ impl Link {
         }
     }
 
+    /// What is waited for is ours and no provider's: only the request's own time is watched, and the client hears of us.
+    pub(super) fn start_waiting(&self) {
+        let mut state = self.state();
+        let Some(exchange) = state.exchange.as_ref() else { return };
+        let (total, ping) = (exchange.deadline(), exchange.snapshot().config.timeouts.ping);
+        let can_ping = exchange.is_streamed() && !ping.is_zero();
+        let (total, ping) = (Some(total), can_ping.then_some(ping));
+        state.watch = Watch { first_byte: total, total, ping, ..Watch::default() };
+        self.stage.fetch_add(1, Ordering::Release);
+    }
+
     /// The time for an attempt beside the current one has come: begins it.
     pub(super) fn begin_hedge(self: &Arc<Self>, client: &RequestHeader) {
         self.state().watch.hedge = None;
@@ -162,13 +173,6 @@ impl Link {
         (hedge.running, hedge.won) = (None, won);
         self.has_hedge.store(false, Ordering::Release);
         Poll::Ready(hedge.won.is_some())
-    }
-
-    /// The attempt beside the failed one is all that is waited for: it watches its own times.
-    pub(super) fn wait_for_hedge(&self) {
-        let mut state = self.state();
-        (state.watch.first_byte, state.watch.first_token) = (state.watch.total, None);
-        self.stage.fetch_add(1, Ordering::Release);
     }
 
     /// Takes the attempt that has won.

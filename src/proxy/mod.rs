@@ -21,6 +21,7 @@ mod probe;
 mod public;
 mod ratelimit;
 mod reply;
+mod resolver;
 mod trouble;
 mod upstream;
 
@@ -61,8 +62,8 @@ use admit::RequestIds;
 use hedge::Hedger;
 use link::{KeepCharge, Link};
 use reply::Caller;
+use resolver::Resolver;
 use trouble::Trouble;
-use upstream::Resolver;
 
 pub(crate) use app::{App, Front};
 pub(crate) use probe::Prober;
@@ -158,7 +159,7 @@ impl Flux {
         });
         let (keys, ids, origin) = (store.keys(), RequestIds::new(seed), clock.now());
         let trouble = Arc::new(Trouble::new(Arc::clone(&metrics), Arc::clone(&clock)));
-        let (resolver, asks, openapi) = (Resolver::new(), Asks::new(), api::openapi::document());
+        let (resolver, asks, openapi) = (Resolver::new(Arc::clone(&clock)), Asks::new(), api::openapi::document());
         let conversations = Arc::new(conversations);
         let (idempotency, wrong_keys) = (store.idempotency(), Rate::new(Duration::from_secs(1)));
         Self {
@@ -202,6 +203,13 @@ impl Flux {
             exchange.wants_retry(now)
         });
         error.set_retry(retry.unwrap_or_default());
+    }
+
+    /// Records that there is no connection. Where the request's own time is over, the target is not to blame.
+    fn after_connecting(&self, ctx: &Ctx, error: &mut Error) {
+        let now = self.clock.now();
+        let is_over = ctx.ask(|exchange| now >= exchange.deadline()).unwrap_or_default();
+        self.after_failure(ctx, if is_over { Failure::Deadline } else { Failure::Connect }, error);
     }
 
     /// Counts an attempt that follows another.
@@ -380,11 +388,17 @@ impl ProxyHttp for Flux {
     fn fail_to_connect(
         &self,
         _session: &mut Session,
-        _peer: &HttpPeer,
+        peer: &HttpPeer,
         ctx: &mut Ctx,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        self.after_failure(ctx, Failure::Connect, &mut error);
+        // One that took its time has left none for another address; the next request goes there.
+        let is_quick = !matches!(error.etype(), ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout);
+        if self.resolver.pass_over(peer) && is_quick && ctx.ask(Exchange::repeat_attempt) == Some(true) {
+            error.set_retry(true);
+        } else {
+            self.after_connecting(ctx, &mut error);
+        }
         error
     }
 

@@ -18,7 +18,8 @@ use pingora::{Error, ErrorType, Result};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::upstream::{self, Resolver};
+use super::resolver::Resolver;
+use super::upstream;
 use crate::base::time::Clock;
 use crate::catalog::provider::{Access, Provider};
 use crate::exchange::live;
@@ -49,7 +50,7 @@ struct Shared {
 
 impl Prober {
     pub(crate) fn new(snapshot: Arc<ArcSwap<Snapshot>>, health: Arc<Health>, clock: Arc<dyn Clock>, seed: u64) -> Self {
-        let (resolver, connector) = (Resolver::new(), Connector::new(None));
+        let (resolver, connector) = (Resolver::new(Arc::clone(&clock)), Connector::new(None));
         Self { shared: Arc::new(Shared { health, clock, resolver, connector }), snapshot, seed }
     }
 
@@ -122,7 +123,8 @@ impl Shared {
     }
 
     async fn ask(&self, peer: &HttpPeer, head: RequestHeader) -> Result<(u16, BytesMut)> {
-        let (mut session, _is_reused) = self.connector.get_http_session(peer).await?;
+        let connected = self.connector.get_http_session(peer).await;
+        let (mut session, _is_reused) = connected.inspect_err(|_| _ = self.resolver.pass_over(peer))?;
         session.write_request_header(Box::new(head)).await?;
         session.finish_request_body().await?;
         session.read_response_header().await?;

@@ -4,8 +4,6 @@
 //! client's key, cookies and hop-by-hop headers never leave. Must not know plans or prices.
 
 use std::borrow::Cow;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -13,13 +11,13 @@ use http::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue, RETRY_AFTER,
     USER_AGENT,
 };
-use moka::sync::Cache;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::ALPN;
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorType, OrErr, Result};
+use pingora::{ErrorType, OrErr, Result};
 
 use super::ratelimit;
+use super::resolver::Resolver;
 use crate::base::time::UnixMs;
 use crate::base::wire_format::WireFormat;
 use crate::catalog::Target;
@@ -34,11 +32,6 @@ const OF_ANTHROPIC: [HeaderName; 2] =
     [HeaderName::from_static("anthropic-beta"), HeaderName::from_static("anthropic-version")];
 const OF_OPENAI: [HeaderName; 1] = [HeaderName::from_static("openai-beta")];
 
-/// How long an address is believed. Providers move behind their names within minutes.
-const ADDRESS_TTL: Duration = Duration::from_secs(30);
-/// Host names that are remembered, at most; there is one a provider.
-const HOSTS_MAX: u64 = 1_024;
-
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("flux/", env!("CARGO_PKG_VERSION")));
 /// Where the model's name stands in a path.
 const MODEL_PLACE: &str = "{model}";
@@ -48,44 +41,20 @@ const X_GOOG_API_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
 const API_KEY: HeaderName = HeaderName::from_static("api-key");
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 
-/// Host names → addresses, remembered for a while.
-#[derive(Clone, Debug)]
-pub(crate) struct Resolver {
-    addresses: Cache<(Arc<str>, u16), SocketAddr>,
-}
-
-impl Resolver {
-    pub(crate) fn new() -> Self {
-        Self { addresses: Cache::builder().max_capacity(HOSTS_MAX).time_to_live(ADDRESS_TTL).build() }
-    }
-
-    async fn resolve(&self, endpoint: &Endpoint) -> Result<SocketAddr> {
-        if let Ok(ip) = endpoint.host.parse::<IpAddr>() {
-            return Ok(SocketAddr::new(ip, endpoint.port));
-        }
-        let name = (Arc::clone(&endpoint.host), endpoint.port);
-        if let Some(address) = self.addresses.get(&name) {
-            return Ok(address);
-        }
-        let found = tokio::net::lookup_host((&*endpoint.host, endpoint.port)).await;
-        let found = found.or_err(ErrorType::ConnectNoRoute, "the host name was not resolved")?.next();
-        let address = found.ok_or_else(|| Error::explain(ErrorType::ConnectNoRoute, "the host name has no address"))?;
-        self.addresses.insert(name, address);
-        Ok(address)
-    }
-}
-
-/// Where to connect for this target, with `time_left` until the request's deadline.
+/// Where to connect for this target, with `time_left` until the request's deadline. A look-up of its name may take as
+/// long as a connection.
 ///
 /// # Errors
-/// When the host name cannot be resolved.
+/// When the host name has no address, or none by then.
 pub(crate) async fn peer(
     resolver: &Resolver,
     endpoint: &Endpoint,
     timeouts: &Timeouts,
     time_left: Duration,
 ) -> Result<Box<HttpPeer>> {
-    let address = resolver.resolve(endpoint).await?;
+    let host = (&endpoint.host, endpoint.port);
+    let (address, waited) = resolver.resolve(host, timeouts.connect.min(time_left)).await?;
+    let time_left = time_left.saturating_sub(waited);
     let mut peer = HttpPeer::new(address, endpoint.tls, String::from(&*endpoint.host));
     let options = &mut peer.options;
     options.connection_timeout = Some(timeouts.connect.min(time_left));

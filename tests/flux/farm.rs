@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::net::TcpListener;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use super::answers::{self, Answer, DONE, PROVIDER_WORDS, Step, chat_body, chat_e
 use super::config::{copy_of_conf, edit};
 use super::harness::{Flux, Setup, ask_chat, now, spawn};
 use super::http::{Conn, Reply, request};
+use super::names::{self, Names};
 use super::passthrough::{assert_chat_error, assert_clean, assert_tells_nothing};
 use super::provider::{Provider, deaf_port, refusing_port};
 use super::{sse, tls};
@@ -198,6 +200,12 @@ fn in_streams() -> Vec<Case> {
     let after = |end: Vec<Step>| Answer::sse_steps([content.clone(), end].concat());
     let before = |steps: Vec<Step>| Answer::sse_steps(steps);
     let all = answers::chat_stream(&["Here ", "I ", "am."], &chat_usage(100, 50));
+    let packed =
+        answers::gzip(answers::chat_stream(&["Once ", "upon ", "a time."], &chat_usage(100, 50)).concat().as_bytes());
+    let upon = memchr::memmem::find(&packed, b"upon ").expect("a word");
+    let cut_at = |end: usize| {
+        Answer::bytes(200, &[("content-type", "text/event-stream"), ("content-encoding", "gzip")], &packed[..end])
+    };
     vec![
         streamed("stream-error-first", before(vec![error.clone(), send(DONE.as_bytes())]), Seen::PassedOver, ILL),
         streamed("stream-error-second", before(vec![role.clone(), error.clone()]), Seen::PassedOver, ILL),
@@ -208,6 +216,9 @@ fn in_streams() -> Vec<Case> {
         streamed("stream-reset-in-the-middle", after(vec![Step::Reset]), Seen::CutShort, ILL),
         streamed("stream-close-in-the-middle", after(vec![Step::Close]), Seen::CutShort, ILL),
         streamed("stream-hang-in-the-middle", after(vec![Step::Hang]), Seen::CutShort, ILL),
+        streamed("stream-cut-gzip-before-content", cut_at(40), Seen::PassedOver, ILL),
+        // In one piece, and that is unpacked whole or not at all.
+        streamed("stream-cut-gzip-after-content", cut_at(upon + 250), Seen::PassedOver, ILL),
         streamed("stream-that-drips", before(dripping(all.concat().as_bytes(), 20)), Seen::Whole, WELL_STILL),
     ]
 }
@@ -215,6 +226,9 @@ fn in_streams() -> Vec<Case> {
 /// Those who are not there at all; what holds the ports of some of them comes along.
 fn absent() -> (Vec<Case>, impl Sized) {
     let (refusing, deaf, plain) = (refusing_port(), deaf_port(), Provider::bearer("plain"));
+    // Nobody accepts what the system has, so that no word of TLS is answered.
+    let mute = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let mute_at = mute.local_addr().expect("an address");
     let at = |name, url: String| case(name, Fault::IsAt(url), Seen::PassedOver, ILL);
     // Flux trusts the first, which is no authority of its own certificate, and what it has signed.
     let self_signed = TlsServer::start("cert.pem", "key.pem");
@@ -224,12 +238,15 @@ fn absent() -> (Vec<Case>, impl Sized) {
         at("refuses", format!("http://{}/v1", refusing.1)),
         at("deaf", format!("http://{}/v1", deaf.2)),
         at("no-such-name", "https://no-such-host.invalid/v1".to_owned()),
+        at("name-that-hangs", names::hanging_url("farm")),
+        at("tls-that-hangs", format!("https://{mute_at}/v1")),
         at("no-tls", plain.base_url().replacen("http:", "https:", 1)),
         at("tls-self-signed", self_signed.url()),
         at("tls-of-another-name", of_another.url()),
+        // At the second of two addresses.
         case("tls-of-a-private-ca", Fault::IsAt(signed.url()), Seen::Whole, WELL_STILL),
     ];
-    (cases, (refusing, deaf, plain, self_signed, signed, of_another))
+    (cases, (refusing, deaf, mute, plain, self_signed, signed, of_another))
 }
 
 /// A server that speaks TLS and answers well; Python is its TLS, since the suite has none of its own.
@@ -370,6 +387,7 @@ pub(super) fn conf_with(chains: &[(String, Vec<String>)], probed: &[String]) -> 
 struct Farm {
     flux: Flux,
     _providers: Vec<Provider>,
+    _names: Names,
 }
 
 impl Farm {
@@ -392,7 +410,9 @@ impl Farm {
         let setup = Setup::with(&providers.iter().collect::<Vec<_>>()).holding(conf_of(cases));
         let setup = absent.iter().fold(setup, |setup, (name, url)| setup.provider(name, url));
         let setup = SHORT.iter().fold(setup, |setup, (name, value)| setup.env(name, value));
-        let flux = setup
+        let names = Names::new();
+        let flux = names
+            .asked_by(setup)
             // An authority of our own, as a provider in one's own house may have one.
             .env("SSL_CERT_FILE", &tls::folder().join("cert.pem").to_string_lossy())
             .env("FLUX_HEALTH__PASSES_OVER", "true")
@@ -400,7 +420,7 @@ impl Farm {
             .env("FLUX_HEALTH__COOLDOWN_MS", "60000")
             .env("FLUX_HEALTH__KEY_REST_MS", "60000")
             .start();
-        Self { flux, _providers: providers }
+        Self { flux, _providers: providers, _names: names }
     }
 
     fn ask(&self, name: &str, is_streamed: bool) -> impl FnOnce() -> Reply + Send + 'static {

@@ -475,6 +475,42 @@ fn a_provider_with_so_many_places_is_waited_for_in_a_queue_with_a_bound() {
 }
 
 #[test]
+fn a_client_that_leaves_the_queue_frees_its_turn() {
+    let dir = copy_of_conf();
+    edit(dir.path(), "providers.toml", "[deepseek]\n", "[deepseek]\nconcurrent_max = 1\n");
+    let first = Provider::bearer("deepseek");
+    let setup = Setup::with(&[&first]).holding(dir);
+    let flux = watching(setup).env("FLUX_HEALTH__QUEUE_MAX", "1").env("FLUX_HEALTH__QUEUE_WAIT_MS", "60000").start();
+    let gate = Gate::default();
+    first.next(good().after(&gate));
+    let is_queued = || flux.metric("flux_provider_queue_requests", &["deepseek"]) > 0.5;
+    let begin = |body: &Value| {
+        let mut client = flux.connect();
+        client.write(&flux.chat_request(body.to_string().as_bytes()));
+        client
+    };
+    let mut served = begin(&ask_chat(PAIR));
+    first.wait_for_requests(1);
+    for body in [ask_chat(PAIR), ask_chat_stream(PAIR)] {
+        let leaving = begin(&body);
+        wait_for("one in the queue", is_queued);
+        drop(leaving);
+        wait_for("an empty queue", || !is_queued());
+    }
+    wait_for("two that have left", || flux.request_lines().iter().filter(|line| line.contains("left")).count() == 2);
+    let mut waiting = begin(&ask_chat(PAIR));
+    wait_for("one in the queue", is_queued);
+    gate.open();
+    for client in [&mut served, &mut waiting] {
+        assert_eq!(client.head(), 200);
+        client.rest();
+    }
+    // Who had asked nobody for anything is in no book.
+    flux.wait_for_rows(2);
+    assert_eq!(first.count(), 2);
+}
+
+#[test]
 fn whoever_waits_too_long_for_a_place_gets_the_next_target() {
     let dir = copy_of_conf();
     edit(dir.path(), "providers.toml", "[deepseek]\n", "[deepseek]\nconcurrent_max = 1\n");

@@ -78,6 +78,8 @@ mod limits;
 #[cfg(test)]
 mod money;
 #[cfg(test)]
+mod names;
+#[cfg(test)]
 mod passthrough;
 mod pings;
 #[cfg(test)]

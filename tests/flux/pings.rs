@@ -3,6 +3,7 @@
 //! Must not measure time: gates hold the provider back until the pings were seen.
 
 use super::answers::{Answer, DONE, Gate, Step, chat_events, chat_stream, chat_usage, messages_stream};
+use super::config::{copy_of_conf, edit};
 use super::harness::{Flux, Setup, ask_chat, ask_chat_stream, ask_messages_stream};
 use super::http::Conn;
 use super::passthrough::{assert_chat_error, assert_tells_nothing};
@@ -12,9 +13,9 @@ use super::sse;
 use super::voices::{Said, USED, Voice};
 
 /// So often that a test need not wait.
-const PING: (&str, &str) = ("FLUX_TIMEOUTS__PING_MS", "50");
-const COMMENT: &str = ": keep-alive\n\n";
-const WORDS: [&str; 4] = ["Hello ", "from ", "the ", "provider."];
+pub(super) const PING: (&str, &str) = ("FLUX_TIMEOUTS__PING_MS", "50");
+pub(super) const COMMENT: &str = ": keep-alive\n\n";
+pub(super) const WORDS: [&str; 4] = ["Hello ", "from ", "the ", "provider."];
 
 fn pinging(providers: &[&Provider]) -> Flux {
     Setup::with(providers).env(PING.0, PING.1).start()
@@ -221,6 +222,85 @@ fn openly(provider: &Provider, before: &str, gate: &Gate, after: &str) {
         Step::Wait(gate.clone()),
         Step::Send(after.as_bytes().to_vec()),
     ]));
+}
+
+/// A place of one provider is taken, and another request waits for it.
+fn queueing(provider: &Provider, changes: &[(&str, &str)]) -> Flux {
+    let dir = copy_of_conf();
+    edit(dir.path(), "providers.toml", "[deepseek]\n", "[deepseek]\nconcurrent_max = 1\n");
+    let setup = Setup::with(&[provider]).holding(dir).env("FLUX_HEALTH__PASSES_OVER", "true").env(PING.0, PING.1);
+    changes.iter().fold(setup, |setup, (name, value)| setup.env(name, value)).start()
+}
+
+#[test]
+fn t62_comments_while_a_place_is_waited_for() {
+    let deepseek = Provider::bearer("deepseek");
+    let flux = queueing(&deepseek, &[("FLUX_HEALTH__QUEUE_WAIT_MS", "60000")]);
+    let gate = Gate::default();
+    deepseek.next(Answer::sse(&chat_stream(&WORDS, &chat_usage(1, 1))).after(&gate));
+    deepseek.next(Answer::sse(&chat_stream(&WORDS, &chat_usage(1, 1))));
+    let asked = flux.chat_request(ask_chat_stream("flux-pinned-deepseek-flash").to_string().as_bytes());
+    let mut served = begin(&flux, &asked);
+    deepseek.wait_for_requests(1);
+    let mut waiting = begin(&flux, &asked);
+    assert_eq!(waiting.head(), 200);
+    assert!(waiting.read_until(&COMMENT.repeat(2)));
+    assert_eq!(deepseek.count(), 1);
+    gate.open();
+    assert_eq!(served.head(), 200);
+    for client in [&mut served, &mut waiting] {
+        let reply = client.rest();
+        assert!(reply.is_complete);
+        assert_eq!(sse::chat_text(&reply.body), WORDS.concat());
+    }
+}
+
+#[test]
+fn whoever_gets_no_place_after_a_ping_hears_so_in_the_stream() {
+    let deepseek = Provider::bearer("deepseek");
+    let flux = queueing(&deepseek, &[("FLUX_HEALTH__QUEUE_WAIT_MS", "600")]);
+    deepseek.next(Answer::silence());
+    let asked = flux.chat_request(ask_chat_stream("flux-pinned-deepseek-flash").to_string().as_bytes());
+    let _served = begin(&flux, &asked);
+    deepseek.wait_for_requests(1);
+    let mut waiting = begin(&flux, &asked);
+    assert_eq!(waiting.head(), 200);
+    let reply = waiting.rest();
+    assert!(reply.is_complete && reply.text().starts_with(COMMENT), "{}", reply.text());
+    assert!(sse::events(&reply.body).pop().expect("an event").json()["error"]["message"].is_string());
+    assert_tells_nothing(&reply);
+    assert_eq!(deepseek.count(), 1);
+}
+
+#[test]
+fn the_time_of_a_request_holds_while_it_waits_for_a_place() {
+    let deepseek = Provider::bearer("deepseek");
+    let times = [("FLUX_TIMEOUTS__TOTAL_MS", "1500"), ("FLUX_TIMEOUTS__CONNECT_MS", "1500")];
+    let flux = queueing(&deepseek, &[times[0], times[1], ("FLUX_HEALTH__QUEUE_WAIT_MS", "600000")]);
+    deepseek.always(|_| Answer::silence());
+    let asked = flux.chat_request(ask_chat("flux-pinned-deepseek-flash").to_string().as_bytes());
+    let mut served = begin(&flux, &asked);
+    deepseek.wait_for_requests(1);
+    let mut waiting = begin(&flux, &asked);
+    for client in [&mut served, &mut waiting] {
+        assert_eq!(client.head(), 504);
+        assert_chat_error(&client.rest(), 504);
+    }
+}
+
+#[test]
+fn t62_comments_before_a_target_is_asked_once_more() {
+    let deepseek = Provider::bearer("deepseek");
+    let flux = queueing(&deepseek, &[("FLUX_HEALTH__RETRIES_MAX", "1"), ("FLUX_HEALTH__RETRY_DELAY_MS", "1000")]);
+    deepseek.next(Answer::failure(503));
+    deepseek.next(Answer::sse(&chat_stream(&WORDS, &chat_usage(1, 1))));
+    let mut client =
+        begin(&flux, &flux.chat_request(ask_chat_stream("flux-pinned-deepseek-flash").to_string().as_bytes()));
+    assert_eq!(client.head(), 200);
+    assert!(client.read_until(&COMMENT.repeat(2)));
+    assert_eq!(deepseek.count(), 1);
+    let reply = client.rest();
+    assert_eq!(sse::chat_text(&reply.body), WORDS.concat());
 }
 
 #[test]
