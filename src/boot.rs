@@ -42,7 +42,7 @@ use crate::classify::{self, Router};
 use crate::config::{self, Config, MockFault};
 use crate::exchange::Asked;
 use crate::exchange::conversations::Conversations;
-use crate::exchange::prefer::check_names;
+use crate::exchange::prefer::{check_names, check_region};
 use crate::exchange::preview::{self, Question};
 use crate::exchange::route::Endpoint;
 use crate::exchange::snapshot::Snapshot;
@@ -135,7 +135,7 @@ pub(crate) fn preview(
     Ok(RouteView::of(&preview, at))
 }
 
-/// Refuses names that no provider of this configuration has.
+/// Refuses names that no provider of this configuration has, and a region that none serves in.
 ///
 /// # Errors
 /// When there is such a name, or the configuration is refused.
@@ -143,7 +143,8 @@ pub(crate) fn expect_providers(config_dir: &Path, named: &ProviderBounds) -> Res
     let environment: Vec<(String, String)> = std::env::vars().collect();
     let loaded = config::load::load(config_dir, &environment);
     let loaded = loaded.map_err(|complaints| refused(&complaints).context("providers cannot be read (--config)"))?;
-    check_names(named.names(), &loaded.catalog).map_err(|fault| anyhow!(fault))
+    let checked = check_names(named.names(), &loaded.catalog);
+    checked.and_then(|()| check_region(named.region.as_deref(), &loaded.catalog)).map_err(|fault| anyhow!(fault))
 }
 
 /// What decides for `flux-auto`, and on which terms.

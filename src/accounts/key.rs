@@ -259,6 +259,12 @@ impl KeyState {
         allowed.is_empty() || allowed.iter().any(|allowed| *allowed == *name)
     }
 
+    /// The region that its requests stay in; `None` for any. Those of test keys reach no provider.
+    pub fn region(&self) -> Option<&str> {
+        let bounds = self.settings.providers.as_ref().filter(|_| self.kind == KeyKind::Live)?;
+        bounds.region.as_deref()
+    }
+
     /// What is left of its budget; `None` where it has none.
     pub fn budget(&self) -> Option<Arc<Funds>> {
         self.gauges.budget.load_full()

@@ -35,6 +35,8 @@ pub struct ProviderBounds {
     pub only: Vec<Box<str>>,
     /// None of these.
     pub ignore: Vec<Box<str>>,
+    /// Only at addresses of this region; `None` for any.
+    pub region: Option<Box<str>>,
 }
 
 /// A bound of a price, in pico-USD per token. `None` for none.
@@ -93,12 +95,12 @@ impl Preference {
 }
 
 impl ProviderBounds {
-    /// Whether they leave every provider.
+    /// Whether they leave every provider, anywhere.
     pub fn is_any(&self) -> bool {
-        self.only.is_empty() && self.ignore.is_empty()
+        self.only.is_empty() && self.ignore.is_empty() && self.region.is_none()
     }
 
-    /// As they are kept: each name once in its list, and nothing where they leave every provider.
+    /// As they are kept: each name once in its list, and nothing where they leave every provider, anywhere.
     #[must_use]
     pub fn kept(mut self) -> Option<Box<Self>> {
         for list in [&mut self.only, &mut self.ignore] {
@@ -124,17 +126,17 @@ impl ProviderBounds {
     }
 }
 
-/// By whom somebody may be served: `only by groq`, `by any provider but openai`.
+/// By whom somebody may be served: `only by groq`, `by any provider but openai`, `by any provider, in the region eu`.
 impl fmt::Display for ProviderBounds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_any() {
-            return f.write_str("by any provider");
-        }
-        if self.only.is_empty() {
-            return write!(f, "by any provider but {}", self.ignore.join(", "));
-        }
         let left: Vec<&str> = self.only.iter().map(|name| &**name).filter(|name| self.allow(name)).collect();
-        if left.is_empty() { f.write_str("by no provider") } else { write!(f, "only by {}", left.join(", ")) }
+        match (&*self.only, &*self.ignore) {
+            ([], []) => f.write_str("by any provider")?,
+            ([], ignored) => write!(f, "by any provider but {}", ignored.join(", "))?,
+            (_, _) if left.is_empty() => f.write_str("by no provider")?,
+            (_, _) => write!(f, "only by {}", left.join(", "))?,
+        }
+        self.region.as_ref().map_or(Ok(()), |region| write!(f, ", in the region {region}"))
     }
 }
 
@@ -161,7 +163,10 @@ mod tests {
             ("a", "a", "", "by no provider"),
             ("A", "", "", "only by A"),
         ] {
-            let bounds = ProviderBounds { only: names(only), ignore: names(ignore) };
+            let bounds = ProviderBounds { only: names(only), ignore: names(ignore), region: None };
+            let there = ProviderBounds { region: Some("eu".into()), ..bounds.clone() };
+            assert_eq!(there.to_string(), format!("{told}, in the region eu"));
+            assert!(there.kept().is_some());
             assert_eq!(bounds.clone().kept().is_none(), bounds.is_any());
             let left: Vec<&str> = ["a", "b", "c"].into_iter().filter(|name| bounds.allow(name)).collect();
             assert_eq!((left.join(" "), bounds.to_string()), (allowed.to_owned(), told.to_owned()), "{only}-{ignore}");

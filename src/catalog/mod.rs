@@ -241,6 +241,8 @@ pub struct Parts {
     pub default_lane: Arc<str>,
     /// All providers.
     pub providers: Vec<Arc<Provider>>,
+    /// The regions of all addresses, in order, also of those that have no key here.
+    pub regions: Vec<Arc<str>>,
     /// All models.
     pub models: Vec<Arc<Model>>,
     /// The lanes, in the order of the file.
@@ -257,6 +259,7 @@ pub struct Parts {
 #[derive(Clone, Debug)]
 pub struct Catalog {
     providers: Vec<Arc<Provider>>,
+    regions: Vec<Arc<str>>,
     models: Vec<Arc<Model>>,
     lanes: Vec<Arc<Chain>>,
     pins: Vec<Arc<Chain>>,
@@ -270,7 +273,8 @@ pub struct Catalog {
 impl Catalog {
     /// Builds the look-up tables. Names that lead nowhere are left out: `config` has complained.
     pub fn new(parts: Parts) -> Self {
-        let Parts { auto_name, quality, default_lane, providers, models, lanes, pins, client_names, stand_in } = parts;
+        let Parts { auto_name, quality, default_lane, providers, regions, models, lanes, pins, client_names, stand_in } =
+            parts;
         let mut routes = HashMap::with_capacity(lanes.len() + pins.len() + client_names.len() + 1);
         routes.insert(Box::from(&*auto_name), Route::Auto);
         for (chain, index) in lanes.iter().zip(0..) {
@@ -293,7 +297,7 @@ impl Catalog {
         let default_lane = LaneId(default_lane.map_or(0, |(_, index)| index));
         let lanes = lanes.into_iter().map(Arc::new).collect();
         let pins = pins.into_iter().map(Arc::new).collect();
-        Self { providers, models, lanes, pins, auto_name, quality, default_lane, routes, stands_in }
+        Self { providers, regions, models, lanes, pins, auto_name, quality, default_lane, routes, stands_in }
     }
 
     /// The same catalogue with the mock at two addresses of this machine: one for test keys, and one where it
@@ -375,6 +379,11 @@ impl Catalog {
     /// All providers, live or not.
     pub fn providers(&self) -> &[Arc<Provider>] {
         &self.providers
+    }
+
+    /// The regions of all addresses, in order, also of those that have no key here.
+    pub fn regions(&self) -> &[Arc<str>] {
+        &self.regions
     }
 
     /// All models of all providers.

@@ -56,6 +56,9 @@ pub(super) struct Choices {
     /// Providers that may not serve it; none: all may
     #[arg(long, value_name = "PROVIDER", num_args = 1.., value_delimiter = ',')]
     ignore_providers: Vec<String>,
+    /// The region that its requests stay in, whatever they ask for, by the names in providers.toml; any: all
+    #[arg(long)]
+    region: Option<String>,
     /// What it may do beside asking models: inference, or admin: manage the keys of its account
     #[arg(long, value_parser = parse_scope)]
     scope: Option<Scope>,
@@ -137,6 +140,9 @@ impl Choices {
         let mut bounds = settings.providers.take().map(|bounds| *bounds).unwrap_or_default();
         set(&mut bounds.only, only);
         set(&mut bounds.ignore, ignore);
+        if let Some(region) = &self.region {
+            bounds.region = named_region(region);
+        }
         check_count(&bounds)?;
         settings.providers = bounds.kept();
         settings.scope = scope.unwrap_or(settings.scope);
@@ -149,7 +155,7 @@ impl Choices {
     /// The providers that it names.
     pub(super) fn providers_named(&self) -> ProviderBounds {
         let [only, ignore] = self.providers_stated().map(Option::unwrap_or_default);
-        ProviderBounds { only, ignore }
+        ProviderBounds { only, ignore, region: self.region.as_deref().and_then(named_region) }
     }
 
     /// Who alone may serve, and who may not; `None` where nothing is said of it.
@@ -164,7 +170,11 @@ impl Choices {
     }
 }
 
-fn check_count(ProviderBounds { only, ignore }: &ProviderBounds) -> Result<(), String> {
+fn named_region(word: &str) -> Option<Box<str>> {
+    (word != "any").then(|| word.into())
+}
+
+fn check_count(ProviderBounds { only, ignore, region: _ }: &ProviderBounds) -> Result<(), String> {
     let is_short = only.len().max(ignore.len()) <= PROVIDERS_LISTED_MAX;
     if is_short { Ok(()) } else { Err(format!("a list of providers may hold {PROVIDERS_LISTED_MAX} names")) }
 }

@@ -75,7 +75,7 @@ fn a_key_is_chosen_for_changed_and_rotated() {
          --tpm 1000 --concurrent 2 --allow flux-fast,flux-auto --scope admin --shows-balance --only-providers groq,xai,groq \
          --ignore-providers openai",
     );
-    assert_eq!(made["providers"], serde_json::json!({"only": ["groq", "xai"], "ignore": ["openai"]}));
+    assert_eq!(made["providers"], serde_json::json!({"only": ["groq", "xai"], "ignore": ["openai"], "region": null}));
     assert!(made["key"].as_str().unwrap().starts_with("cf_live_"), "{made}");
     assert_eq!(made["budget"], serde_json::json!({"amount_usd": "5", "period": "day"}));
     assert_eq!((&made["scope"], &made["shows_balance"]), (&"admin".into(), &true.into()));
@@ -85,7 +85,7 @@ fn a_key_is_chosen_for_changed_and_rotated() {
         "keys change 1 --json --budget-usd 7.5 --rpm none --expires-in never --allow all --shows-balance=false --name bot \
          --only-providers any",
     );
-    assert_eq!(changed["providers"], serde_json::json!({"only": [], "ignore": ["openai"]}));
+    assert_eq!(changed["providers"], serde_json::json!({"only": [], "ignore": ["openai"], "region": null}));
     assert_eq!(changed["budget"], serde_json::json!({"amount_usd": "7.5", "period": "day"}), "the period stays");
     assert_eq!((&changed["limits"]["requests_per_minute"], &changed["expires_at"]), (&Value::Null, &Value::Null));
     assert_eq!((&changed["allowed_models"], &changed["name"]), (&serde_json::json!([]), &"bot".into()));
@@ -108,6 +108,7 @@ fn a_key_is_chosen_for_changed_and_rotated() {
         ("keys create --only-providers groq,grok", 1, "there is no provider \"grok\" as `only` has it; there are: "),
         ("keys change 2 --ignore-providers grok", 1, "there is no provider \"grok\" as `ignore` has it"),
         ("keys change 2 --ignore-providers groq --config nowhere", 1, "providers cannot be read (--config)"),
+        ("keys change 2 --region mars", 1, "there is no region \"mars\"; there are: "),
         (&many, 1, "a list of providers may hold 32 names"),
     ] {
         let (code, _, err) = flux(dir.path(), arguments);

@@ -377,10 +377,7 @@ fn a_chain_has_shares_and_conditions() {
     let without_tools = Conditions { tools: Some(false), ..Conditions::default() };
     assert_eq!(
         steps("picky"),
-        [
-            ("acme/two".to_owned(), step(1, 1, picky)),
-            ("acme/one".to_owned(), step(2, 1, without_tools)),
-        ],
+        [("acme/two".to_owned(), step(1, 1, picky)), ("acme/one".to_owned(), step(2, 1, without_tools)),],
         "a lane inside keeps the conditions that stand at its name"
     );
     let outside =

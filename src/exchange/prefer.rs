@@ -15,8 +15,31 @@ use crate::wire::json::{Document, Kind, Text, Value};
 const PROVIDER: &str = "provider";
 
 /// What a request prefers: by its headers `x-flux-provider`, which is an order and a bound, and `x-flux-region`, and by
-/// `provider` in its body, which says the rest. `None` where it says nothing.
-pub(super) fn preference(asked: &Asked, said: Option<&[u8]>, catalog: &Catalog) -> Result<Option<Preference>, Refusal> {
+/// `provider` in its body, which says the rest. A key that stays in a region asks for that with each of its requests.
+/// `None` where nothing is said.
+pub(super) fn preference(
+    asked: &Asked,
+    said: Option<&[u8]>,
+    catalog: &Catalog,
+    region_of_key: Option<&str>,
+) -> Result<Option<Preference>, Refusal> {
+    let stated = stated(asked, said)?;
+    if let Some(preference) = &stated {
+        check_names(preference.names(), catalog).map_err(bad)?;
+        check_region(preference.region.as_deref(), catalog).map_err(bad)?;
+    }
+    let Some(region) = region_of_key else { return Ok(stated) };
+    let preference = stated.unwrap_or_default();
+    if let Some(other) = preference.region.as_deref().filter(|other| *other != region) {
+        let message =
+            format!("this key stays in the region {region}; ask for that or for none, not for {}", shown(other));
+        return Err(Refusal::new(RefusalKind::Forbidden, message).with_param(PROVIDER));
+    }
+    Ok(Some(Preference { region: Some(region.into()), ..preference }))
+}
+
+/// What header and body say.
+fn stated(asked: &Asked, said: Option<&[u8]>) -> Result<Option<Preference>, Refusal> {
     let by_body = said.map(read).transpose()?.flatten();
     let by_header = (!asked.providers.is_empty()).then(|| Preference::listed(asked.providers.clone()));
     let mut preference = match (by_header, by_body) {
@@ -28,21 +51,21 @@ pub(super) fn preference(asked: &Asked, said: Option<&[u8]>, catalog: &Catalog) 
     if let Some(region) = &asked.region {
         preference.region = Some(region.clone());
     }
-    check_names(preference.names(), catalog).map_err(bad)?;
-    check_region(&preference, catalog)?;
     Ok(Some(preference))
 }
 
-/// A region that nobody serves in is a word that is spelt wrong, or an address that is not configured.
-fn check_region(preference: &Preference, catalog: &Catalog) -> Result<(), Refusal> {
-    let accesses = || catalog.providers().iter().flat_map(|provider| &provider.accesses);
-    let Some(region) = preference.region.as_deref() else { return Ok(()) };
-    if accesses().any(|access| *access.region == *region) {
+/// Checks the name of a region, if there is one.
+///
+/// # Errors
+/// For a region that no address is in, which is a word that is spelt wrong or an address that is not configured: in words,
+/// with the regions there are.
+pub fn check_region(region: Option<&str>, catalog: &Catalog) -> Result<(), String> {
+    let Some(region) = region else { return Ok(()) };
+    if catalog.regions().iter().any(|known| **known == *region) {
         return Ok(());
     }
-    let there: BTreeSet<&str> = accesses().map(|access| &*access.region).filter(|region| !region.is_empty()).collect();
-    let there = if there.is_empty() { "none".to_owned() } else { there.into_iter().collect::<Vec<_>>().join(", ") };
-    Err(bad(format!("there is no region \"{}\"; there are: {there}", shown(region))))
+    let there = if catalog.regions().is_empty() { "none".to_owned() } else { catalog.regions().join(", ") };
+    Err(format!("there is no region \"{}\"; there are: {there}", shown(region)))
 }
 
 /// Checks names of providers, each with the list that it stands in.

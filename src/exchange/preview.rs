@@ -115,7 +115,8 @@ pub fn preview<'s>(snapshot: &'s Snapshot, question: &Question<'_>) -> Result<Pr
     let input = FeatureInput { task_type, ..FeatureInput::of(format, &head, body) };
     let explanation = explain(&snapshot.router, &input, &terms);
     let said = head.provider.as_ref().map(|member| body.get(member.value.clone()).unwrap_or_default());
-    let preference = preference(asked, said.filter(|_| format.is_conversation()), catalog)?;
+    let preference =
+        preference(asked, said.filter(|_| format.is_conversation()), catalog, key.and_then(KeyState::region))?;
     let plan_terms = plan::Terms {
         client_format: format,
         via,

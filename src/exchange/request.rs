@@ -47,7 +47,7 @@ impl Request {
         let (head, form) = read(&arrival, &body)?;
         let said = head.provider.clone().filter(|_| arrival.format.is_conversation());
         let spelt = said.as_ref().map(|member| body.get(member.value.clone()).unwrap_or_default());
-        let preference = preference(&arrival.asked, spelt, &snapshot.catalog)?.map(Box::new);
+        let preference = preference(&arrival.asked, spelt, &snapshot.catalog, arrival.key.region())?.map(Box::new);
         let (head, body) = if said.is_some() { without_provider(&head, &body)? } else { (head, body) };
         let (task, head, body) = match &head.task_type {
             Some(member) if arrival.format.is_conversation() => {

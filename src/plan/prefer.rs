@@ -100,6 +100,8 @@ impl Preferred<'_> {
 
 /// The targets whose providers may serve. The mock stands for any provider.
 pub(super) fn within<'t>(bounds: &ProviderBounds, targets: &Candidates<'t>) -> Candidates<'t> {
-    let is_allowed = |target: &Target| target.is_on_mock() || bounds.allow(&target.provider.id);
+    let is_there = |target: &Target| bounds.region.as_deref().is_none_or(|region| target.provider.serves_in(region));
+    let may_serve = |target: &Target| bounds.allow(&target.provider.id) && is_there(target);
+    let is_allowed = |target: &Target| target.is_on_mock() || may_serve(target);
     targets.iter().copied().filter(|target| is_allowed(target)).collect()
 }

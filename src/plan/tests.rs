@@ -529,7 +529,7 @@ fn conditions_inside_conditions_hold_together() {
 
 #[test]
 fn what_a_key_is_bound_to_comes_before_what_its_request_prefers() {
-    let bounds = |only, ignore| ProviderBounds { only: names(only), ignore: names(ignore) };
+    let bounds = |only, ignore| ProviderBounds { only: names(only), ignore: names(ignore), region: None };
     let prefers = |only| Preference { only: names(only), ..Preference::default() };
     let not_preferred = |there: &[&'static str]| {
         let providers = there.iter().map(|name| (*name).to_owned()).collect();
@@ -540,6 +540,7 @@ fn what_a_key_is_bound_to_comes_before_what_its_request_prefers() {
         (bounds("c a", ""), None, Ok("a c")),
         (bounds("", "a"), None, Ok("b c")),
         (bounds("b c", "c"), None, Ok("b")),
+        (ProviderBounds { region: Some("eu".into()), ..bounds("b c", "") }, None, Err(PlanError::NotAllowed)),
         (bounds("b c", ""), Some(Preference::listed(names("c a"))), Ok("c")),
         (bounds("", "a"), Some(prefers("a b")), Ok("b")),
         (bounds("b c", ""), Some(prefers("a")), not_preferred(&["b", "c"])),

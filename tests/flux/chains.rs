@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::answers::{Answer, chat_body, chat_usage};
+use super::api::{Caller, raw};
 use super::config::edited;
 use super::harness::{Flux, Setup, ask_chat};
 use super::http::{Reply, request};
@@ -71,9 +72,11 @@ fn turn(conversation: usize, turn: usize) -> Value {
         json!({"role": "user", "content": format!("a train to place {conversation}")}),
     ];
     for number in 0..turn {
-        let call = json!({"id": format!("c{number}"), "type": "function", "function": {"name": "f", "arguments": "{}"}});
+        let call =
+            json!({"id": format!("c{number}"), "type": "function", "function": {"name": "f", "arguments": "{}"}});
         messages.push(json!({"role": "assistant", "tool_calls": [call]}));
-        messages.push(json!({"role": "tool", "tool_call_id": format!("c{number}"), "content": format!("{number} trains")}));
+        messages
+            .push(json!({"role": "tool", "tool_call_id": format!("c{number}"), "content": format!("{number} trains")}));
     }
     body["messages"] = json!(messages);
     body["tools"] = json!([{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]);
@@ -167,6 +170,59 @@ fn a_chain_for_other_requests_says_so() {
     assert_eq!(google.requests().len(), 0);
     let shown = ask(&flux, "/v1/route", "", &picture()).expect_status(200).json();
     assert_eq!(shown["attempts"][0]["provider"], "google", "{shown}");
+}
+
+#[test]
+fn a_key_stays_in_its_region_whatever_its_requests_ask_for() {
+    let (home, eu, other) = (Provider::openai(), Provider::bearer("openai"), Provider::bearer("deepseek"));
+    eu.take_key(home.key());
+    let accesses = format!("region = \"us\"\naccesses = [{{ base_url = \"{}\", region = \"eu\" }}]", eu.base_url());
+    let conf = edited("providers.toml", "name = \"OpenAI\"\n", &format!("name = \"OpenAI\"\n{accesses}\n"));
+    let flux = Setup::with(&[&home, &other]).config(conf.path()).start();
+    let made =
+        Caller::new(&flux, &flux.key).post("/v1/keys", &json!({"providers": {"region": "eu"}})).expect_status(201);
+    assert_eq!(made.json()["providers"], json!({"only": [], "ignore": [], "region": "eu"}));
+    let bearer = format!("Bearer {}", raw(&made));
+    let ask = |target: &str, region: &str, body: &Value| {
+        let mut headers = vec![("authorization", bearer.as_str()), ("content-type", "application/json")];
+        if !region.is_empty() {
+            headers.push(("x-flux-region", region));
+        }
+        flux.ask(&request("POST", target, &headers, body.to_string().as_bytes()))
+    };
+    let chat = |region: &str, body: &Value| ask("/v1/chat/completions", region, body);
+    let pinned = ask_chat("flux-pinned-gpt-6-1-sol");
+    for region in ["", "eu"] {
+        chat(region, &pinned).expect_status(200);
+        ask("/v1/route", region, &pinned).expect_status(200);
+    }
+    let mut by_body = pinned.clone();
+    by_body["provider"] = json!({"region": "us"});
+    for (target, region, body) in [
+        ("/v1/chat/completions", "us", &pinned),
+        ("/v1/chat/completions", "", &by_body),
+        ("/v1/route", "us", &pinned),
+        ("/v1/embeddings", "us", &json!({"model": "text-embedding-3-small", "input": "x"})),
+    ] {
+        let refused = ask(target, region, body).expect_status(403);
+        let told = "this key stays in the region eu; ask for that or for none, not for us";
+        assert!(refused.text().contains(told), "{target}: {}", refused.text());
+    }
+    let nobody = chat("", &ask_chat("flux-pinned-deepseek-flash")).expect_status(403);
+    assert!(nobody.text().contains("may be served by any provider, in the region eu;"), "{}", nobody.text());
+    eu.always(|_| Answer::failure(500));
+    chat("", &pinned).expect_status(503);
+    assert_eq!((home.requests().len(), other.requests().len()), (0, 0), "nobody elsewhere is asked");
+
+    let admin = Caller::new(&flux, &flux.key);
+    let unknown = admin.post("/v1/keys", &json!({"providers": {"region": "erope"}})).expect_status(400);
+    assert!(unknown.text().contains("there is no region \\\"erope\\\"; there are: eu, us"), "{}", unknown.text());
+    let there = conf.path().to_str().expect("a path");
+    let create = ["keys", "create", "--json", "--config", there, "--region", "eu", "--ignore-providers", "groq"];
+    let made = flux.run_json(&create);
+    assert_eq!(made["providers"], json!({"only": [], "ignore": ["groq"], "region": "eu"}));
+    let changed = flux.run_json(&["keys", "change", &made["id"].to_string(), "--json", "--region", "any"]);
+    assert_eq!(changed["providers"], json!({"only": [], "ignore": ["groq"], "region": null}));
 }
 
 #[test]

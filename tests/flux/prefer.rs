@@ -258,10 +258,14 @@ fn a_key_says_who_may_serve_and_the_command_line_reaches_a_running_server() {
     let failed = ask().expect_status(503);
     assert_eq!((failed.header("x-flux-attempts"), pair.first.count()), ("1", 0), "nobody else is asked");
     for (options, told, served_by) in [
-        (["--only-providers", "any"], json!({"only": [], "ignore": []}), "cerebras"),
-        (["--ignore-providers", "cerebras"], json!({"only": [], "ignore": ["cerebras"]}), "groq"),
-        (["--ignore-providers", "none"], json!({"only": [], "ignore": []}), "cerebras"),
-        (["--only-providers", "openai,groq"], json!({"only": ["openai", "groq"], "ignore": []}), "groq"),
+        (["--only-providers", "any"], json!({"only": [], "ignore": [], "region": null}), "cerebras"),
+        (["--ignore-providers", "cerebras"], json!({"only": [], "ignore": ["cerebras"], "region": null}), "groq"),
+        (["--ignore-providers", "none"], json!({"only": [], "ignore": [], "region": null}), "cerebras"),
+        (
+            ["--only-providers", "openai,groq"],
+            json!({"only": ["openai", "groq"], "ignore": [], "region": null}),
+            "groq",
+        ),
     ] {
         let changed = pair.flux.run_json(&[&["keys", "change", &key, "--json"], &options[..]].concat());
         assert_eq!(changed["providers"], told, "{options:?}");
@@ -414,15 +418,18 @@ fn the_bounds_of_a_key_are_made_shown_and_changed_over_http() {
     let admin = Caller::new(&flux, &flux.key);
     let made = admin.post("/v1/keys", &json!({"providers": {"only": ["groq", "openai", "groq"], "ignore": null}}));
     let made = made.expect_status(201).json();
-    assert_eq!(made["providers"], json!({"only": ["groq", "openai"], "ignore": []}));
+    assert_eq!(made["providers"], json!({"only": ["groq", "openai"], "ignore": [], "region": null}));
     let path = format!("/v1/keys/{}", made["id"]);
     let change = |body: &Value| admin.ask("PATCH", &path, body).expect_status(200).json()["providers"].clone();
     assert_eq!(change(&json!({"name": "x"})), made["providers"], "what is left out stays");
-    assert_eq!(change(&json!({"providers": {"ignore": ["xai"]}})), json!({"only": [], "ignore": ["xai"]}));
-    assert_eq!(admin.get(&path).json()["providers"], json!({"only": [], "ignore": ["xai"]}));
+    assert_eq!(
+        change(&json!({"providers": {"ignore": ["xai"]}})),
+        json!({"only": [], "ignore": ["xai"], "region": null})
+    );
+    assert_eq!(admin.get(&path).json()["providers"], json!({"only": [], "ignore": ["xai"], "region": null}));
     let rotated = admin.post(&format!("{path}/rotate"), &json!({"expires_in_seconds": 600})).expect_status(201).json();
-    assert_eq!(rotated["providers"], json!({"only": [], "ignore": ["xai"]}));
-    assert_eq!(change(&json!({"providers": null})), json!({"only": [], "ignore": []}));
+    assert_eq!(rotated["providers"], json!({"only": [], "ignore": ["xai"], "region": null}));
+    assert_eq!(change(&json!({"providers": null})), json!({"only": [], "ignore": [], "region": null}));
     let many: Vec<String> = (0..33).map(|n| format!("p{n}")).collect();
     for (providers, told) in [
         (json!({"only": ["grok"]}), "there is no provider \"grok\" as `only` has it; there are: "),

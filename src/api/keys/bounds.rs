@@ -11,7 +11,7 @@ use crate::base::refusal::Refusal;
 use crate::base::tariff::RateLimits;
 use crate::base::time::UnixMs;
 use crate::catalog::{Catalog, Route};
-use crate::exchange::prefer::check_names;
+use crate::exchange::prefer::{check_names, check_region};
 
 /// Names that one key may be bound to.
 const ALLOWED_MAX: usize = 100;
@@ -56,6 +56,8 @@ pub struct ProvidersWanted {
     /// None of these.
     #[schema(max_items = 32)]
     ignore: Option<Vec<String>>,
+    /// Only at addresses of this region, whatever its requests ask for; left out: any.
+    region: Option<String>,
 }
 
 impl Bounds<'_> {
@@ -105,7 +107,7 @@ impl Bounds<'_> {
 
     /// Names of providers that there are; `None` where any may serve.
     pub(super) fn providers(&self, wanted: &ProvidersWanted) -> Result<Option<Box<ProviderBounds>>, Refusal> {
-        let ProvidersWanted { only, ignore } = wanted;
+        let ProvidersWanted { only, ignore, region } = wanted;
         let listed = |list: &str, wanted: &Option<Vec<String>>| {
             let wanted = wanted.as_deref().unwrap_or_default();
             if wanted.len() > PROVIDERS_LISTED_MAX {
@@ -114,8 +116,11 @@ impl Bounds<'_> {
             }
             Ok(wanted.iter().map(|name| Box::from(name.as_str())).collect::<Vec<_>>())
         };
-        let bounds = ProviderBounds { only: listed("only", only)?, ignore: listed("ignore", ignore)? };
-        check_names(bounds.names(), self.catalog).map_err(|message| bad("providers", message))?;
+        let region = region.as_deref().map(Box::from);
+        let bounds = ProviderBounds { only: listed("only", only)?, ignore: listed("ignore", ignore)?, region };
+        let checked = check_names(bounds.names(), self.catalog);
+        let checked = checked.and_then(|()| check_region(bounds.region.as_deref(), self.catalog));
+        checked.map_err(|message| bad("providers", message))?;
         Ok(bounds.kept())
     }
 }

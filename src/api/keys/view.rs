@@ -73,6 +73,8 @@ pub struct ProvidersView {
     only: Vec<String>,
     /// None of these.
     ignore: Vec<String>,
+    /// Only at addresses of this region; null: of any.
+    region: Option<String>,
 }
 
 /// Limits of a key's own.
@@ -148,9 +150,9 @@ impl KeyView {
 
 impl ProvidersView {
     fn of(bounds: ProviderBounds) -> Self {
-        let ProviderBounds { only, ignore } = bounds;
+        let ProviderBounds { only, ignore, region } = bounds;
         let names = |list: Vec<Box<str>>| list.into_iter().map(String::from).collect();
-        Self { only: names(only), ignore: names(ignore) }
+        Self { only: names(only), ignore: names(ignore), region: region.map(String::from) }
     }
 }
 

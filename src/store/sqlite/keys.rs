@@ -20,7 +20,7 @@ pub(super) const KEY_COLUMNS: &str = "keys.id, keys.account_id, keys.name, keys.
         keys.expires_at, keys.revoked_at, keys.last_used_at, keys.hash, keys.change, keys.scope,
         keys.allowed, keys.requests_per_second, keys.requests_per_minute, keys.tokens_per_minute, keys.concurrent,
         keys.budget_nano, keys.budget_reset, keys.shows_balance, keys.quality_milli, keys.auto_lane,
-        keys.providers_only, keys.providers_ignored";
+        keys.providers_only, keys.providers_ignored, keys.region";
 
 /// A key as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -311,7 +311,7 @@ fn add_key(
 
 fn write_settings(transaction: &Transaction<'_>, id: KeyId, settings: &KeySettings) -> Result<(), DatabaseError> {
     let KeySettings { name, expires_at, scope, allowed, providers, limits, budget, shows_balance, auto } = settings;
-    let ProviderBounds { only, ignore } = providers.as_deref().cloned().unwrap_or_default();
+    let ProviderBounds { only, ignore, region } = providers.as_deref().cloned().unwrap_or_default();
     let RateLimits { requests_per_second, requests_per_minute, tokens_per_minute, concurrent } = *limits;
     let allowed = if allowed.is_empty() { String::new() } else { serde_json::json!(allowed).to_string() };
     let tokens_per_minute = tokens_per_minute.map(|tokens| count(tokens, "a token limit")).transpose()?;
@@ -319,7 +319,7 @@ fn write_settings(transaction: &Transaction<'_>, id: KeyId, settings: &KeySettin
         "UPDATE keys SET name = ?2, expires_at = ?3, scope = ?4, allowed = ?5, requests_per_second = ?6,
             requests_per_minute = ?7, tokens_per_minute = ?8, concurrent = ?9, budget_nano = ?10, budget_reset = ?11,
             shows_balance = ?12, quality_milli = ?13, auto_lane = ?14,
-            providers_only = ?15, providers_ignored = ?16 WHERE id = ?1",
+            providers_only = ?15, providers_ignored = ?16, region = ?17 WHERE id = ?1",
         params![
             id.0,
             name,
@@ -337,6 +337,7 @@ fn write_settings(transaction: &Transaction<'_>, id: KeyId, settings: &KeySettin
             lane_text(auto.lane),
             only.join(","),
             ignore.join(","),
+            region.unwrap_or_default(),
         ],
     )?;
     Ok(())
@@ -367,7 +368,7 @@ pub(super) fn key(row: &Row<'_>) -> rusqlite::Result<StoredKey> {
         // The schema allows known words only; anything else must not be let do more.
         scope: Scope::by_name(word(11)?).unwrap_or(Scope::Inference),
         allowed: if allowed.is_empty() { Vec::new() } else { serde_json::from_str(allowed).unwrap_or_default() },
-        providers: ProviderBounds { only: provider_names(word(22)?), ignore: provider_names(word(23)?) }.kept(),
+        providers: bounds(word(22)?, word(23)?, word(24)?),
         limits: RateLimits {
             requests_per_second: row.get(13)?,
             requests_per_minute: row.get(14)?,
@@ -389,9 +390,14 @@ pub(super) fn key(row: &Row<'_>) -> rusqlite::Result<StoredKey> {
         last_used_at: moment(8)?,
         hash: KeyHash(row.get(9)?),
         change: row.get(10)?,
-        account: row.get(24)?,
+        account: row.get(25)?,
         settings,
     })
+}
+
+fn bounds(only: &str, ignored: &str, region: &str) -> Option<Box<ProviderBounds>> {
+    let region = (!region.is_empty()).then(|| region.into());
+    ProviderBounds { only: provider_names(only), ignore: provider_names(ignored), region }.kept()
 }
 
 /// Any text is a list: what cannot be read must not leave more providers than what can.

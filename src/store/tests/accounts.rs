@@ -260,7 +260,12 @@ fn the_build_before_changes_keys_on_that_are_bound_to_providers() {
         Found::UnknownNews | Found::UnknownAgain => None,
     };
     assert_eq!(settings_of(first), Some(named("")), "any provider");
-    let bounds = ProviderBounds { only: vec!["groq".into(), "xai".into()], ignore: vec!["xai".into()] }.kept();
+    let bounds = ProviderBounds {
+        only: vec!["groq".into(), "xai".into()],
+        ignore: vec!["xai".into()],
+        region: Some("eu".into()),
+    }
+    .kept();
     let changed = store.change_key("1".into(), |settings| settings.providers = bounds.clone()).unwrap();
     assert_eq!(changed.settings, KeySettings { providers: bounds.clone(), ..named("") });
     rename("of the build before");
