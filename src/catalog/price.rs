@@ -382,6 +382,12 @@ impl PriceCard {
         }
     }
 
+    /// What a token of the prompt and one of the answer cost at an address of this region.
+    pub fn token_prices(&self, prompt_tokens: u64, at: UnixMs, region: &str) -> (PicoUsd, PicoUsd) {
+        let Rates { input, output, .. } = self.rates(prompt_tokens, at, "");
+        (self.uplifted(input, region), self.uplifted(output, region))
+    }
+
     /// By `quality@size`, else by the one that is said, or listed, alone.
     fn image(&self, name: &str) -> PicoUsd {
         if self.per_image.is_empty() {

@@ -234,6 +234,12 @@ impl Provider {
         self.accesses.iter().any(|access| *access.region == *region)
     }
 
+    /// The regions that may serve a request: the one that it asks for, else those of all accesses.
+    pub fn regions_for<'a>(&'a self, asked: Option<&'a str>) -> impl Iterator<Item = &'a str> {
+        let is_open = move |_: &&Access| asked.is_none();
+        asked.into_iter().chain(self.accesses.iter().filter(is_open).map(|access| &*access.region))
+    }
+
     /// Where it serves a format, by its first access.
     pub fn endpoint(&self, format: WireFormat) -> Option<&Endpoint> {
         self.accesses.first()?.endpoints.get(format)

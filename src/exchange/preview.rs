@@ -159,15 +159,11 @@ pub fn preview<'s>(snapshot: &'s Snapshot, question: &Question<'_>) -> Result<Pr
     })?;
     let tokens = tokens(&head, body, snapshot.config.limits.estimate_text_bytes_max);
     let images = head.n.unwrap_or(1).max(1);
-    let cost = |chain: &Chain, target: &Target| cost(chain, target, (tokens, images), at);
+    let region = preference.as_ref().and_then(|preference| preference.region.as_deref());
+    let cost = |chain: &Chain, target: &Target| dearest(chain, target, (tokens, images), (at, region));
     let costs = plan.planned().map(|target| cost(&plan.chain, target)).collect();
     let alternatives = catalog.lanes().iter().filter(|lane| lane.name != plan.chain.name).map(|lane| {
-        let first = plan_with(lane, false).and_then(|plan| {
-            let target = plan.planned().next().map(Arc::clone);
-            let target = target.ok_or(PlanError::NothingConfigured)?;
-            let cost = cost(lane, &target);
-            Ok((target, cost))
-        });
+        let first = plan_with(lane, false).and_then(|plan| first_of(&plan, cost));
         Alternative { chain: Arc::clone(lane), first }
     });
     let alternatives = alternatives.collect();
@@ -218,8 +214,19 @@ fn tokens(head: &Head, body: &[u8], text_bytes_max: usize) -> Tokens {
     Tokens { input: estimate::prompt_tokens(&prompt, FACTOR_ONE_MILLI), output, is_output_bounded }
 }
 
-/// What an answer of a target would cost, about.
-fn cost(chain: &Chain, target: &Target, (tokens, images): (Tokens, u64), at: UnixMs) -> NanoUsd {
+fn first_of(plan: &Plan, cost: impl Fn(&Chain, &Target) -> NanoUsd) -> Result<(Arc<Target>, NanoUsd), PlanError> {
+    let target = plan.planned().next().map(Arc::clone).ok_or(PlanError::NothingConfigured)?;
+    let cost = cost(&plan.chain, &target);
+    Ok((target, cost))
+}
+
+/// What an answer of a target would cost, about: in the region that is asked for, else in the dearest that may serve.
+fn dearest(chain: &Chain, target: &Target, asked: (Tokens, u64), (at, region): (UnixMs, Option<&str>)) -> NanoUsd {
+    let regions = target.provider.regions_for(region);
+    regions.map(|region| cost(chain, target, asked, (at, region))).max().unwrap_or(NanoUsd::ZERO)
+}
+
+fn cost(chain: &Chain, target: &Target, (tokens, images): (Tokens, u64), (at, region): (UnixMs, &str)) -> NanoUsd {
     let model = &target.model;
     let factor_milli = model.tokenizer_factor_milli;
     let input = estimate::counted_by(tokens.input, factor_milli);
@@ -233,12 +240,7 @@ fn cost(chain: &Chain, target: &Target, (tokens, images): (Tokens, u64), at: Uni
         (false, false) => estimate::counted_by(tokens.output, factor_milli),
     };
     let counted = Pieces { images: if makes_images { images } else { 0 }, ..Pieces::default() };
-    let circumstances = Circumstances {
-        at,
-        region: target.provider.region_at(0),
-        images: &[("", counted.images)],
-        ..Circumstances::default()
-    };
+    let circumstances = Circumstances { at, region, images: &[("", counted.images)], ..Circumstances::default() };
     let usage = Usage { input, output, output_image, ..Usage::default() };
     settle::amounts(chain.rates.as_ref(), &model.price, &usage, &circumstances).amount
 }

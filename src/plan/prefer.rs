@@ -82,14 +82,15 @@ impl Preferred<'_> {
     }
 
     /// What a token of the prompt and one of the answer cost the client: by the lane's rates where it has some, else by
-    /// the model's price for a prompt that is so long.
+    /// the model's price for a prompt that is so long, in the region that is asked for, else in the dearest that may serve.
     fn prices(&self, target: &Target) -> (PicoUsd, PicoUsd) {
         if let Some(rates) = &self.chain.rates {
             return (rates.input, rates.output);
         }
         let prompt_tokens = estimate(self.needs.text_bytes, BYTES_PER_TOKEN_CAUTIOUS, &target.model);
-        let rates = target.model.price.rates(prompt_tokens, self.at, "");
-        (rates.input, rates.output)
+        let regions = target.provider.regions_for(self.preference.region.as_deref());
+        let prices = regions.map(|region| target.model.price.token_prices(prompt_tokens, self.at, region));
+        prices.reduce(|one, other| (one.0.max(other.0), one.1.max(other.1))).unwrap_or((PicoUsd::ZERO, PicoUsd::ZERO))
     }
 
     fn blended(&self, target: &Target) -> PicoUsd {

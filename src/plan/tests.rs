@@ -330,6 +330,38 @@ fn a_preference_by_price_looks_at_what_the_client_pays() {
         let terms = Terms { preference: Some(&preference), ..TERMS };
         assert_eq!(planned(targets(), &Needs::default(), &terms).ok().as_deref(), expected, "{preference:?}");
     }
+    // The address in the EU costs a tenth more.
+    let twice = || {
+        let target = Target::clone(&priced("p", "2", "4"));
+        let (mut provider, mut model) = (Provider::clone(&target.provider), Model::clone(&target.model));
+        let rates = ListedRates {
+            input: Some(PicoUsd::per_million("2").unwrap()),
+            output: Some(PicoUsd::per_million("4").unwrap()),
+            ..ListedRates::default()
+        };
+        model.price = PriceCard::new(&PriceList {
+            standard: ListedLadder { rates, tiers: Vec::new() },
+            regional_uplift_milli: vec![("eu".to_owned(), 1_100)],
+            ..PriceList::default()
+        });
+        let first = provider.accesses[0].clone();
+        provider.accesses.push(Access { region: "eu".into(), ..first.clone() });
+        provider.accesses.push(Access { region: "us".into(), ..first });
+        vec![Arc::new(Target { provider: Arc::new(provider), model: Arc::new(model), ..target })]
+    };
+    for (prompt, completion, region, is_left) in [
+        (Some("2.2"), Some("4.4"), None, true),
+        (Some("2.1"), None, None, false),
+        (None, Some("4.3"), None, false),
+        (Some("2"), Some("4"), Some("us"), true),
+        (Some("2.1"), None, Some("eu"), false),
+        (Some("2.2"), None, Some("eu"), true),
+    ] {
+        let preference = Preference { region: region.map(Box::from), ..at_most(prompt, completion) };
+        let terms = Terms { preference: Some(&preference), ..TERMS };
+        let found = planned(twice(), &Needs::default(), &terms);
+        assert_eq!(found.is_ok(), is_left, "{prompt:?} {completion:?} {region:?}");
+    }
     // A lane charges the same whoever answers.
     let rate = |usd| PicoUsd::per_million(usd).unwrap();
     let rates = LaneRates { input: rate("3"), output: rate("3"), cache_read: rate("1"), cache_write: rate("1") };

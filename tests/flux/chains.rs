@@ -244,6 +244,17 @@ fn a_request_stays_in_its_region_and_pays_for_it() {
     assert_eq!((home.requests().len(), eu.requests().len()), (0, 2));
     assert_eq!(dear.header("x-flux-cost-usd"), same.header("x-flux-cost-usd"));
     assert!(eu.requests()[1].json().get("provider").is_none());
+    // The tenth more there counts against a bound, and in what is told beforehand.
+    let costs = |region: &str| {
+        let shown = self::ask(&flux, "/v1/route", region, &pinned).expect_status(200).json();
+        shown["attempts"][0]["estimated_cost_usd"].as_str().expect("a cost").parse::<f64>().expect("a number")
+    };
+    assert!((costs("eu") - costs("")).abs() < f64::EPSILON, "either may serve, so the dearer is told");
+    for (prompt, status) in [("2.2", 200), ("2.1", 400)] {
+        let mut capped = by_body.clone();
+        capped["provider"]["max_price"] = json!({"prompt": prompt});
+        assert_eq!(ask("", &capped).status, status, "{prompt}");
+    }
     let usage = flux.get(&format!("/v1/usage/{}", dear.header("x-flux-request-id"))).expect_status(200).json();
     assert_eq!(usage["calculation"]["agrees"], true, "{usage}");
     assert!(usage["calculation"]["lines"].to_string().contains("regional_uplift"), "{usage}");
