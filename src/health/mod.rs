@@ -271,4 +271,6 @@ impl ProviderLive {
 }
 
 #[cfg(test)]
+mod places_tests;
+#[cfg(test)]
 mod tests;

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::base::money::PicoUsd;
 use crate::base::preference::MaxPrice;
@@ -441,6 +443,51 @@ fn targets_of_one_step_share_its_requests_by_weight() {
     }
     let percent = seconds_behind_a["b"] * 100 / heads["a"];
     assert!(percent.abs_diff(75) <= 3, "those behind are drawn alike: {seconds_behind_a:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// However a chain is made up: each target has one place, steps stay in their order, whoever only stands in is last of
+    /// its step, the same number gives the same order, and each leads its step in its share of all numbers.
+    #[test]
+    fn steps_are_shared_by_weight(
+        steps in proptest::collection::vec(proptest::collection::vec(0_u32..8, 1..5), 1..4), seed in any::<u64>(),
+    ) {
+        const ROUNDS: u32 = 2_000;
+        let mut targets = Vec::new();
+        for (weights, number) in steps.iter().zip(1..) {
+            for (weight, at) in weights.iter().zip(0..) {
+                targets.push(placed(&format!("{number}.{at}"), number, *weight, Conditions::default()));
+            }
+        }
+        let mut first_of_first = vec![0_u32; steps[0].len()];
+        for round in 0..ROUNDS {
+            let draw = Some(redrawn(seed ^ redrawn(round.into())));
+            let mut order: Vec<&Arc<Target>> = targets.iter().collect();
+            share::order(&mut order, draw);
+            let mut again: Vec<&Arc<Target>> = targets.iter().collect();
+            share::order(&mut again, draw);
+            prop_assert!(order.iter().zip(&again).all(|(one, other)| Arc::ptr_eq(one, other)));
+            let numbers: Vec<u16> = order.iter().map(|target| target.step.number).collect();
+            prop_assert!(numbers.is_sorted());
+            for pair in order.windows(2) {
+                let (one, next) = (&pair[0].step, &pair[1].step);
+                prop_assert!(one.number != next.number || one.weight > 0 || next.weight == 0);
+            }
+            let place = targets.iter().position(|target| Arc::ptr_eq(target, order[0])).unwrap();
+            first_of_first[place] += 1;
+            let mut ids: Vec<&str> = order.iter().map(|target| &*target.model.id).collect();
+            ids.sort_unstable();
+            ids.dedup();
+            prop_assert_eq!(ids.len(), targets.len());
+        }
+        let all: u32 = steps[0].iter().sum();
+        for (weight, count) in steps[0].iter().zip(&first_of_first).filter(|_| all > 0) {
+            // Five standard deviations of the widest share.
+            prop_assert!((weight * ROUNDS / all).abs_diff(*count) <= 115, "{:?}: {:?}", steps[0], first_of_first);
+        }
+    }
 }
 
 #[test]

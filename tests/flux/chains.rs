@@ -217,7 +217,9 @@ fn a_key_stays_in_its_region_whatever_its_requests_ask_for() {
     let admin = Caller::new(&flux, &flux.key);
     let unknown = admin.post("/v1/keys", &json!({"providers": {"region": "erope"}})).expect_status(400);
     assert!(unknown.text().contains("there is no region \\\"erope\\\"; there are: eu, us"), "{}", unknown.text());
-    let made = flux.run_json(&["keys", "create", "--json", "--region", "eu", "--ignore-providers", "groq"]);
+    let there = conf.path().to_str().expect("a path");
+    let create = ["keys", "create", "--json", "--config", there, "--region", "eu", "--ignore-providers", "groq"];
+    let made = flux.run_json(&create);
     assert_eq!(made["providers"], json!({"only": [], "ignore": ["groq"], "region": "eu"}));
     let changed = flux.run_json(&["keys", "change", &made["id"].to_string(), "--json", "--region", "any"]);
     assert_eq!(changed["providers"], json!({"only": [], "ignore": ["groq"], "region": null}));

@@ -12,10 +12,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::answers::{self, Answer, Step, chat_body, chat_stream, chat_usage};
+use super::api::{Caller, raw};
 use super::burden::{open_files, resident_kb};
+use super::config::edit;
 use super::farm::{conf_with, cut_short, dripping, healable, kept};
 use super::harness::{Flux, Setup, now, spawn, wait_for};
-use super::http::{Conn, Reply, request};
+use super::http::{Conn, Reply, nano, request};
 use super::provider::{Provider, Recorded, deaf_port, refusing_port};
 use super::{ledger, sse};
 
@@ -37,8 +39,22 @@ const LEFT: u64 = 3;
 /// In a thousand: requests whose first target refuses connections, and whose first takes none.
 const REFUSING: u64 = 30;
 const DEAF: u64 = 10;
+/// What the key may spend that has a budget: more than it asks for, so that all is held and given back and nothing refused.
+const BUDGET_USD: &str = "1000";
 /// What memory may grow by once it has been in use for a while.
 const GROWN_KB_MAX: usize = 16 << 10;
+
+/// Beside the pins: a lane that hedges, and one whose targets share its requests.
+const LANES: &str = r#"[lanes.soak-hedged]
+default = "soak-a0/m"
+fallbacks = ["soak-b0/m", "soak-last/m"]
+hedge = true
+
+[lanes.soak-shared]
+default = [{ target = "soak-a1/m", weight = 3 }, "soak-b1/m"]
+fallbacks = ["soak-last/m"]
+
+"#;
 
 /// A number below `of` for this request, another for each purpose.
 fn draw(number: u64, purpose: u64, of: u64) -> u64 {
@@ -92,8 +108,19 @@ impl Drawn {
         }
     }
 
-    fn pin(self) -> String {
+    /// Whether the key with a budget asks.
+    fn is_capped(self) -> bool {
+        draw(self.number, 10, 3) == 0
+    }
+
+    /// A pin, or one of the lanes: hedged, or shared by weight.
+    fn model(self) -> String {
         let part = draw(self.number, 4, 1_000);
+        match draw(self.number, 11, 6) {
+            0 => return "soak-hedged".to_owned(),
+            1 => return "soak-shared".to_owned(),
+            _ => {}
+        }
         match part {
             part if part < DEAF => "flux-pinned-soak-deaf".to_owned(),
             part if part < DEAF + REFUSING => "flux-pinned-soak-refusing".to_owned(),
@@ -122,7 +149,7 @@ impl Drawn {
 
     fn request(self, flux: &str) -> Vec<u8> {
         let text = format!("soak {} and {}", self.number, "words ".repeat(20 + usize::from(self.is_streamed()) * 200));
-        let body = json!({"messages": [{"role": "user", "content": text}], "model": self.pin(), "max_tokens": 100,
+        let body = json!({"messages": [{"role": "user", "content": text}], "model": self.model(), "max_tokens": 100,
             "stream": self.is_streamed()});
         let mut headers = vec![("authorization", flux), ("content-type", "application/json")];
         if self.is_translated() {
@@ -196,6 +223,7 @@ struct Seen {
     /// What the ledger must say: how it ended, and the charge where that is known.
     ending: &'static str,
     cost_nano: Option<i64>,
+    is_capped: bool,
     by: String,
     attempts: String,
 }
@@ -204,12 +232,14 @@ struct Seen {
 struct Client {
     flux: std::net::SocketAddr,
     bearer: String,
+    /// Of the key with a budget.
+    capped: String,
     kept: Option<Conn>,
 }
 
 impl Client {
     fn ask(&mut self, drawn: Drawn) -> Result<Seen, String> {
-        let bytes = drawn.request(&self.bearer);
+        let bytes = drawn.request(if drawn.is_capped() { &self.capped } else { &self.bearer });
         let mut conn =
             self.kept.take().filter(|_| !drawn.is_on_new_connection()).unwrap_or_else(|| Conn::open(self.flux));
         conn.write(&bytes);
@@ -224,7 +254,7 @@ impl Client {
             let header = |name| reply.header(name).to_owned();
             let (id, by, attempts) =
                 (header("x-flux-request-id"), header("x-flux-provider"), header("x-flux-attempts"));
-            Ok(Seen { id, ending, cost_nano, by, attempts })
+            Ok(Seen { id, ending, cost_nano, is_capped: drawn.is_capped(), by, attempts })
         };
         match drawn.fate() {
             Fate::Left => return known("left", None),
@@ -278,6 +308,8 @@ enum Until {
 
 struct Soak {
     flux: Flux,
+    /// The bearer of the key with a budget.
+    capped: String,
     faults: Arc<Faults>,
     providers: Vec<Provider>,
     next: Arc<AtomicU64>,
@@ -305,7 +337,10 @@ impl Soak {
             provider
         };
         let providers: Vec<Provider> = places.map(provider).collect();
-        let setup = Setup::with(&providers.iter().collect::<Vec<_>>()).holding(conf_with(&chains, &failing));
+        let conf = conf_with(&chains, &failing);
+        edit(conf.path(), "providers.toml", "[soak-b2]\n", "[soak-b2]\nconcurrent_max = 2\n");
+        edit(conf.path(), "lanes.toml", "[lanes.flux-fast]\n", &format!("{LANES}[lanes.flux-fast]\n"));
+        let setup = Setup::with(&providers.iter().collect::<Vec<_>>()).holding(conf);
         let flux = setup.provider("soak-refusing", refusing).provider("soak-deaf", deaf);
         let bounds = [
             ("HEALTH__PASSES_OVER", "true"),
@@ -315,6 +350,7 @@ impl Soak {
             ("HEALTH__COOLDOWN_MS", "200"),
             ("HEALTH__COOLDOWN_MAX_MS", "2000"),
             ("HEALTH__KEY_REST_MS", "200"),
+            ("HEALTH__HEDGE_AFTER_MS_MIN", "20"),
             ("TIMEOUTS__CONNECT_MS", "900"),
             ("TIMEOUTS__FIRST_BYTE_MS", "2000"),
             ("TIMEOUTS__IDLE_MS", "2000"),
@@ -323,15 +359,19 @@ impl Soak {
             ("LOG__REQUESTS", "off"),
         ];
         let flux = bounds.iter().fold(flux, |setup, (name, value)| setup.env(&format!("FLUX_{name}"), value)).start();
+        let budget = json!({"budget": {"amount_usd": BUDGET_USD, "period": "total"}});
+        let made = Caller::new(&flux, &flux.key).post("/v1/keys", &budget).expect_status(201);
+        let capped = format!("Bearer {}", raw(&made));
         let (next, is_over, tally) = Default::default();
-        Self { flux, faults, providers, next, is_over, tally }
+        Self { flux, capped, faults, providers, next, is_over, tally }
     }
 
     /// Lets the clients ask; looks on meanwhile, once in a while.
     fn run(&self, until: Until, mut look: impl FnMut()) {
         const LOOK: Duration = Duration::from_millis(50);
         let client = |_| {
-            let mut client = Client { flux: self.flux.addr, bearer: self.flux.bearer(), kept: None };
+            let (bearer, capped) = (self.flux.bearer(), self.capped.clone());
+            let mut client = Client { flux: self.flux.addr, bearer, capped, kept: None };
             let (next, is_over, tally) = (Arc::clone(&self.next), Arc::clone(&self.is_over), Arc::clone(&self.tally));
             spawn(move || {
                 loop {
@@ -395,21 +435,21 @@ fn threads(pid: u32) -> usize {
     std::fs::read_dir(format!("/proc/{pid}/task")).expect("a process").count()
 }
 
-/// Charges by request, as the ledger has them, must be what the clients saw.
+/// Charges by request, as the ledger has them, must be what the clients saw. What the key with a budget has spent.
 #[track_caller]
 fn assert_books(flux: &Flux, seen: &[Seen]) -> i64 {
     wait_for("all rows", || ledger::charges(flux.data_dir()).len() >= seen.len());
     let mut charges = ledger::charges(flux.data_dir());
-    let mut told = 0;
-    for Seen { id, ending, cost_nano, .. } in seen {
+    let mut capped = 0;
+    for Seen { id, ending, cost_nano, is_capped, .. } in seen {
         let (amount, ended) =
             charges.remove(id).unwrap_or_else(|| panic!("{id} was answered and is not in the ledger"));
         assert_eq!((cost_nano.unwrap_or(amount), *ending), (amount, ended.as_str()), "{id}");
-        told += amount;
+        capped += if *is_capped { amount } else { 0 };
     }
     assert!(charges.is_empty(), "nobody was told of {charges:?}");
     assert_eq!(flux.run_json(&["reconcile", "--json"])["ok"], true);
-    told
+    capped
 }
 
 fn minutes() -> Option<u64> {
@@ -440,7 +480,7 @@ fn whoever_has_a_healthy_path_is_answered_and_nothing_is_left_behind() {
     eprintln!("at rest before: {before:?}, after: {after:?}; most memory by the minute, KB: {peaks:?}");
     let wrong = &tally.wrong;
     assert!(wrong.is_empty(), "{} went wrong, the first of them: {:#?}", wrong.len(), &wrong[..wrong.len().min(5)]);
-    assert_books(&soak.flux, &tally.seen);
+    let capped_nano = assert_books(&soak.flux, &tally.seen);
     assert!(after.kb.saturating_sub(before.kb) < GROWN_KB_MAX, "{before:?}, then {after:?}");
     if let (Some(second), Some(last)) = (peaks.get(&1), peaks.values().last()) {
         assert!(last.saturating_sub(*second) < GROWN_KB_MAX, "{peaks:?}");
@@ -450,6 +490,11 @@ fn whoever_has_a_healthy_path_is_answered_and_nothing_is_left_behind() {
     }
     let credits = soak.flux.get("/v1/credits").expect_status(200).json();
     assert_eq!(credits["held"], "0", "{credits}");
+    let asked = request("GET", "/v1/credits", &[("authorization", soak.capped.as_str())], b"");
+    let budget = soak.flux.ask(&asked).expect_status(200).json()["key_budget"].clone();
+    let used = nano(budget["used_usd"].as_str().expect("an amount"));
+    assert_eq!((used, &budget["held_usd"]), (capped_nano, &"0".into()), "{budget}");
+    assert!(soak.flux.metric("flux_hedges_total", &["soak-hedged"]) > 0.0, "nothing was hedged");
 }
 
 fn peaks(memory: &[(u64, usize)]) -> BTreeMap<u64, usize> {

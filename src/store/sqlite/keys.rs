@@ -390,7 +390,7 @@ pub(super) fn key(row: &Row<'_>) -> rusqlite::Result<StoredKey> {
         last_used_at: moment(8)?,
         hash: KeyHash(row.get(9)?),
         change: row.get(10)?,
-        account: row.get(24)?,
+        account: row.get(25)?,
         settings,
     })
 }
