@@ -51,7 +51,7 @@ use crate::metrics::Metrics;
 use crate::mock::serve::MockService;
 use crate::mock::{Fault, MockOptions};
 use crate::plan::Via;
-use crate::proxy::{App, Flux, Front, Parts, Prober};
+use crate::proxy::{App, Dialer, Flux, Front, Parts, Prober};
 use crate::request_log;
 use crate::store::{self, Store};
 use crate::translate::envelope::SealingKey;
@@ -196,6 +196,7 @@ pub fn serve(config_dir: &Path, start: Start) -> Result<()> {
 
     let mut server = Server::new_with_opt_and_conf(None, server_conf(&config));
     server.bootstrap();
+    let dialer = Dialer::new(Arc::clone(&clock));
     let flux = Flux::new(Parts {
         snapshot: Arc::clone(&snapshot),
         store: Arc::clone(&store),
@@ -206,6 +207,7 @@ pub fn serve(config_dir: &Path, start: Start) -> Result<()> {
         conversations: Conversations::new(config.conversations.remembered_max, config.conversations.idle),
         sealing_key: SealingKey(store.sealing_key().context("the sealing key cannot be read")?),
         health: Arc::clone(&health),
+        dialer: Arc::clone(&dialer),
     });
     let proxy = pingora::proxy::http_proxy(&server.configuration, flux);
     let app = App::new(proxy, Arc::clone(&snapshot), Arc::clone(&clock));
@@ -225,7 +227,7 @@ pub fn serve(config_dir: &Path, start: Start) -> Result<()> {
     );
     add_background(&mut server, "reload", reloader);
     let seed = u64::try_from(random_seed()? >> 64).unwrap_or_default();
-    let prober = Prober::new(Arc::clone(&snapshot), health, Arc::clone(&clock), seed);
+    let prober = Prober::new(Arc::clone(&snapshot), health, (Arc::clone(&clock), dialer), seed);
     add_background(&mut server, "probes", gate.task(prober));
 
     // Only now: a start that fails before must not use up the one occasion on which the keys are shown.

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_ENCODING;
-use pingora::connectors::http::Connector;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::HttpTask;
 use pingora::protocols::http::client::HttpSession;
@@ -20,8 +19,8 @@ use pingora::time::timeout;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 
+use super::dialer::Dialer;
 use super::link::Link;
-use super::resolver::Resolver;
 use super::trouble::Trouble;
 use super::{Ctx, Flux, attempt, held, lost_session, reply, upstream};
 use crate::catalog::provider::Endpoint;
@@ -35,8 +34,7 @@ pub(super) type Running = Pin<Box<dyn Future<Output = Option<Box<Won>>> + Send>>
 
 /// What such attempts share.
 pub(crate) struct Hedger {
-    resolver: Resolver,
-    connector: Connector,
+    dialer: Arc<Dialer>,
     trouble: Arc<Trouble>,
 }
 
@@ -80,8 +78,8 @@ struct Question {
 }
 
 impl Hedger {
-    pub(super) fn new(resolver: Resolver, trouble: Arc<Trouble>) -> Self {
-        Self { resolver, connector: Connector::new(None), trouble }
+    pub(super) fn new(dialer: Arc<Dialer>, trouble: Arc<Trouble>) -> Self {
+        Self { dialer, trouble }
     }
 
     /// Begins an attempt beside the current one, if the exchange has one to make.
@@ -121,7 +119,7 @@ impl Hedger {
     async fn ask(&self, question: &Question, link: &Weak<Link>) -> std::result::Result<Won, Lost> {
         let Question { endpoint, timeouts, time_left, .. } = question;
         let failed = Lost::Failed;
-        let peer = upstream::peer(&self.resolver, endpoint, timeouts, *time_left).await;
+        let peer = upstream::peer(&self.dialer.resolver, endpoint, timeouts, *time_left).await;
         let peer = peer.map_err(|_| failed(Failure::Connect))?;
         let upstream = timeout(timeouts.first_byte, self.send(&peer, question)).await;
         let upstream = upstream.map_err(|_| failed(Failure::FirstByteTimeout))?.map_err(failed)?;
@@ -133,8 +131,8 @@ impl Hedger {
     async fn send(&self, peer: &HttpPeer, question: &Question) -> std::result::Result<HttpSession, Failure> {
         let mut is_first = true;
         loop {
-            let connected = self.connector.get_http_session(peer).await;
-            let connected = connected.inspect_err(|_| _ = self.resolver.pass_over(peer));
+            let connected = self.dialer.connector.get_http_session(peer).await;
+            let connected = connected.inspect_err(|_| _ = self.dialer.resolver.pass_over(peer));
             let (mut session, was_kept) = connected.map_err(|_| Failure::Connect)?;
             match exchange_heads(&mut session, question).await {
                 Ok(()) => return Ok(session),
@@ -262,7 +260,7 @@ impl Flux {
             };
             session.downstream_session.response_duplex_vec(vec![task]).await?;
         }
-        self.hedger.connector.release_http_session(upstream, &*peer, Some(keepalive)).await;
+        self.hedger.dialer.connector.release_http_session(upstream, &*peer, Some(keepalive)).await;
         Ok(())
     }
 }

@@ -12,6 +12,7 @@ mod app;
 mod attempt;
 mod close;
 mod deadline;
+mod dialer;
 mod hedge;
 mod held;
 mod limits;
@@ -66,6 +67,7 @@ use resolver::Resolver;
 use trouble::Trouble;
 
 pub(crate) use app::{App, Front};
+pub(crate) use dialer::Dialer;
 pub(crate) use probe::Prober;
 
 /// Why an attempt counts as failed that has sent content; the log tells more.
@@ -113,6 +115,7 @@ pub(crate) struct Parts {
     /// Seals what models want back.
     pub(crate) sealing_key: SealingKey,
     pub(crate) health: Arc<Health>,
+    pub(crate) dialer: Arc<Dialer>,
 }
 
 /// What one request remembers between phases, beside its exchange.
@@ -147,7 +150,7 @@ impl Ctx {
 
 impl Flux {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { snapshot, store, metrics, log, clock, seed, conversations, sealing_key, health } = parts;
+        let Parts { snapshot, store, metrics, log, clock, seed, conversations, sealing_key, health, dialer } = parts;
         let (ledger, counters) = (Arc::clone(&store), Arc::clone(&metrics));
         let keep: KeepCharge = Arc::new(move |charge| match ledger.append(charge) {
             Ok(()) => true,
@@ -159,7 +162,7 @@ impl Flux {
         });
         let (keys, ids, origin) = (store.keys(), RequestIds::new(seed), clock.now());
         let trouble = Arc::new(Trouble::new(Arc::clone(&metrics), Arc::clone(&clock)));
-        let (resolver, asks, openapi) = (Resolver::new(Arc::clone(&clock)), Asks::new(), api::openapi::document());
+        let (resolver, asks, openapi) = (dialer.resolver.clone(), Asks::new(), api::openapi::document());
         let conversations = Arc::new(conversations);
         let (idempotency, wrong_keys) = (store.idempotency(), Rate::new(Duration::from_secs(1)));
         Self {
@@ -169,7 +172,7 @@ impl Flux {
             metrics,
             log,
             clock,
-            hedger: Arc::new(Hedger::new(resolver.clone(), Arc::clone(&trouble))),
+            hedger: Arc::new(Hedger::new(dialer, Arc::clone(&trouble))),
             resolver,
             keep,
             ids,

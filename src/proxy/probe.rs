@@ -8,7 +8,6 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::BytesMut;
-use pingora::connectors::http::Connector;
 use pingora::http::RequestHeader;
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
@@ -18,7 +17,7 @@ use pingora::{Error, ErrorType, Result};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::resolver::Resolver;
+use super::dialer::Dialer;
 use super::upstream;
 use crate::base::time::Clock;
 use crate::catalog::provider::{Access, Provider};
@@ -44,14 +43,17 @@ pub(crate) struct Prober {
 struct Shared {
     health: Arc<Health>,
     clock: Arc<dyn Clock>,
-    resolver: Resolver,
-    connector: Connector,
+    dialer: Arc<Dialer>,
 }
 
 impl Prober {
-    pub(crate) fn new(snapshot: Arc<ArcSwap<Snapshot>>, health: Arc<Health>, clock: Arc<dyn Clock>, seed: u64) -> Self {
-        let (resolver, connector) = (Resolver::new(Arc::clone(&clock)), Connector::new(None));
-        Self { shared: Arc::new(Shared { health, clock, resolver, connector }), snapshot, seed }
+    pub(crate) fn new(
+        snapshot: Arc<ArcSwap<Snapshot>>,
+        health: Arc<Health>,
+        (clock, dialer): (Arc<dyn Clock>, Arc<Dialer>),
+        seed: u64,
+    ) -> Self {
+        Self { shared: Arc::new(Shared { health, clock, dialer }), snapshot, seed }
     }
 
     /// Asks every provider, each after a part of `spread`, and waits for all.
@@ -100,7 +102,7 @@ impl Shared {
         let Some(endpoint) = &access.probe else { return };
         let bounds = &snapshot.config.health;
         let head = upstream::probe_head(provider, access, endpoint);
-        let peer = upstream::peer(&self.resolver, endpoint, &snapshot.config.timeouts, bounds.probe_timeout);
+        let peer = upstream::peer(&self.dialer.resolver, endpoint, &snapshot.config.timeouts, bounds.probe_timeout);
         let asked = timeout(bounds.probe_timeout, async {
             let peer = peer.await?;
             self.ask(&peer, head?).await
@@ -123,8 +125,8 @@ impl Shared {
     }
 
     async fn ask(&self, peer: &HttpPeer, head: RequestHeader) -> Result<(u16, BytesMut)> {
-        let connected = self.connector.get_http_session(peer).await;
-        let (mut session, _is_reused) = connected.inspect_err(|_| _ = self.resolver.pass_over(peer))?;
+        let connected = self.dialer.connector.get_http_session(peer).await;
+        let (mut session, _is_reused) = connected.inspect_err(|_| _ = self.dialer.resolver.pass_over(peer))?;
         session.write_request_header(Box::new(head)).await?;
         session.finish_request_body().await?;
         session.read_response_header().await?;
