@@ -42,7 +42,7 @@ use crate::classify::{self, Router};
 use crate::config::{self, Config, MockFault};
 use crate::exchange::Asked;
 use crate::exchange::conversations::Conversations;
-use crate::exchange::prefer::{check_names, check_region};
+use crate::exchange::prefer;
 use crate::exchange::preview::{self, Question};
 use crate::exchange::route::Endpoint;
 use crate::exchange::snapshot::Snapshot;
@@ -143,8 +143,7 @@ pub(crate) fn expect_providers(config_dir: &Path, named: &ProviderBounds) -> Res
     let environment: Vec<(String, String)> = std::env::vars().collect();
     let loaded = config::load::load(config_dir, &environment);
     let loaded = loaded.map_err(|complaints| refused(&complaints).context("providers cannot be read (--config)"))?;
-    let checked = check_names(named.names(), &loaded.catalog);
-    checked.and_then(|()| check_region(named.region.as_deref(), &loaded.catalog)).map_err(|fault| anyhow!(fault))
+    prefer::check(named.names(), named.region.as_deref(), &loaded.catalog).map_err(|fault| anyhow!(fault))
 }
 
 /// What decides for `flux-auto`, and on which terms.

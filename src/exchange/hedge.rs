@@ -4,7 +4,6 @@
 //! Must not know when anything happens: the shell says that the time has come, and runs the steps of the second attempt
 //! one by one.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Exchange;
@@ -17,7 +16,6 @@ use crate::base::outcome::HedgeEnd;
 use crate::base::usage::Usage;
 use crate::catalog::price::Circumstances;
 use crate::meter::estimate;
-use crate::plan::Attempt;
 use crate::settle;
 use crate::wire::text;
 
@@ -45,9 +43,7 @@ impl Exchange {
         }
         let taken = self.attempts.taken;
         for at in taken..self.plan.attempts.len() {
-            let attempt = self.plan.attempts.get(at).copied();
-            let target = attempt.and_then(|attempt| self.plan.target(attempt).map(Arc::clone));
-            let Some((target, Attempt { format, .. })) = target.zip(attempt) else { return false };
+            let Some((target, format)) = self.plan.at(at) else { return false };
             let wish = Wish { is_again: true, ..Wish::default() };
             let Some(Entry::In(running)) = self.enter(&target, wish, now) else { continue };
             let Ok(told) = self.put_to(&target, format) else { continue };

@@ -14,7 +14,7 @@ use super::count::Purpose;
 use super::live::{Running, bit};
 use crate::base::wire_format::WireFormat;
 use crate::catalog::Target;
-use crate::catalog::provider::StreamUsage;
+use crate::catalog::provider::{Access, StreamUsage};
 use crate::translate::openai_chat;
 use crate::translate::unseal::Unsealed;
 use crate::translate::{self, Emulated, Invalid, Written};
@@ -98,6 +98,13 @@ pub(super) enum Told {
 }
 
 impl Current {
+    /// Whether an access is at another address than the one of that place.
+    pub(super) fn has_other_address(&self, place: usize, access: &Access) -> bool {
+        let authority =
+            |access: &Access| access.endpoints.get(self.format).map(|endpoint| Arc::clone(&endpoint.authority));
+        authority(access) != self.target.provider.accesses.get(place).and_then(authority)
+    }
+
     /// The request in the target's format, where that is another.
     pub(super) fn rewritten(&self) -> Option<&Rewritten> {
         match &self.told {

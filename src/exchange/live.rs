@@ -302,11 +302,9 @@ impl Exchange {
         let current = self.leg.current.as_ref()?;
         let running_at = self.leg.access;
         let accesses = &current.target.provider.accesses;
-        let authority = |access: &Access| access.endpoints.get(current.format).map(|at| Arc::clone(&at.authority));
-        let here = accesses.get(running_at).and_then(authority);
         let is_worth = |index: usize, access: &Access| match failure.blame() {
             Blame::Limit | Blame::Key => index != running_at,
-            Blame::Address => authority(access) != here,
+            Blame::Address => current.has_other_address(running_at, access),
             Blame::Target | Blame::Nobody => false,
         };
         let others = accesses.iter().enumerate().filter(|(index, access)| !is_worth(*index, access));
@@ -321,11 +319,9 @@ impl Exchange {
     fn has_untried_address(&self) -> bool {
         let Some(current) = &self.leg.current else { return false };
         let accesses = &current.target.provider.accesses;
-        let authority = |access: &Access| access.endpoints.get(current.format).map(|at| Arc::clone(&at.authority));
-        let here = accesses.get(self.leg.access).and_then(authority);
+        let is_untried = |index: usize| self.leg.tried & bit(index) == 0;
         let mut others = accesses.iter().enumerate();
-        accesses.len() > 1
-            && others.any(|(index, access)| self.leg.tried & bit(index) == 0 && authority(access) != here)
+        others.any(|(index, access)| is_untried(index) && current.has_other_address(self.leg.access, access))
     }
 
     /// The current attempt failed.

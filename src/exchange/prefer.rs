@@ -25,8 +25,7 @@ pub(super) fn preference(
 ) -> Result<Option<Preference>, Refusal> {
     let stated = stated(asked, said)?;
     if let Some(preference) = &stated {
-        check_names(preference.names(), catalog).map_err(bad)?;
-        check_region(preference.region.as_deref(), catalog).map_err(bad)?;
+        check(preference.names(), preference.region.as_deref(), catalog).map_err(bad)?;
     }
     let Some(region) = region_of_key else { return Ok(stated) };
     let preference = stated.unwrap_or_default();
@@ -54,12 +53,20 @@ fn stated(asked: &Asked, said: Option<&[u8]>) -> Result<Option<Preference>, Refu
     Ok(Some(preference))
 }
 
-/// Checks the name of a region, if there is one.
+/// Checks names of providers, each with the list that it stands in, and that of a region.
 ///
 /// # Errors
-/// For a region that no address is in, which is a word that is spelt wrong or an address that is not configured: in words,
-/// with the regions there are.
-pub fn check_region(region: Option<&str>, catalog: &Catalog) -> Result<(), String> {
+/// For the first that is not there: in words, with the names there are.
+pub fn check<'n>(
+    names: impl Iterator<Item = (&'static str, &'n str)>,
+    region: Option<&str>,
+    catalog: &Catalog,
+) -> Result<(), String> {
+    check_names(names, catalog).and_then(|()| check_region(region, catalog))
+}
+
+/// A region that no address is in is a word that is spelt wrong, or an address that is not configured.
+fn check_region(region: Option<&str>, catalog: &Catalog) -> Result<(), String> {
     let Some(region) = region else { return Ok(()) };
     if catalog.regions().iter().any(|known| **known == *region) {
         return Ok(());
@@ -68,14 +75,7 @@ pub fn check_region(region: Option<&str>, catalog: &Catalog) -> Result<(), Strin
     Err(format!("there is no region \"{}\"; there are: {there}", shown(region)))
 }
 
-/// Checks names of providers, each with the list that it stands in.
-///
-/// # Errors
-/// For a name that no provider has: in words, with the names there are.
-pub fn check_names<'n>(
-    mut names: impl Iterator<Item = (&'static str, &'n str)>,
-    catalog: &Catalog,
-) -> Result<(), String> {
+fn check_names<'n>(mut names: impl Iterator<Item = (&'static str, &'n str)>, catalog: &Catalog) -> Result<(), String> {
     let is_known = |name: &str| catalog.providers().iter().any(|provider| *provider.id == *name);
     match names.find(|(_, name)| !is_known(name)) {
         None => Ok(()),

@@ -2,8 +2,6 @@
 //!
 //! The bound is what the dearest attempt of the plan can cost. Must not know how anything is held: `admit` does that.
 
-use std::sync::Arc;
-
 use super::Exchange;
 use super::count::Purpose;
 use super::deny;
@@ -13,7 +11,6 @@ use crate::base::outcome::Pieces;
 use crate::base::refusal::Refusal;
 use crate::base::usage::{CacheWrite, Usage};
 use crate::catalog::Model;
-use crate::plan::Attempt;
 use crate::wire::text;
 use crate::wire::usage::{member, tier_name};
 
@@ -93,9 +90,7 @@ impl Exchange {
     fn bound(&mut self, asked: &Asked, limit: Option<u64>) -> NanoUsd {
         let mut dearest = NanoUsd::ZERO;
         for place in 0..self.plan.attempts.len() {
-            let attempt = self.plan.attempts.get(place).copied();
-            let target = attempt.and_then(|attempt| self.plan.target(attempt).map(Arc::clone));
-            let Some((target, Attempt { format, .. })) = target.zip(attempt) else { continue };
+            let Some((target, format)) = self.plan.at(place) else { continue };
             let output = self.output_tokens_at_most(&target.model).min(limit.unwrap_or(u64::MAX));
             // Prices may differ by the region of the address.
             let has_regions = target.provider.has_several_regions();

@@ -120,6 +120,12 @@ impl Plan {
         self.targets().get(usize::from(attempt.place))
     }
 
+    /// The attempt at a place of the plan: where it goes, and in which format.
+    pub fn at(&self, place: usize) -> Option<(Arc<Target>, WireFormat)> {
+        let attempt = *self.attempts.get(place)?;
+        Some((Arc::clone(self.target(attempt)?), attempt.format))
+    }
+
     /// The targets of all attempts, best first.
     pub fn planned(&self) -> impl Iterator<Item = &Arc<Target>> {
         self.attempts.iter().filter_map(|attempt| self.target(*attempt))

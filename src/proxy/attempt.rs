@@ -73,10 +73,16 @@ async fn watch_client<T>(
         biased;
         done = work => Ok(done),
         idle = downstream.read_body_or_idle(true) => match idle {
-            Ok(_) => Err(Error::explain(ErrorType::ConnectionClosed, "the client has left").into_down()),
+            Ok(_) => Err(client_left()),
             Err(error) => Err(error.into_down()),
         },
     }
+}
+
+/// The client has left while it was to be answered.
+#[expect(clippy::unnecessary_box_returns, reason = "Pingora's phases return boxed errors")]
+pub(super) fn client_left() -> Box<Error> {
+    Error::explain(ErrorType::ConnectionClosed, "the client has left").into_down()
 }
 
 impl Flux {

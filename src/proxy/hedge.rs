@@ -243,7 +243,7 @@ impl Flux {
                 read = upstream.read_response_body() => read,
                 idle = session.downstream_session.read_body_or_idle(true) => {
                     idle?;
-                    return Err(Error::explain(ErrorType::ConnectionClosed, "the client has left").into_down());
+                    return Err(attempt::client_left());
                 }
             };
             let task = match read {

@@ -11,7 +11,7 @@ use crate::base::refusal::Refusal;
 use crate::base::tariff::RateLimits;
 use crate::base::time::UnixMs;
 use crate::catalog::{Catalog, Route};
-use crate::exchange::prefer::{check_names, check_region};
+use crate::exchange::prefer;
 
 /// Names that one key may be bound to.
 const ALLOWED_MAX: usize = 100;
@@ -118,8 +118,7 @@ impl Bounds<'_> {
         };
         let region = region.as_deref().map(Box::from);
         let bounds = ProviderBounds { only: listed("only", only)?, ignore: listed("ignore", ignore)?, region };
-        let checked = check_names(bounds.names(), self.catalog);
-        let checked = checked.and_then(|()| check_region(bounds.region.as_deref(), self.catalog));
+        let checked = prefer::check(bounds.names(), bounds.region.as_deref(), self.catalog);
         checked.map_err(|message| bad("providers", message))?;
         Ok(bounds.kept())
     }
